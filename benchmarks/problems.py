@@ -1,0 +1,207 @@
+"""What the benchmarks differentiate: functions in plain NumPy, as users write them, at any size.
+
+Each function here returns ``(f, args)``, such that ``f(*args)`` runs. No module outside NumPy appears in an ``f``, and
+none is written with derivatives in mind. Two shapes occur:
+
+* right-hand sides and residuals write into their last argument and return nothing;
+  differentiate them by ``sparsead.jacobian(f, wrt=..., of=...)``;
+* losses return a scalar and leave their arguments alone; differentiate them by ``sparsead.value_and_grad(f)``.
+
+==================  =================  ==========  ================================================================
+problem             wrt                of          what it stresses
+==================  =================  ==========  ================================================================
+brusselator         ``y``              ``dy``      stencils in slices, captured scratch; pattern and colouring
+pollu               ``y``              ``dy``      100 scalar operations, tiny calls
+triangles           ``u``              ``r``       gather and scatter through index arrays; irregular pattern
+burgers             ``u0``             return      many in-place steps of an array
+heat                ``u0``, ``kappa``  return      many in-place steps in two dimensions, two inputs
+pointwise           ``x``              return      a chain of elementwise functions, memory traffic
+recurrence          ``x``              return      a sequential loop over array elements
+irregular           ``p``              return      a long scalar program without structure; tracing and transforms
+==================  =================  ==========  ================================================================
+"""
+
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+
+
+def _example(name):
+    """Import an example from its file: what is an example too is measured as it stands there."""
+    path = Path(__file__).resolve().parents[1] / "examples" / f"{name}.py"
+    spec = spec_from_file_location(f"example_{name}", path)
+    module = sys.modules[spec.name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def brusselator(n=32):
+    """2-D periodic Brusselator on an n x n grid: ``rhs(t, y, dy)``, 2 n^2 unknowns and 12 n^2 entries (n > 2)."""
+    rhs, y0 = _example("brusselator").brusselator(n)
+    return rhs, (0.0, y0, np.empty_like(y0))
+
+
+def pollu():
+    """Air-pollution kinetics: ``rhs(t, y, dy)``, 20 unknowns, 82 entries, about 100 scalar operations."""
+    module = _example("pollution")
+    return module.pollu, (0.0, module.Y0.copy(), np.empty(20))
+
+
+def triangle_mesh(count=200_000, seed=0):
+    """Unstructured triangulation of the unit square.
+
+    A grid of squares, each cut along a random diagonal, with its points moved by up to a fifth of a cell, and
+    points and triangles numbered at random, as a mesh generator without a renumbering would leave them.
+
+    Returns
+    -------
+    points : ndarray, shape (p, 2), float64
+    triangles : ndarray, shape (m, 3), int64
+        Corners of each triangle, counter-clockwise; m is `count` rounded to twice a square.
+    """
+    rng = np.random.default_rng(seed)
+    cells = max(1, round((count / 2) ** 0.5))
+    index = np.arange((cells + 1) ** 2).reshape(cells + 1, cells + 1)
+    south_west, south_east = index[:-1, :-1].ravel(), index[:-1, 1:].ravel()
+    north_west, north_east = index[1:, :-1].ravel(), index[1:, 1:].ravel()
+    rising = rng.random(cells**2) < 0.5
+    first = np.stack([south_west, south_east, np.where(rising, north_east, north_west)], axis=1)
+    second = np.stack([np.where(rising, south_west, south_east), north_east, north_west], axis=1)
+
+    points = np.stack(np.meshgrid(np.arange(cells + 1.0), np.arange(cells + 1.0)), axis=-1)
+    points[1:-1, 1:-1] += rng.uniform(-0.2, 0.2, (cells - 1, cells - 1, 2))
+    number = rng.permutation(index.size)
+    shuffled = np.empty((index.size, 2))
+    shuffled[number] = points.reshape(-1, 2) / cells
+    return shuffled, number[rng.permutation(np.concatenate([first, second]))]
+
+
+def triangles(count=200_000, seed=0):
+    """Linear finite elements for -div((1 + u^2) grad u) = 1: ``residual(u, r)`` gathers, and scatters by np.add.at."""
+    points, corners = triangle_mesh(count, seed)
+    a, b, c = (points[corners[:, k]] for k in range(3))
+    area = 0.5 * ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0])
+    opposite = np.stack([c - b, a - c, b - a])
+    slope_x, slope_y = -opposite[..., 1] / (2 * area), opposite[..., 0] / (2 * area)  # of the three hat functions
+
+    def residual(u, r):
+        local = u[corners.T]
+        gradient_x = np.sum(slope_x * local, axis=0)
+        gradient_y = np.sum(slope_y * local, axis=0)
+        conductivity = 1 + np.mean(local, axis=0) ** 2
+        r[:] = 0
+        for k in range(3):
+            flow = conductivity * (gradient_x * slope_x[k] + gradient_y * slope_y[k])
+            np.add.at(r, corners[:, k], area * (flow - 1 / 3))
+
+    u = np.sin(3 * points[:, 0]) * np.cos(2 * points[:, 1])
+    return residual, (u, np.empty_like(u))
+
+
+def burgers(n=10_000, steps=40):
+    """Viscous Burgers by central differences and forward Euler: ``loss(u0)``, ``steps`` updates of one array of n."""
+    courant, diffusion = 0.2, 0.1  # dt / dx, and nu dt / dx^2: stable for |u| <= 1 at every n
+
+    def loss(u0):
+        u = u0.copy()
+        for _ in range(steps):
+            u[1:-1] += diffusion * (u[2:] - 2 * u[1:-1] + u[:-2]) - courant / 2 * u[1:-1] * (u[2:] - u[:-2])
+        return 0.5 * np.sum(u**2)
+
+    return loss, (np.sin(2 * np.pi * np.linspace(0, 1, n)),)
+
+
+def heat(n=1024, steps=50):
+    """Heat on an n x n grid with diffusivity given at the grid points: ``loss(u0, kappa)``, in-place steps."""
+    ratio = 0.1  # dt / h^2: stable for kappa <= 2
+
+    def loss(u0, kappa):
+        u = u0.copy()
+        across = 0.5 * ratio * (kappa[:, 1:] + kappa[:, :-1])
+        along = 0.5 * ratio * (kappa[1:] + kappa[:-1])
+        for _ in range(steps):
+            flux_x = across * (u[:, 1:] - u[:, :-1])
+            flux_y = along * (u[1:] - u[:-1])
+            u[:, 1:-1] += flux_x[:, 1:] - flux_x[:, :-1]
+            u[1:-1] += flux_y[1:] - flux_y[:-1]
+        return 0.5 * np.sum(u**2)
+
+    x = np.linspace(0, 1, n)
+    y = x[:, None]
+    return loss, (np.sin(np.pi * x) * np.sin(2 * np.pi * y), 1 + 0.5 * np.cos(3 * x + 2 * y))
+
+
+def pointwise(n=100_000):
+    """A chain of fifteen elementwise operations and the sum of its result: ``loss(x)``."""
+
+    def loss(x):
+        a = np.exp(-x)  # 2
+        b = np.sin(x) * a  # 2
+        c = np.sqrt(1 + x * x)  # 3
+        d = np.tanh(b + c)  # 2
+        e = np.log(c + d)  # 2
+        return np.sum(e * d / (c + a) - b)  # 4
+
+    return loss, (np.linspace(0.1, 3, n),)
+
+
+def recurrence(n=10_000):
+    """Each element from the one before it: ``loss(x)``, n - 1 sequential steps of a sine and a product."""
+
+    def loss(x):
+        x = x.copy()
+        for i in range(1, len(x)):
+            x[i] = np.sin(x[i - 1]) * x[i]
+        return x.sum()
+
+    return loss, (np.linspace(1, 1.5, n),)
+
+
+def _horner(x):
+    """Polynomial of degree six: 12 operations."""
+    value = 0.05
+    for c in (0.1, -0.3, 0.2, 0.5, -0.4, 0.3):
+        value = value * x + c
+    return value
+
+
+def _newton_root(square):
+    """Square root by four Newton steps: 12 operations."""
+    root = square
+    for _ in range(4):
+        root = 0.5 * (root + square / root)
+    return root
+
+
+def irregular(ops=1_000_000, size=16):
+    """A scalar program of about ``ops`` arithmetic operations on ``size`` numbers: ``loss(p)``.
+
+    A Collatz sequence picks what comes next and on which elements: a polynomial by Horner's rule, a square root by
+    Newton's iteration, or a short mixture. Every update reads a parameter afresh and at least halves what it keeps,
+    so that derivatives neither overflow nor vanish however long the program is.
+    """
+
+    def loss(p):
+        s = p.copy()
+        done, start, state = 0, 27, 27
+        while done < ops:
+            i, j, k = state % size, state // 3 % size, state // 7 % size
+            if state % 2:
+                s[j] = 0.5 * (_horner(p[i]) + np.sin(0.5 * s[k]))
+                done, state = done + 16, 3 * state + 1
+            else:
+                if state % 4:
+                    s[j] = 0.5 * s[k] / _newton_root(1 + p[i] * p[i]) - 0.1
+                    done += 17
+                else:
+                    s[j] = 0.25 * s[k] + np.tanh(p[i] * p[k]) - 0.1 * p[j]
+                    done += 6
+                state //= 2
+            if state == 1:
+                start += 2
+                state = start
+        return s.sum()
+
+    return loss, (np.linspace(-1, 1, size),)

@@ -1,0 +1,1 @@
+"""Engines run tapes. `reference` defines what a tape means."""

@@ -1,0 +1,109 @@
+"""The reference interpreter: plain NumPy, op by op. It defines what a tape means; every other engine is tested against it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparsead.ops import registry  # noqa: F401  (fills the table of ops)
+from sparsead.ops.structural import LOAD, storage
+from sparsead.tape.spec import BY_NAME
+from sparsead.transform._linear import linearize
+
+INPUT, CONST, COPY = BY_NAME["input"], BY_NAME["const"], BY_NAME["copy"]
+MEMORY_OPS = {BY_NAME[name] for name in ("load", "store", "accumulate", "gather", "scatter", "scatter_add")}
+
+
+class Program:
+    """A tape made ready to run: which loads must copy, and when each value is dropped.
+
+    Parameters
+    ----------
+    tape : Tape
+        Any tape; it is made linear first, so that stores may run in place.
+
+    Notes
+    -----
+    Immutable: many threads may run one program.
+    """
+
+    def __init__(self, tape):
+        self.tape = tape = linearize(tape)
+        self._slots = {v: position for position, v in enumerate(tape.inputs)}
+        ops = list(tape)
+        last, copied = _lifetimes(tape, ops)
+        self._steps = [_step(tape, op, op.results and op.results[0] in copied) for op in ops if op.op is not INPUT]
+        self._dropped = [[] for _ in ops]
+        for v, k in enumerate(last):
+            if k < len(ops):
+                self._dropped[k if k >= 0 else tape.maker(v)].append(v)
+        self._dropped = [tuple(self._dropped[op.index]) for op in ops if op.op is not INPUT]
+
+    def run(self, inputs):
+        """Outputs for `inputs`, which are left alone; no output shares memory with an input or another output.
+
+        Raises
+        ------
+        GuardFailed
+            The inputs lead down another path than the one that was traced.
+        """
+        values = [None] * self.tape.n_values
+        for v, position in self._slots.items():
+            values[v] = inputs[position]
+        with np.errstate(all="ignore"):
+            for (evaluate, op, types, base), dropped in zip(self._steps, self._dropped, strict=True):
+                arrays = [values[v] for v in op.operands]
+                if base is not None:
+                    arrays[0] = storage(arrays[0], base)
+                for v, result in zip(op.results, evaluate(arrays, op, types), strict=True):
+                    values[v] = result
+                for v in dropped:
+                    values[v] = None
+        return [np.array(values[v], copy=True) for v in self.tape.outputs]
+
+
+def _step(tape, op, copied):
+    types = tuple(tape.type(v) for v in op.results)
+    if op.op is CONST:
+        constant = (op.attr,)
+        return lambda arrays, op, types: constant, op, types, None
+    base = tape.type(op.operands[0]) if op.op in MEMORY_OPS else None
+    evaluate = op.op.evaluate
+    if copied:
+        return lambda arrays, op, types: (evaluate(arrays, op, types)[0].copy(),), op, types, base
+    return evaluate, op, types, base
+
+
+def _lifetimes(tape, ops):
+    """Last use of each value, and the loads that may not be views: their memory is overwritten while they are read."""
+    last = [-1] * tape.n_values
+    ended = [len(ops)] * tape.n_values
+    for op in ops:
+        for v in op.operands:
+            last[v] = op.index
+        if op.op.consumes:
+            ended[op.operands[0]] = op.index
+    for v in tape.outputs:
+        last[v] = len(ops)
+    read_until, copied = list(last), set()
+    for op in reversed(ops):
+        if op.op is LOAD:
+            (view,), base = op.results, op.operands[0]
+            if ended[view] < len(ops):
+                copied.add(view)
+            else:
+                read_until[base] = max(read_until[base], read_until[view])
+    for op in ops:
+        if op.op is LOAD:
+            (view,), base = op.results, op.operands[0]
+            overwritten = ended[base]
+            if read_until[view] > overwritten:
+                copied.add(view)
+            elif view not in copied:
+                ended[view] = overwritten
+                # A view dies with its base: keep the base as long as it is looked at.
+    return last, copied
+
+
+def run(tape, inputs):
+    """``Program(tape).run(inputs)``."""
+    return Program(tape).run(inputs)

@@ -1,0 +1,134 @@
+"""Patterns as the kernels want them: checked, int32, and seen from the side that is coloured."""
+
+import operator
+from functools import cached_property
+
+import numpy as np
+
+from . import _greedy
+
+INT32_MAX = np.iinfo(np.int32).max
+
+
+class Incidence:
+    """The bipartite graph of a pattern: the vertices are coloured, vertices that share a net need different colours.
+
+    For a column colouring the vertices are the columns and the nets the rows; for a row colouring the reverse.
+
+    Parameters
+    ----------
+    rows : tuple of int32 arrays
+        ``(indptr, indices)`` of the pattern in CSR, as returned by `checked_pattern`.
+    shape : tuple of int
+    partition : {"column", "row"}
+    """
+
+    def __init__(self, rows, shape, partition):
+        self._rows, self._n_columns, self._by_column = rows, shape[1], partition == "column"
+        self.n_nets, self.n_vertices = shape if self._by_column else shape[::-1]
+
+    @cached_property
+    def _columns(self):
+        return _greedy.transpose(self._rows, self._n_columns)
+
+    @property
+    def nets_of(self):
+        """Adjacency lists ``(start, items)`` of the vertices."""
+        return self._columns if self._by_column else self._rows
+
+    @property
+    def vertices_of(self):
+        """Adjacency lists ``(start, items)`` of the nets."""
+        return self._rows if self._by_column else self._columns
+
+    @property
+    def largest_net(self):
+        """Size of the largest net: so many vertices differ pairwise, so no colouring has fewer colours."""
+        return int(np.diff(self.vertices_of[0]).max(initial=0))
+
+
+def transpose_pattern(indptr, indices, shape):
+    """CSR to CSC of a pattern without values.
+
+    Parameters
+    ----------
+    indptr : array_like of int, shape (m + 1,)
+    indices : array_like of int, shape (nnz,)
+        Column indices, strictly increasing in every row.
+    shape : tuple of int
+        ``(m, n)``.
+
+    Returns
+    -------
+    indptr : ndarray of int32, shape (n + 1,)
+    indices : ndarray of int32, shape (nnz,)
+        Row indices, strictly increasing in every column.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arguments do not describe a pattern.
+
+    Examples
+    --------
+    >>> from sparsead.sparsity.colouring import transpose_pattern
+    >>> transpose_pattern([0, 2, 3], [0, 2, 2], (2, 3))
+    (array([0, 1, 1, 3], dtype=int32), array([0, 0, 1], dtype=int32))
+    """
+    rows, shape = checked_pattern("transpose_pattern", indptr, indices, shape)
+    return _greedy.transpose(rows, shape[1])
+
+
+def checked_pattern(caller, indptr, indices, shape):
+    """Contiguous int32 ``(indptr, indices)`` and ``shape`` as ints, or an error that begins with `caller`."""
+    shape = _checked_shape(caller, shape)
+    indices = as_int32(caller, "indices", indices)
+    indptr = as_int32(caller, "indptr", indptr)
+    if indptr.size != shape[0] + 1:
+        raise ValueError(
+            f"{caller}: indptr of shape {indptr.shape} for shape {shape}: it must have {shape[0] + 1} entries, one per "
+            "row and one more (for a pattern in CSC, call the function for the other partition)"
+        )
+    if indptr[0] != 0 or indptr[-1] != indices.size or np.any(indptr[1:] < indptr[:-1]):
+        raise ValueError(
+            f"{caller}: indptr must start at 0, never decrease and end at {indices.size}, the length of indices; "
+            f"it starts at {indptr[0]} and ends at {indptr[-1]}"
+        )
+    row = _greedy.find_bad_list((indptr, indices), shape[1])
+    if row >= 0:
+        raise ValueError(f"{caller}: {_row_complaint(row, indices[indptr[row] : indptr[row + 1]], shape[1])}")
+    return (indptr, indices), shape
+
+
+def as_int32(caller, name, values):
+    """A one-dimensional array of integers as contiguous int32, or an error that names it."""
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"{caller}: {name} has shape {array.shape}, must be one-dimensional")
+    if array.size and array.dtype.kind not in "iu":
+        raise TypeError(f"{caller}: {name} has dtype {array.dtype}, must hold integers")
+    if array.size and not np.can_cast(array.dtype, np.int32) and (array.max() > INT32_MAX or array.min() < -INT32_MAX):
+        raise ValueError(f"{caller}: {name} holds values beyond 32-bit integers, which is as far as colouring goes")
+    return np.ascontiguousarray(array, np.int32)
+
+
+def _checked_shape(caller, shape):
+    try:
+        m, n = (operator.index(size) for size in shape)
+    except (TypeError, ValueError):
+        raise TypeError(f"{caller}: shape is {shape!r}, must be a pair of integers (m, n)") from None
+    if not (0 <= m < INT32_MAX and 0 <= n < INT32_MAX):
+        raise ValueError(f"{caller}: shape is {(m, n)}, sizes must be from 0 to {INT32_MAX - 1}")
+    return m, n
+
+
+def _row_complaint(row, indices, n_columns):
+    outside = indices[(indices < 0) | (indices >= n_columns)]
+    if outside.size:
+        return f"row {row} has column index {outside[0]}, outside of 0 to {n_columns - 1}"
+    unique, counts = np.unique(indices, return_counts=True)
+    if unique.size < indices.size:
+        kind = f"has column index {unique[counts > 1][0]} twice"
+    else:
+        kind = "has unsorted column indices"
+    return f"row {row} {kind}; SciPy's A.sum_duplicates() sorts and merges the entries of a csr_array A in place"

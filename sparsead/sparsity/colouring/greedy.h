@@ -1,0 +1,33 @@
+/* Greedy colouring of a bipartite graph.
+ *
+ * What is coloured is called a vertex (say, a column of a pattern), what ties vertices together a net (then, a row):
+ * two vertices that share a net need different colours. The same kernels colour rows, vertices and nets trade places.
+ * Adjacency lists are compressed, sorted and without duplicates; callers have checked that. */
+#ifndef SPARSEAD_GREEDY_H
+#define SPARSEAD_GREEDY_H
+
+#include <stdint.h>
+
+typedef struct {
+    int32_t count;        /* number of lists */
+    const int32_t *start; /* list k is items[start[k]] .. items[start[k + 1] - 1] */
+    const int32_t *items;
+} adjacency;
+
+/* First-fit by one bitset per net; -1 when memory ran out, else 0. `colors` has one entry per vertex. */
+int first_fit_by_nets(adjacency nets_of, int32_t n_nets, const int32_t *order, int32_t *colors);
+
+/* First-fit by visiting all distance-2 neighbours. `colors` and `stamp` have one entry per vertex, -1 to begin with. */
+void first_fit_by_vertices(adjacency nets_of, adjacency vertices_of, const int32_t *order, int32_t *colors,
+                           int32_t *stamp);
+
+/* Number of other vertices that share a net with each vertex; `stamp` as above. */
+void distance2_degrees_of(adjacency nets_of, adjacency vertices_of, int32_t *degrees, int32_t *stamp);
+
+/* First list that is not strictly increasing within [0, bound), or -1. */
+int32_t first_bad_list(adjacency lists, int32_t bound);
+
+/* Counting sort: item -> lists that contain it. `start` has bound + 1 entries, all zero. */
+void transpose_lists(adjacency lists, int32_t bound, int32_t *start, int32_t *items);
+
+#endif

@@ -1,0 +1,1 @@
+"""The intermediate representation: values, ops, their listing and their checks."""

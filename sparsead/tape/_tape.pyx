@@ -1,0 +1,330 @@
+"""The tape: array values in static single assignment, kept as a compact struct of arrays.
+
+An op of the tape is five integers and its operands; a value is its type and the op that makes it. What is
+bulky (types, views, source lines, constants) is interned in a `Pool` that a tape shares with the tapes made
+from it, so that a transform copies integers only. A scalar op with two operands takes 44 bytes.
+"""
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy
+
+import numpy as np
+
+from sparsead.tape.spec import OPS, OpView
+
+
+class TapeError(RuntimeError):
+    """The tape broke one of its own laws: a defect of sparsead, not of the user's program."""
+
+
+cdef tuple dense_strides(tuple shape, Py_ssize_t itemsize):
+    cdef list strides = [0] * len(shape)
+    cdef Py_ssize_t step = itemsize
+    cdef int k
+    for k in range(len(shape) - 1, -1, -1):
+        strides[k] = step
+        step *= max(shape[k], 1)
+    return tuple(strides)
+
+
+cdef class ValueType:
+    """Shape, dtype and dense memory layout of a value (strides in bytes; any order of axes, no gaps)."""
+
+    def __init__(self, int id, object dtype, tuple shape, tuple strides):
+        self.id = id
+        self.dtype = dtype
+        self.shape = shape
+        self.strides = strides
+        self.ndim = len(shape)
+        self.size = 1
+        for n in shape:
+            self.size *= n
+        self.nbytes = self.size * dtype.itemsize
+        self.inexact = dtype.kind in "fc"
+
+    def __repr__(self):
+        short = {"float64": "f64", "float32": "f32", "int64": "i64", "bool": "bool"}
+        name = short.get(self.dtype.name, self.dtype.name)
+        return name + "[" + ",".join(map(str, self.shape)) + "]" if self.shape else name
+
+
+cdef class Pool:
+    """Interned types, attributes, source lines and constants, shared by a tape and those made from it."""
+
+    def __init__(self):
+        self.types, self._type_ids = [], {}
+        self.attrs, self._attr_ids = [], {}
+        self.lines, self._line_ids = [], {}
+        self.consts, self._const_ids = [], {}
+
+    cdef int type_id(self, object dtype, tuple shape, tuple strides):
+        cdef tuple key = (dtype, shape, strides)
+        found = self._type_ids.get(key)
+        if found is not None:
+            return found
+        cdef int id = len(self.types)
+        self.types.append(ValueType(id, dtype, shape, strides))
+        self._type_ids[key] = id
+        return id
+
+    cdef int dense_type_id(self, object dtype, tuple shape):
+        cdef tuple key = (dtype, shape)
+        found = self._type_ids.get(key)
+        if found is None:
+            found = self.type_id(dtype, shape, dense_strides(shape, dtype.itemsize))
+            self._type_ids[key] = found
+        return found
+
+    cdef int attr_id(self, object attr):
+        found = self._attr_ids.get(attr)
+        if found is not None:
+            return found
+        cdef int id = len(self.attrs)
+        self.attrs.append(attr)
+        self._attr_ids[attr] = id
+        return id
+
+    cdef int line_id(self, object key):
+        found = self._line_ids.get(key)
+        if found is not None:
+            return found
+        cdef int id = len(self.lines)
+        self.lines.append(key)
+        self._line_ids[key] = id
+        return id
+
+    cdef int const_id(self, object value):
+        # Numbers are interned by type and bits (0.0 is not -0.0), arrays by identity.
+        if isinstance(value, np.ndarray) and value.ndim:
+            key = id(value)
+        else:
+            value = np.asarray(value)[()]
+            key = (value.dtype, value.tobytes())
+        found = self._const_ids.get(key)
+        if found is not None:
+            return found
+        cdef int index = len(self.consts)
+        self.consts.append(value)
+        self._const_ids[key] = index
+        return index
+
+    def type(self, dtype, shape, strides=None):
+        """The interned `ValueType` of a dense array; C order without `strides`."""
+        dtype, shape = np.dtype(dtype), tuple(shape)
+        if strides is None:
+            return self.types[self.dense_type_id(dtype, shape)]
+        return self.types[self.type_id(dtype, shape, tuple(strides))]
+
+
+cdef int grown(int capacity, int needed):
+    capacity = capacity if capacity > 16 else 16
+    while capacity < needed:
+        capacity = capacity + capacity // 2
+    return capacity
+
+
+cdef void *resized(void *block, size_t nbytes) except NULL:
+    cdef void *moved = realloc(block, nbytes)
+    if moved is NULL:
+        raise MemoryError(f"no room for a tape of {nbytes} more bytes")
+    return moved
+
+
+cdef class Tape:
+    """A straight line of ops over values; see `sparsead.tape.spec` for the ops and their meaning."""
+
+    def __cinit__(self, Pool pool=None):
+        self.pool = Pool() if pool is None else pool
+        self.inputs, self.outputs, self.names = [], [], {}
+        self._reserve(16, 16, 16)
+        self.start[0] = 0
+        self.out[0] = 0
+
+    def __dealloc__(self):
+        free(self.code)
+        free(self.start)
+        free(self.attr)
+        free(self.line)
+        free(self.out)
+        free(self.imm)
+        free(self.operand)
+        free(self.vtype)
+        free(self.vop)
+
+    cdef int _reserve(self, int ops, int vals, int operands) except -1:
+        if ops + 1 > self.cap_ops:
+            self.cap_ops = grown(self.cap_ops, ops + 1)
+            self.code = <int *> resized(self.code, self.cap_ops * sizeof(int))
+            self.start = <int *> resized(self.start, self.cap_ops * sizeof(int))
+            self.attr = <int *> resized(self.attr, self.cap_ops * sizeof(int))
+            self.line = <int *> resized(self.line, self.cap_ops * sizeof(int))
+            self.out = <int *> resized(self.out, self.cap_ops * sizeof(int))
+            self.imm = <offset_t *> resized(self.imm, self.cap_ops * sizeof(offset_t))
+        if vals > self.cap_vals:
+            self.cap_vals = grown(self.cap_vals, vals)
+            self.vtype = <int *> resized(self.vtype, self.cap_vals * sizeof(int))
+            self.vop = <int *> resized(self.vop, self.cap_vals * sizeof(int))
+        if operands > self.cap_operands:
+            self.cap_operands = grown(self.cap_operands, operands)
+            self.operand = <int *> resized(self.operand, self.cap_operands * sizeof(int))
+        return 0
+
+    cdef int emit_many(self, int code, const int *operands, int n, int attr, offset_t imm, int line,
+                       const int *vtypes, int n_results) except -2:
+        self._reserve(self.n_ops + 1, self.n_vals + n_results, self.n_operands + n)
+        cdef int k = self.n_ops, j, first = self.n_vals
+        self.code[k] = code
+        self.attr[k] = attr
+        self.imm[k] = imm
+        self.line[k] = line
+        for j in range(n):
+            self.operand[self.n_operands + j] = operands[j]
+        for j in range(n_results):
+            self.vtype[first + j] = vtypes[j]
+            self.vop[first + j] = k
+        self.n_ops += 1
+        self.n_operands += n
+        self.n_vals += n_results
+        self.start[self.n_ops] = self.n_operands
+        self.out[self.n_ops] = self.n_vals
+        return first
+
+    cdef int emit(self, int code, const int *operands, int n, int attr, offset_t imm, int line,
+                  int vtype) except -1:
+        return self.emit_many(code, operands, n, attr, imm, line, &vtype, 1)
+
+    cdef int emit0(self, int code, int attr, offset_t imm, int line, int vtype) except -1:
+        return self.emit_many(code, NULL, 0, attr, imm, line, &vtype, 1)
+
+    cdef int emit1(self, int code, int a, int attr, offset_t imm, int line, int vtype) except -1:
+        return self.emit_many(code, &a, 1, attr, imm, line, &vtype, 1)
+
+    cdef int emit2(self, int code, int a, int b, int attr, offset_t imm, int line, int vtype) except -1:
+        cdef int[2] ab
+        ab[0], ab[1] = a, b
+        return self.emit_many(code, ab, 2, attr, imm, line, &vtype, 1)
+
+    cdef int emit3(self, int code, int a, int b, int c, int attr, offset_t imm, int line, int vtype) except -1:
+        cdef int[3] abc
+        abc[0], abc[1], abc[2] = a, b, c
+        return self.emit_many(code, abc, 3, attr, imm, line, &vtype, 1)
+
+    cdef ValueType type_of(self, int value):
+        return <ValueType> self.pool.types[self.vtype[value]]
+
+    cdef int constant(self, object value, int line) except -1:
+        cdef int index = self.pool.const_id(value)
+        value = self.pool.consts[index]
+        return self.emit0(CONST, index, 0, line, self._array_type(value))
+
+    cdef int _array_type(self, object value) except -1:
+        strides = value.strides
+        if strides != dense_strides(value.shape, value.dtype.itemsize) and not is_dense(value):
+            raise TapeError(f"a constant must be dense, got strides {strides} for shape {value.shape}")
+        return self.pool.type_id(value.dtype, value.shape, strides)
+
+    # ---- the Python view of a tape: for tests, printing, slow passes -------------------------------------
+
+    def __len__(self):
+        return self.n_ops
+
+    @property
+    def n_values(self):
+        """Number of values."""
+        return self.n_vals
+
+    @property
+    def nbytes(self):
+        """Bytes that ops and values take (values' contents and the pool not counted)."""
+        return (4 * 5 + 8) * self.n_ops + 4 * self.n_operands + 8 * self.n_vals
+
+    def op(self, int k):
+        """Op `k` as an `OpView`."""
+        if not 0 <= k < self.n_ops:
+            raise IndexError(f"op {k} of a tape of {self.n_ops}")
+        cdef int j
+        operands = tuple([self.operand[j] for j in range(self.start[k], self.start[k + 1])])
+        results = tuple(range(self.out[k], self.out[k + 1]))
+        attr = self.attr[k]
+        if self.code[k] == CONST:
+            attr = self.pool.consts[attr]
+        else:
+            attr = None if attr < 0 else self.pool.attrs[attr]
+        line = None if self.line[k] < 0 else self.pool.lines[self.line[k]]
+        return OpView(k, OPS[self.code[k]], operands, results, attr, self.imm[k], line)
+
+    def __iter__(self):
+        cdef int k
+        for k in range(self.n_ops):
+            yield self.op(k)
+
+    def type(self, int value):
+        """The `ValueType` of a value."""
+        if not 0 <= value < self.n_vals:
+            raise IndexError(f"value {value} of a tape of {self.n_vals} values")
+        return self.type_of(value)
+
+    def maker(self, int value):
+        """Index of the op that makes `value`."""
+        return self.vop[value]
+
+    def add(self, op, operands=(), types=(), attr=None, imm=0, line=None):
+        """Append one op; returns the tuple of its result values."""
+        cdef int attr_id = -1, j, first
+        if op.code == CONST:
+            attr_id = self.pool.const_id(attr)
+        elif attr is not None:
+            attr_id = self.pool.attr_id(attr)
+        cdef int line_id = -1 if line is None else self.pool.line_id(line)
+        cdef int[:] args = np.array(list(operands) + [0], dtype=np.intc)
+        cdef int[:] vtypes = np.array([t.id for t in types] + [0], dtype=np.intc)
+        for j in range(len(operands)):
+            if not 0 <= args[j] < self.n_vals:
+                raise TapeError(f"op {op.name} reads value {args[j]}, which does not exist yet")
+        first = self.emit_many(op.code, &args[0], len(operands), attr_id, imm, line_id, &vtypes[0], len(types))
+        return tuple(range(first, first + len(types)))
+
+    def const(self, value):
+        """Append a constant; arrays are kept by reference and must not be changed afterwards."""
+        return self.constant(value, -1)
+
+    def fresh(self):
+        """An empty tape on the same pool."""
+        return Tape(self.pool)
+
+    def copy(self):
+        """The same ops on the same pool; the copy can be appended to."""
+        cdef Tape new = Tape(self.pool)
+        new._reserve(self.n_ops, self.n_vals, self.n_operands)
+        memcpy(new.code, self.code, self.n_ops * sizeof(int))
+        memcpy(new.attr, self.attr, self.n_ops * sizeof(int))
+        memcpy(new.line, self.line, self.n_ops * sizeof(int))
+        memcpy(new.imm, self.imm, self.n_ops * sizeof(offset_t))
+        memcpy(new.start, self.start, (self.n_ops + 1) * sizeof(int))
+        memcpy(new.out, self.out, (self.n_ops + 1) * sizeof(int))
+        memcpy(new.operand, self.operand, self.n_operands * sizeof(int))
+        memcpy(new.vtype, self.vtype, self.n_vals * sizeof(int))
+        memcpy(new.vop, self.vop, self.n_vals * sizeof(int))
+        new.n_ops, new.n_vals, new.n_operands = self.n_ops, self.n_vals, self.n_operands
+        new.inputs, new.outputs, new.names = list(self.inputs), list(self.outputs), dict(self.names)
+        return new
+
+    def codes(self):
+        """Op codes, shape (n_ops,), as a fresh array."""
+        return np.asarray(<int[:self.n_ops]> self.code).copy() if self.n_ops else np.zeros(0, np.intc)
+
+    def __str__(self):
+        from sparsead.tape.listing import listing
+        return listing(self)
+
+    def __repr__(self):
+        return f"Tape({self.n_ops} ops, {len(self.inputs)} inputs, {len(self.outputs)} outputs)"
+
+
+def is_dense(array):
+    """Whether the elements of `array` fill its memory without gaps or repeats, in any order of axes."""
+    step = array.dtype.itemsize
+    for n, stride in sorted(((n, s) for n, s in zip(array.shape, array.strides) if n != 1), key=lambda p: p[1]):
+        if stride != step and array.size > 0:
+            return False
+        step *= n
+    return True

@@ -1,0 +1,54 @@
+"""Print a tape, one op a line, with the user's lines: the first debugging tool."""
+
+from __future__ import annotations
+
+import linecache
+import os
+
+import numpy as np
+
+from sparsead.tape.spec import View
+
+
+def listing(tape, source=True):
+    """The tape as text: results, types, op, operands, view and the user's source line.
+
+    Parameters
+    ----------
+    tape : Tape
+    source : bool
+        Show the user's line behind the op where it changes.
+    """
+    rows, last = [], None
+    for op in tape:
+        text = _op_text(tape, op)
+        if source and op.line is not None and op.line != last:
+            text = f"{text:<72} # {_source(op.line)}"
+            last = op.line
+        rows.append(text)
+    rows.append("return " + ", ".join(f"%{v}" for v in tape.outputs))
+    return "\n".join(rows)
+
+
+def _op_text(tape, op):
+    results = ", ".join(f"%{v}: {tape.type(v)!r}" for v in op.results)
+    operands = ", ".join(f"%{v}" for v in op.operands)
+    name = tape.names.get(op.results[0]) if op.results else None
+    return f"{results} = {op.op.name}({operands})" + _attr_text(op) + (f"  '{name}'" if name else "")
+
+
+def _attr_text(op):
+    attr = op.attr
+    if attr is None:
+        return ""
+    if isinstance(attr, View):
+        steps = ",".join(map(str, attr.strides))
+        return f" @{op.imm} [{','.join(map(str, attr.shape))}; {steps}]"
+    if isinstance(attr, np.ndarray) and attr.size > 4:
+        return f" {{array {attr.dtype}{list(attr.shape)}}}"
+    return f" {{{getattr(attr, '__name__', attr)}}}"
+
+
+def _source(line):
+    file, number = line
+    return f"{os.path.basename(file)}:{number}: {linecache.getline(file, number).strip()}"

@@ -1,0 +1,87 @@
+"""What an op is: the record that every pass reads, and the registry that gives it a number.
+
+A tape stores op codes; this registry turns a code into its record. The records themselves, with their
+meaning and their derivatives, are registered by `sparsead.ops`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+ELEMENTWISE = 64  # codes from here on belong to elementwise records
+MAX_OPS = 1024
+
+OPS: list[Op | None] = [None] * MAX_OPS
+BY_NAME: dict[str, Op] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """One op of the tape.
+
+    Parameters
+    ----------
+    name : str
+        Unique name, shown in listings.
+    code : int
+        Its number on a tape.
+    evaluate : callable
+        ``evaluate(arrays, op, types) -> tuple of results``: the meaning, in plain NumPy. `op` is an `OpView`, `types`
+        are the results' `ValueType`s. Ops that consume their first operand may work in place on it.
+    consumes : bool
+        The first operand is a storage version that this op ends (`store`, `accumulate`, ...).
+    keep : bool
+        Never removed as dead code (guards).
+    tangent, adjoint, needs : callable or None
+        The derivative law, for ops that are not handled by the drivers of the transforms themselves.
+    elementwise : object or None
+        The record of `sparsead.ops.elementwise`, for elementwise ops.
+    batch : callable or None
+        How the op acts on operands with a leading axis of lanes.
+    """
+
+    name: str
+    code: int
+    evaluate: Callable[..., tuple]
+    consumes: bool = False
+    keep: bool = False
+    tangent: Callable | None = None
+    adjoint: Callable | None = None
+    needs: Callable | None = None
+    elementwise: Any = None
+    batch: Callable | None = None
+
+
+class OpView(NamedTuple):
+    """One op of one tape, unpacked."""
+
+    index: int
+    op: Op
+    operands: tuple[int, ...]
+    results: tuple[int, ...]
+    attr: Any
+    imm: int
+    line: tuple[str, int] | None
+
+
+class View(NamedTuple):
+    """A window on the memory of a value: shape and strides in bytes; the byte offset is the op's `imm`."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: Any
+
+
+def register(op: Op) -> Op:
+    """Enter `op` into the registry; its code and name must be free."""
+    if OPS[op.code] is not None or op.name in BY_NAME:
+        raise ValueError(f"op {op.name!r} or code {op.code} is registered already")
+    OPS[op.code] = op
+    BY_NAME[op.name] = op
+    return op
+
+
+class GuardFailed(Exception):
+    """A replay left the path of its trace: a branch, a captured number or a data-dependent shape changed."""

@@ -1,0 +1,1 @@
+"""Transforms from tape to tape, one law per file: tangent, adjoint, batching, simplification, linear storage."""

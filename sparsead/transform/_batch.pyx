@@ -1,0 +1,177 @@
+"""Batching: one sweep for many seeds.
+
+Law: what depends on a batched input gets a leading axis of lanes; everything else is computed once and shared by them.
+"""
+import numpy as np
+
+from sparsead.tape.spec import OPS, OpView, View
+
+from sparsead.tape._tape cimport (ACCUMULATE, CAST, CONST, COPY, ELEMENTWISE, GATHER, INPUT, LOAD, SCATTER,
+                                  SCATTER_ADD, STORE, SUM, Tape, ValueType, offset_t)
+from sparsead.transform._emit cimport Emitter
+
+
+def batch(Tape tape, positions, int lanes):
+    """`tape` with a leading axis of `lanes` on some inputs, and on all that depends on them.
+
+    Parameters
+    ----------
+    tape : Tape
+    positions : sequence of int
+        Positions in ``tape.inputs`` of the inputs that get the axis.
+    lanes : int
+    """
+    return _Batcher(tape, lanes).run(set(positions))
+
+
+cdef class _Batcher:
+    cdef Tape old, new
+    cdef Emitter emit
+    cdef int lanes
+    cdef int[::1] value
+    cdef signed char[::1] batched
+
+    def __init__(self, Tape tape, int lanes):
+        self.old, self.new, self.lanes = tape, tape.fresh(), lanes
+        self.emit = Emitter(self.new)
+        self.value = np.zeros(tape.n_vals + 1, np.intc)
+        self.batched = np.zeros(tape.n_vals + 1, np.int8)
+
+    def run(self, positions):
+        cdef Tape old = self.old, new = self.new
+        cdef int k, j, n
+        cdef bint any_batched
+        at = {v: p for p, v in enumerate(old.inputs)}
+        for k in range(old.n_ops):
+            self.emit.line = old.line[k]
+            if old.code[k] == INPUT:
+                self._input(k, at[old.out[k]] in positions)
+                continue
+            any_batched = False
+            for j in range(old.start[k], old.start[k + 1]):
+                any_batched = any_batched or self.batched[old.operand[j]]
+            if any_batched:
+                self._batched(k)
+            else:
+                self._plain(k)
+        new.inputs = [self.value[v] for v in old.inputs]
+        new.outputs = [self.value[v] for v in old.outputs]
+        new.names = {self.value[v]: name for v, name in old.names.items()}
+        return new
+
+    cdef int _input(self, int k, bint batched) except -1:
+        cdef int v = self.old.out[k]
+        cdef int vtype = self._prefixed(self.old.vtype[v]) if batched else self.old.vtype[v]
+        self.value[v] = self.new.emit0(INPUT, -1, 0, -1, vtype)
+        self.batched[v] = batched
+        return 0
+
+    cdef int _plain(self, int k) except -1:
+        cdef Tape old = self.old
+        cdef int j, n = old.start[k + 1] - old.start[k], first
+        cdef int[64] args
+        for j in range(n):
+            args[j] = self.value[old.operand[old.start[k] + j]]
+        first = self.new.emit_many(old.code[k], args, n, old.attr[k], old.imm[k], old.line[k],
+                                   old.vtype + old.out[k], old.out[k + 1] - old.out[k])
+        for j in range(old.out[k + 1] - old.out[k]):
+            self.value[old.out[k] + j] = first + j
+        return 0
+
+    cdef int _prefixed(self, int vtype) except -1:
+        """The type with a leading axis of lanes, one whole value after the other."""
+        cdef ValueType t = <ValueType> self.old.pool.types[vtype]
+        return self.old.pool.type_id(t.dtype, (self.lanes,) + t.shape, (t.nbytes,) + t.strides)
+
+    cdef int _spread(self, int v) except -1:
+        """The new value of `v` with lanes, by repetition if it has none of its own."""
+        cdef ValueType t = self.old.type_of(v)
+        if self.batched[v]:
+            return self.value[v]
+        return self.emit.load(self.value[v], View((self.lanes,) + t.shape, (0,) + t.strides, t.dtype))
+
+    cdef int _owned(self, int v) except -1:
+        """Like `_spread`, in memory of its own: the base of a store."""
+        if self.batched[v]:
+            return self.value[v]
+        return self.new.emit1(COPY, self.value[v], -1, 0, self.emit.line, self._prefixed(self.old.vtype[v]))
+
+    cdef int _attr(self, int attr, ValueType base) except -1:
+        view = self.old.pool.attrs[attr]
+        return self.old.pool.attr_id(View((self.lanes,) + view.shape, (base.nbytes,) + view.strides, view.dtype))
+
+    cdef int _batched(self, int k) except -1:
+        cdef Tape old = self.old, new = self.new
+        cdef int code = old.code[k], z = old.out[k], line = old.line[k]
+        cdef int *operands = old.operand + old.start[k]
+        cdef int x = operands[0]
+        cdef offset_t imm = old.imm[k]
+        if code >= ELEMENTWISE:
+            self._elementwise(k)
+        elif code == LOAD:
+            self.value[z] = self.emit.load_attr(self.value[x], self._attr(old.attr[k], old.type_of(x)), imm)
+        elif code == STORE or code == ACCUMULATE:
+            self.value[z] = new.emit2(code, self._owned(x), self._spread(operands[1]),
+                                      self._attr(old.attr[k], old.type_of(x)), imm, line, self._prefixed(old.vtype[z]))
+        elif code == GATHER or code == SCATTER or code == SCATTER_ADD:
+            self._indexed(k, code, operands)
+        elif code == COPY or code == CAST:
+            self.value[z] = new.emit1(code, self.value[x], -1, 0, line, self._prefixed(old.vtype[z]))
+        elif code == SUM:
+            axes = tuple([a + 1 for a in old.pool.attrs[old.attr[k]]])
+            self.value[z] = self.emit.sum(self.value[x], axes, old.type_of(z).dtype)
+        else:
+            self._by_rule(k, code, operands)
+        for z in range(old.out[k], old.out[k + 1]):
+            self.batched[z] = True
+        return 0
+
+    cdef int _elementwise(self, int k) except -1:
+        cdef Tape old = self.old
+        cdef int j, v, n = old.start[k + 1] - old.start[k], ndim = old.type_of(old.out[k]).ndim, first
+        cdef ValueType t
+        cdef int[4] args
+        cdef int[4] vtypes
+        for j in range(n):
+            v = old.operand[old.start[k] + j]
+            t = old.type_of(v)
+            args[j] = self.value[v]
+            if self.batched[v] and t.ndim < ndim:
+                gap = ndim - t.ndim
+                view = View((self.lanes,) + (1,) * gap + t.shape, (t.nbytes,) + (0,) * gap + t.strides, t.dtype)
+                args[j] = self.emit.load(args[j], view)
+        for j in range(old.out[k + 1] - old.out[k]):
+            vtypes[j] = self._prefixed(old.vtype[old.out[k] + j])
+        first = self.new.emit_many(old.code[k], args, n, old.attr[k], 0, old.line[k], vtypes,
+                                   old.out[k + 1] - old.out[k])
+        for j in range(old.out[k + 1] - old.out[k]):
+            self.value[old.out[k] + j] = first + j
+        return 0
+
+    cdef int _indexed(self, int k, int code, int *operands) except -1:
+        cdef Tape old = self.old, new = self.new
+        cdef int z = old.out[k], pos = self.value[operands[1]]
+        cdef offset_t lanes = self.lanes * max(old.imm[k], 1)
+        cdef int vtype = self._prefixed(old.vtype[z])
+        if self.batched[operands[1]]:
+            raise TypeError("an index may not depend on a seed")
+        if code == GATHER:
+            self.value[z] = new.emit2(GATHER, self.value[operands[0]], pos, -1, lanes, old.line[k], vtype)
+        else:
+            self.value[z] = new.emit3(code, self._owned(operands[0]), pos, self._spread(operands[2]), -1, lanes,
+                                      old.line[k], vtype)
+        return 0
+
+    cdef int _by_rule(self, int k, int code, int *operands) except -1:
+        cdef Tape old = self.old
+        cdef int j
+        if OPS[code].batch is None:
+            raise TypeError(f"op {OPS[code].name} has no rule for a batch of seeds")
+        op = old.op(k)
+        flags = [bool(self.batched[v]) for v in op.operands]
+        view = op._replace(operands=tuple([self.value[v] for v in op.operands]))
+        types = [self.old.pool.types[self._prefixed(old.vtype[z])] for z in op.results]
+        results = OPS[code].batch(self.emit, view, flags, self.lanes, types)
+        for j in range(len(op.results)):
+            self.value[op.results[j]] = results[j]
+        return 0

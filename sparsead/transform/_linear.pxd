@@ -1,0 +1,4 @@
+from sparsead.tape._tape cimport Tape
+
+cdef signed char[::1] consuming()
+cdef int[::1] last_uses(Tape tape)

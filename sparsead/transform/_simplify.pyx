@@ -1,0 +1,179 @@
+"""Simplification: dead code, common subexpressions, folding of constants, identities that are exact in IEEE arithmetic.
+
+Law: every output keeps its bits. So x * 1 is x, but x + 0 is not (it turns -0.0 into 0.0), and nothing is assumed finite.
+"""
+import numpy as np
+
+from sparsead.ops.table import CODE_OF_NAME
+from sparsead.tape.spec import OPS, View
+
+from sparsead.tape._tape cimport (ACCUMULATE, CAST, CONST, COPY, ELEMENTWISE, EMPTY, GATHER, GUARD, INPUT, LOAD, STORE,
+                                  SUM, ZEROS, Tape, ValueType)
+from sparsead.transform._linear cimport consuming
+
+cdef int MULTIPLY = CODE_OF_NAME["multiply"]
+cdef int DIVIDE = CODE_OF_NAME["divide"]
+cdef int NEGATIVE = CODE_OF_NAME["negative"]
+cdef int FOLD_LIMIT = 1 << 24                # bytes of a folded constant
+
+
+cdef signed char[::1] live_ops(Tape tape):
+    """Flags: ops whose results reach an output, guards and inputs."""
+    cdef signed char[::1] value = np.zeros(tape.n_vals + 1, np.int8)
+    cdef signed char[::1] live = np.zeros(tape.n_ops + 1, np.int8)
+    cdef signed char[::1] keep = np.array([op is not None and op.keep for op in OPS], np.int8)
+    cdef int k, j
+    for v in tape.outputs:
+        value[v] = 1
+    for k in range(tape.n_ops - 1, -1, -1):
+        live[k] = keep[tape.code[k]]
+        for j in range(tape.out[k], tape.out[k + 1]):
+            live[k] |= value[j]
+        if live[k]:
+            for j in range(tape.start[k], tape.start[k + 1]):
+                value[tape.operand[j]] = 1
+    return live
+
+
+def simplify(Tape tape, fold=True):
+    """An equal tape with less work in it."""
+    return _Simplifier(tape, fold).run()
+
+
+def prune(Tape tape, outputs):
+    """`tape` with other outputs and without what they do not need."""
+    cdef Tape narrowed = tape.copy()
+    narrowed.outputs = list(outputs)
+    return simplify(narrowed)
+
+
+cdef class _Simplifier:
+    cdef Tape old, new
+    cdef int[::1] value
+    cdef dict seen, views
+    cdef bint fold
+    cdef signed char[::1] unshared
+
+    def __init__(self, Tape tape, fold):
+        self.old, self.new, self.fold = tape, tape.fresh(), fold
+        self.seen, self.views = {}, {}
+        self.value = np.zeros(tape.n_vals + 1, np.intc)
+        unshared = np.array(consuming()).copy()
+        unshared[[INPUT, ZEROS, EMPTY, COPY, GUARD]] = 1
+        self.unshared = unshared
+
+    def run(self):
+        cdef signed char[::1] live = live_ops(self.old)
+        cdef int k
+        for k in range(self.old.n_ops):
+            if live[k]:
+                self._op(k)
+        new = self.new
+        new.inputs = [self.value[v] for v in self.old.inputs]
+        new.outputs = [self.value[v] for v in self.old.outputs]
+        new.names = {self.value[v]: name for v, name in self.old.names.items()}
+        return new
+
+    cdef int _op(self, int k) except -1:
+        cdef Tape old = self.old, new = self.new
+        cdef int code = old.code[k], j, n = old.start[k + 1] - old.start[k], found, first
+        cdef int n_out = old.out[k + 1] - old.out[k]
+        cdef int[64] args
+        if n > 64:
+            raise ValueError(f"op {OPS[code].name} has {n} operands; at most 64 are supported")
+        for j in range(n):
+            args[j] = self.value[old.operand[old.start[k] + j]]
+        if n_out == 1:
+            found = self._identity(k, code, args, n)
+            if found >= 0:
+                self.value[old.out[k]] = found
+                return 0
+        if self.unshared[code]:
+            first = self._emit(k, code, args, n)
+        else:
+            key = (code, old.attr[k], old.imm[k], old.vtype[old.out[k]], args[0] if n else -1,
+                   args[1] if n > 1 else -1, tuple([args[j] for j in range(2, n)]) if n > 2 else None)
+            known = self.seen.get(key)
+            if known is None:
+                known = self._folded(k, code, args, n)
+                if known < 0:
+                    known = self._emit(k, code, args, n)
+                self.seen[key] = known
+            first = known
+        for j in range(n_out):
+            self.value[old.out[k] + j] = first + j
+        return 0
+
+    cdef int _emit(self, int k, int code, int *args, int n) except -2:
+        cdef Tape old = self.old
+        return self.new.emit_many(code, args, n, old.attr[k], old.imm[k], old.line[k], old.vtype + old.out[k],
+                                  old.out[k + 1] - old.out[k])
+
+    cdef int _identity(self, int k, int code, int *args, int n) except -2:
+        """A value of the new tape that op `k` equals, or -1."""
+        cdef Tape new = self.new
+        cdef int vtype = self.old.vtype[self.old.out[k]], maker
+        if code == MULTIPLY:
+            if self._is_one(args[1]) and new.vtype[args[0]] == vtype:
+                return args[0]
+            if self._is_one(args[0]) and new.vtype[args[1]] == vtype:
+                return args[1]
+        elif code == DIVIDE:
+            if self._is_one(args[1]) and new.vtype[args[0]] == vtype:
+                return args[0]
+        elif code == NEGATIVE:
+            maker = new.vop[args[0]]
+            if new.code[maker] == NEGATIVE:
+                return new.operand[new.start[maker]]
+        elif code == CAST:
+            if new.vtype[args[0]] == vtype:
+                return args[0]
+        elif code == LOAD:
+            return self._loaded(k, args[0], vtype)
+        return -1
+
+    cdef bint _is_one(self, int v):
+        cdef int maker = self.new.vop[v]
+        if self.new.code[maker] != CONST:
+            return False
+        value = self.new.pool.consts[self.new.attr[maker]]
+        return value.ndim == 0 and value == 1
+
+    cdef int _loaded(self, int k, int base, int vtype) except -2:
+        cdef Tape new = self.new
+        cdef int maker = new.vop[base], v
+        if self.old.imm[k] == 0 and new.vtype[base] == vtype and self.old.attr[k] == self._whole(vtype):
+            return base
+        if new.code[maker] == STORE and new.attr[maker] == self.old.attr[k] and new.imm[maker] == self.old.imm[k]:
+            v = new.operand[new.start[maker] + 1]
+            return v if new.vtype[v] == vtype else -1
+        return -1
+
+    cdef int _whole(self, int vtype) except -1:
+        found = self.views.get(vtype)
+        if found is None:
+            t = self.new.pool.types[vtype]
+            found = self.views[vtype] = self.new.pool.attr_id(View(t.shape, t.strides, t.dtype))
+        return found
+
+    cdef int _folded(self, int k, int code, int *args, int n) except -2:
+        """The constant that op `k` makes of constants, or -1. What would grow is left to be computed."""
+        cdef Tape new = self.new
+        cdef int j
+        cdef Py_ssize_t largest = 0
+        if not self.fold or n == 0 or self.old.out[k + 1] - self.old.out[k] != 1:
+            return -1
+        for j in range(n):
+            if new.code[new.vop[args[j]]] != CONST:
+                return -1
+            largest = max(largest, new.type_of(args[j]).size)
+        t = self.old.type_of(self.old.out[k])
+        if t.size > largest or t.nbytes > FOLD_LIMIT:
+            return -1
+        op = self.old.op(k)
+        arrays = [np.asarray(new.pool.consts[new.attr[new.vop[args[j]]]]) for j in range(n)]
+        with np.errstate(all="ignore"):
+            (result,) = op.op.evaluate(arrays, op, (t,))
+        from sparsead.ops.structural import storage
+        result = storage(np.array(result), t) if t.ndim else np.asarray(result)[()]
+        return new.constant(result, self.old.line[k])

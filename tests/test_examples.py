@@ -1,0 +1,154 @@
+"""The examples run, small, and what they show is true: against closed forms, published values and differences."""
+
+import sys
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+
+import sparsead
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+TESTED = ("brusselator", "burgers_inverse", "pollution")
+
+
+@cache
+def load(name):
+    spec = spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    module = sys.modules[spec.name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def in_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def is_picture(path):
+    return path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+
+
+def test_every_example_is_tested_and_described():
+    assert sorted(path.stem for path in EXAMPLES.glob("*.py")) == sorted(TESTED)
+    text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert all(f"examples/{name}.py" in text for name in TESTED)
+
+
+@pytest.mark.parametrize("name", TESTED)
+def test_help(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        load(name).main(["--help"])
+    assert stop.value.code == 0
+    assert "usage" in capsys.readouterr().out
+
+
+def brusselator_jacobian(y, n, alpha):
+    """Closed form: diffusion blocks by Kronecker products, reaction blocks diagonal."""
+    ring = sparse.diags_array([1.0, 1.0, -2.0, 1.0, 1.0], offsets=[1 - n, -1, 0, 1, n - 1], shape=(n, n))
+    eye = sparse.eye_array(n)
+    diffusion = (alpha * n**2 * (sparse.kron(ring, eye) + sparse.kron(eye, ring))).toarray()
+    u, v = y.reshape(2, n * n)
+    return np.block(
+        [
+            [diffusion + np.diag(2 * u * v - 4.4), np.diag(u * u)],
+            [np.diag(3.4 - 2 * u * v), diffusion - np.diag(u * u)],
+        ]
+    )
+
+
+@pytest.mark.parametrize("t", [0.0, 2.0])  # before and after the forcing sets in
+def test_brusselator_jacobian_is_the_closed_form(t):
+    n, alpha = 5, 0.07
+    rhs, y0 = load("brusselator").brusselator(n, alpha)
+    y = y0 + np.random.default_rng(0).uniform(0.5, 1.5, y0.size)
+    jac = sparsead.jacobian(rhs, wrt="y", of="dy", format="csc")(t, y, np.empty_like(y))
+    assert jac.nnz == 12 * n**2
+    assert_allclose(jac.toarray(), brusselator_jacobian(y, n, alpha), rtol=1e-13, atol=1e-13)
+
+
+def test_brusselator(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    shown = load("brusselator").main(["--n", "6", "--t-end", "2", "--output", "picture.png"])
+    runs = {(run.method, run.source): run for run in shown["runs"]}
+    assert sorted(runs) == [(m, s) for m in ("BDF", "Radau") for s in ("differences", "sparsead")]
+    assert shown["nnz"] == 12 * 6**2
+    assert 6 <= shown["colors"] <= 20  # a row has six entries; any greedy colouring of this stencil needs fewer than 21
+    for (_, source), run in runs.items():
+        assert 0 < run.error < 3e-3
+        assert run.jacobians > 0
+        assert source == "differences" or run.rhs_calls < runs[run.method, "differences"].rhs_calls
+    assert is_picture(tmp_path / "picture.png")
+    table = capsys.readouterr().out
+    assert table.count("sparsead ") == 2
+    assert table.count("differences ") == 2
+
+
+def test_brusselator_without_picture(tmp_path):
+    load("brusselator").main(["--n", "4", "--t-end", "0.1", "--no-plot"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_pollution_jacobian_is_the_complex_step():
+    pollution = load("pollution")
+    y = np.random.default_rng(0).uniform(0.1, 1, 20)
+    expected = np.empty((20, 20))
+    for j in range(20):
+        dy = np.empty(20, complex)
+        pollution.pollu(0.0, y + 1e-100j * (np.arange(20) == j), dy)
+        expected[:, j] = dy.imag / 1e-100
+    jac = sparsead.jacobian(pollution.pollu, wrt="y", of="dy")(0.0, y, np.empty(20))
+    assert_allclose(jac.toarray(), expected, rtol=1e-13)
+    assert jac.nnz == np.count_nonzero(expected)
+
+
+def test_pollution(capsys):
+    shown = load("pollution").main(["--rtol", "1e-8"])
+    assert shown["nnz"] == 82  # the 86 of the literature include four zeros on the diagonal
+    assert len(shown["worst"]) == 4
+    assert all(difference < 1e-6 for difference in shown["worst"].values())
+    text = capsys.readouterr().out
+    assert text.count("all 20 species agree to 6 digits") == 4
+    assert "it is 86 entries" in text
+    assert text.count("  x") == 82
+
+
+def test_pollution_says_when_digits_are_missing(capsys):
+    shown = load("pollution").main(["--rtol", "1e-4"])
+    assert max(shown["worst"].values()) > 1e-6
+    assert "NO agreement to 6 digits" in capsys.readouterr().out
+
+
+def test_burgers_gradient_entry_by_entry():
+    burgers = load("burgers_inverse")
+    n, steps, h = 24, 12, 1e-5
+    advance = burgers.burgers(n, steps)
+    truth = burgers.true_initial(np.linspace(0, 1, n))
+    _, data = burgers.observe(advance, steps, truth, np.random.default_rng(0))
+    loss = burgers.loss_function(advance, steps, data)
+    u0 = 0.9 * truth
+    value, gradient = sparsead.value_and_grad(loss, wrt="u0")(u0)
+    expected = [(loss(u0 + h * e) - loss(u0 - h * e)) / (2 * h) for e in np.eye(n)]
+    assert_allclose(value, loss(u0), rtol=1e-14)
+    assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6 * np.abs(gradient).max())
+
+
+def test_burgers_inverse(tmp_path):
+    pytest.importorskip("matplotlib")
+    shown = load("burgers_inverse").main(["--n", "60", "--steps", "40", "--iterations", "25"])
+    assert shown["gradient_accuracy"] < 1e-6
+    assert shown["history"][-1] < 1e-2 * shown["history"][0]
+    assert np.all(np.diff(shown["history"]) <= 0)
+    assert shown["error"] < 0.2
+    assert is_picture(tmp_path / "burgers_inverse.png")
+
+
+@pytest.mark.parametrize(("arguments", "message"), [("--steps 41", "multiple of 4"), ("--steps 40", "at least 119")])
+def test_burgers_inverse_refuses_steps(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        load("burgers_inverse").main(arguments.split())
+    assert message in capsys.readouterr().err

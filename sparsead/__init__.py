@@ -2,4 +2,17 @@
 
 from importlib.metadata import version as _version
 
+from sparsead import config as config
+from sparsead.derivatives.gradients import grad as grad
+from sparsead.derivatives.gradients import value_and_grad as value_and_grad
+from sparsead.derivatives.jacobians import hessian as hessian
+from sparsead.derivatives.jacobians import jacobian as jacobian
+from sparsead.derivatives.products import hvp as hvp
+from sparsead.derivatives.products import jvp as jvp
+from sparsead.derivatives.products import linearize as linearize
+from sparsead.derivatives.products import vjp as vjp
+from sparsead.tracing.errors import LeakError as LeakError
+from sparsead.tracing.errors import TraceError as TraceError
+from sparsead.tracing.errors import TraceLimit as TraceLimit
+
 __version__ = _version("sparsead")

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 import sparsead
 
 oracle = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("oracle.py"))))
@@ -47,10 +48,10 @@ class Case:
     def __init__(self, name, f, make, wrt, of, tol):
         self.name, self.f, self.make, self.wrt, self.of, self.tol = name, f, make, wrt, of, tol
 
-    def single(self):
-        """The first array of wrt and the first of `of`."""
-        wrt, of = (w if isinstance(w, tuple) else (w,) for w in (self.wrt, self.of))
-        return next(w for w in wrt if isinstance(self.make()[w], np.ndarray)), of[0]
+    def first_array(self):
+        """The first argument of wrt that is an array."""
+        wrt = self.wrt if isinstance(self.wrt, tuple) else (self.wrt,)
+        return next(w for w in wrt if isinstance(self.make()[w], np.ndarray))
 
     def points(self):
         """Arguments to trace with, then the same with other numbers, for the replay."""
@@ -59,11 +60,11 @@ class Case:
 
 def tangents_and_adjoints(f, args, wrt, of):
     """Value, and the Jacobian column by column (jvp) and row by row (one pullback for all rows)."""
-    value, pullback = sparsead.vjp(f, *args, wrt=wrt, of=of)
+    value, pullback = sparsead.vjp(f, wrt=wrt, of=of)(*args)
     rows = [oracle.flat(pullback(seed)) for seed in oracle.basis(value)]
-    columns = []
+    columns, jvp = [], sparsead.jvp(f, wrt=wrt, of=of)
     for v in oracle.basis(tuple(args[w] for w in wrt) if isinstance(wrt, tuple) else args[wrt]):
-        again, tangent = sparsead.jvp(f, args, v, wrt=wrt, of=of)
+        again, tangent = jvp(*args, v)
         oracle.same_bits(again, value)
         columns.append(oracle.flat(tangent))
     return value, np.array(columns).T, np.array(rows)
@@ -84,12 +85,14 @@ def check_first_order(case):
 
 def check_sparse_jacobian(case):
     """One prepared Jacobian, traced at the first arguments and replayed at the others."""
-    wrt, of = case.single()
-    jac = sparsead.jacobian(case.f, wrt=wrt, of=of)
+    jac = sparsead.jacobian(case.f, wrt=case.wrt, of=case.of)
     for args in case.points():
         before = oracle.fingerprint(args, case.f)
-        oracle.close(jac(*args).toarray(), oracle.jacobian(case.f, args, wrt, of), case.tol)
+        oracle.close(jac(*args).toarray(), oracle.jacobian(case.f, args, case.wrt, case.of), case.tol)
         assert oracle.fingerprint(args, case.f) == before
+
+
+NAMED = {1: lambda f: lambda a: f(a), 2: lambda f: lambda a, b: f(a, b), 3: lambda f: lambda a, b, c: f(a, b, c)}
 
 
 def loss_of(case):
@@ -101,7 +104,7 @@ def loss_of(case):
         parts = [np.ravel(r if o == "return" else args[o]) for o in at]
         return sum((np.cos(np.arange(len(p))) * (p + p * p)).sum() for p in parts)
 
-    return loss
+    return NAMED[len(case.make())](loss)
 
 
 def double(a):
@@ -110,11 +113,11 @@ def double(a):
 
 def check_second_order(case):
     """H v forward over reverse, and reverse over reverse, against differences of complex-step gradients."""
-    wrt, loss, args = case.single()[0], loss_of(case), case.make()
+    wrt, loss, args = case.first_array(), loss_of(case), case.make()
     if any(double(a) is not a for a in args):  # differences need all digits
         args = tuple(double(a) for a in args)
     v = np.cos(1 + np.arange(args[wrt].size)).reshape(args[wrt].shape) * (args[wrt] != 0)  # zero is where cases branch
-    product = sparsead.hvp(loss, args, v, wrt=wrt)
-    slope = sparsead.grad(lambda *a: (sparsead.grad(loss, wrt=wrt)(*a) * v).sum(), wrt=wrt)
+    product = sparsead.hvp(loss, wrt=wrt)(*args, v)
+    slope = sparsead.grad(NAMED[len(args)](lambda *a: (sparsead.grad(loss, wrt=wrt)(*a) * v).sum()), wrt=wrt)
     oracle.close(product, oracle.hessian_product(loss, args, v, wrt), 1e-6)
     oracle.close(slope(*args), product, 1e-10)

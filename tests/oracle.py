@@ -33,10 +33,10 @@ class ComplexNumpy:
     """NumPy as a function sees it under a complex step: new arrays can hold the step, kinks follow the real part."""
 
     float32, float64, pi, newaxis = np.complex64, np.complex128, np.pi, None
+    CREATES = "zeros ones empty full zeros_like ones_like empty_like eye identity arange linspace array".split()
 
     def __getattr__(self, name):
-        creates = name in {"zeros", "ones", "empty", "full", "eye", "identity", "arange", "linspace", "array"}
-        return self._creating(getattr(np, name)) if creates else getattr(np, name)
+        return self._creating(getattr(np, name)) if name in self.CREATES else getattr(np, name)
 
     @staticmethod
     def _creating(function):
@@ -74,7 +74,7 @@ class World:
         if isinstance(value, np.ndarray):
             return self._array(value)
         if isinstance(value, types.FunctionType):
-            return value if value.__module__.startswith("numpy") else self._function(value)
+            return value if (value.__module__ or "").startswith("numpy") else self._function(value)
         if isinstance(value, types.MethodType):
             return types.MethodType(self(value.__func__), self(value.__self__))
         if isinstance(value, (list, tuple)) and type(value) in (list, tuple):

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 import sparsead
 
 cases = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("cases.py"))))

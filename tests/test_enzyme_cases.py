@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+
 import sparsead
 
 
@@ -291,7 +292,7 @@ def rows(table):
 @rows(FORWARD)
 def test_tangents(row):
     _, f, arguments, wrt, of, tangents, value, tangent = row
-    got, got_tangent = sparsead.jvp(f, arguments(), tangents, wrt=wrt, of=of)
+    got, got_tangent = sparsead.jvp(f, wrt=wrt, of=of)(*arguments(), tangents)
     same(got, value)
     same(got_tangent, tangent)
 
@@ -299,7 +300,7 @@ def test_tangents(row):
 @rows(REVERSE)
 def test_adjoints(row):
     _, f, arguments, wrt, of, seeds, value, adjoints = row
-    got, pullback = sparsead.vjp(f, *arguments(), wrt=wrt, of=of)
+    got, pullback = sparsead.vjp(f, wrt=wrt, of=of)(*arguments())
     same(got, value)
     for _ in range(2):
         same(pullback(seeds), adjoints)
@@ -309,20 +310,20 @@ def test_adjoints(row):
 def test_the_callers_memory_is_left_alone(row):
     _, f, arguments, wrt, of, *_ = row
     args, untouched = arguments(), arguments()
-    sparsead.vjp(f, *args, wrt=wrt, of=of)
+    sparsead.vjp(f, wrt=wrt, of=of)(*args)
     same(args, untouched)
 
 
 def test_reference_stores_are_not_seen_by_the_caller():
     b, x = [a(7, 8)], [a(1, 3)]
     slot = b[0]
-    sparsead.vjp(reference_store, b, x, wrt=(0, 1))
+    sparsead.vjp(reference_store, wrt=(0, 1))(b, x)
     assert b[0] is slot
 
 
 def test_reverse_through_arguments_overwritten_between_the_sweeps():  # S08
     x = a(1, 2)
-    value, pullback = sparsead.vjp(lambda x: (x * x).sum(), x)
+    value, pullback = sparsead.vjp(lambda x: (x * x).sum())(x)
     x[:] = 99
     assert value == 5.0
     same(pullback(1.0), a(2, 4))
@@ -331,8 +332,8 @@ def test_reverse_through_arguments_overwritten_between_the_sweeps():  # S08
 def test_hessian_vector_products():  # H01, H03
     f = lambda x: np.sin(x[0] * x[1])
     same(sparsead.grad(f)(a(2, 3)), a(2.880510859951098, 1.920340573300732))
-    same(sparsead.hvp(f, (a(2, 3),), a(5, 2.7)), a(19.69268826373025, 16.201003759768003))
-    same(sparsead.hvp(lambda x: x[0] ** 2 + x[1] * x[0], (a(2, 2),), a(1, 0)), a(2, 1))
+    same(sparsead.hvp(f)(a(2, 3), a(5, 2.7)), a(19.69268826373025, 16.201003759768003))
+    same(sparsead.hvp(lambda x: x[0] ** 2 + x[1] * x[0])(a(2, 2), a(1, 0)), a(2, 1))
 
 
 def test_forward_over_a_reverse_sweep_written_by_hand():  # H03 as in the list: x, its adjoint, y, and the adjoint of y
@@ -342,8 +343,8 @@ def test_forward_over_a_reverse_sweep_written_by_hand():  # H03 as in the list: 
         bx[1] += by[0] * x[0]
         by[0] = 0
 
-    value, tangent = sparsead.jvp(
-        reverse_sweep, (a(2, 2), a(0, 0), a(0), a(1)), (a(1, 0), a(0, 0), a(0), a(0)), wrt=(0, 1, 2, 3), of=(0, 1, 2, 3)
-    )
+    every = (0, 1, 2, 3)
+    tangents = (a(1, 0), a(0, 0), a(0), a(0))
+    value, tangent = sparsead.jvp(reverse_sweep, wrt=every, of=every)(a(2, 2), a(0, 0), a(0), a(1), tangents)
     same(value, (a(2, 2), a(6, 2), a(8), a(0)))
     same(tangent, (a(1, 0), a(2, 1), a(6), a(0)))

@@ -1,4 +1,4 @@
-"""Views and copies, memory layouts, arguments that share memory, captured arrays: against plain NumPy, entry by entry."""
+"""Views, copies, memory layouts, shared memory and captured arrays: against plain NumPy, entry by entry."""
 
 import runpy
 from pathlib import Path
@@ -381,7 +381,7 @@ def state_kept_in_captured_memory(x):
 
 
 @case(3, 3)
-def scratch_as_a_default(x, y, work=np.zeros(3)):  # noqa: B006
+def scratch_as_a_default(x, y, work=np.zeros(3)):
     np.multiply(x, y, out=work)
     work += x
     return work * work

@@ -3,15 +3,16 @@ cimport numpy as cnp
 from cpython.ref cimport Py_INCREF
 
 import numpy as np
+from numpy import empty  # NumPy's own: a trace wraps the names in its namespace
 
 cnp.import_array()
 
 cdef extern from "numpy/arrayobject.h":
-    object PyArray_NewFromDescr(type subtype, object descr, int nd, cnp.npy_intp *dims,
+    object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, cnp.npy_intp *dims,
                                 cnp.npy_intp *strides, void *data, int flags, object obj)
 
 
-def window(cnp.ndarray base, Py_ssize_t offset, tuple shape, tuple strides, object dtype):
+def window(cnp.ndarray base, Py_ssize_t offset, tuple shape, tuple strides, cnp.dtype dtype):
     """The window (shape, strides and offset in bytes) on the memory of `base`, as a writeable view.
 
     Like ``np.lib.stride_tricks.as_strided``, for any dense `base` and 30 times cheaper. Bounds are the tape's
@@ -48,4 +49,4 @@ def blank(tuple shape, tuple strides, object dtype):
     cdef Py_ssize_t size = 1
     for n in shape:
         size *= n
-    return window(np.empty(size, dtype), 0, shape, strides, dtype)
+    return window(empty(size, dtype), 0, shape, strides, dtype)

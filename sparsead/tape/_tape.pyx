@@ -8,6 +8,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 import numpy as np
+from numpy import array, asarray, zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead.tape.spec import OPS, OpView
 
@@ -97,7 +98,7 @@ cdef class Pool:
         if isinstance(value, np.ndarray) and value.ndim:
             key = id(value)
         else:
-            value = np.asarray(value)[()]
+            value = asarray(value)[()]
             key = (value.dtype, value.tobytes())
         found = self._const_ids.get(key)
         if found is not None:
@@ -275,8 +276,8 @@ cdef class Tape:
         elif attr is not None:
             attr_id = self.pool.attr_id(attr)
         cdef int line_id = -1 if line is None else self.pool.line_id(line)
-        cdef int[:] args = np.array(list(operands) + [0], dtype=np.intc)
-        cdef int[:] vtypes = np.array([t.id for t in types] + [0], dtype=np.intc)
+        cdef int[:] args = array(list(operands) + [0], dtype=np.intc)
+        cdef int[:] vtypes = array([t.id for t in types] + [0], dtype=np.intc)
         for j in range(len(operands)):
             if not 0 <= args[j] < self.n_vals:
                 raise TapeError(f"op {op.name} reads value {args[j]}, which does not exist yet")
@@ -310,7 +311,7 @@ cdef class Tape:
 
     def codes(self):
         """Op codes, shape (n_ops,), as a fresh array."""
-        return np.asarray(<int[:self.n_ops]> self.code).copy() if self.n_ops else np.zeros(0, np.intc)
+        return asarray(<int[:self.n_ops]> self.code).copy() if self.n_ops else zeros(0, np.intc)
 
     def __str__(self):
         from sparsead.tape.listing import listing

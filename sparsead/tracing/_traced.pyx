@@ -10,8 +10,10 @@ from libc.stdlib cimport free, realloc
 import sys
 import time
 from contextvars import ContextVar
+from functools import partial
 
 import numpy as np
+from numpy import array, asarray, zeros                # NumPy's own: the names in its namespace are wrapped in a trace
 
 from sparsead.ops import registry  # noqa: F401  (fills the table of ops)
 from sparsead.ops.table import CODE_OF_NAME, CODE_OF_UFUNC
@@ -37,7 +39,7 @@ cdef enum:
     ACTIVE = 1                      # depends on an input that is differentiated
     VARIES = 2                      # depends on an input or parameter: not known before the call
 
-_INACTIVE_CODES = np.array(
+_INACTIVE_CODES = array(
     [op is None or op.code in (INPUT, CONST, ZEROS, EMPTY, GUARD)
      or (op.elementwise is not None and op.elementwise.partials is None and op.name != "select")
      or op.name in ("inactive", "winners", "stop_gradient") for op in OPS], np.int8)
@@ -223,19 +225,19 @@ cdef class Trace:
         self._set_fact(made, 0)
         return made
 
-    cdef int foreign(self, cnp.ndarray array) except -1:
+    cdef int foreign(self, cnp.ndarray given) except -1:
         """A plain array that enters an op: its contents are frozen, and compared at each call while it lives."""
-        if array.dtype == object:
+        if given.dtype == object:
             raise TraceError(f"an array of dtype object cannot be traced{self.at()}; use a floating dtype")
-        known = self._foreign.get(id(array))
-        if known is not None and known[0] is array and identical(known[1], array):
+        known = self._foreign.get(id(given))
+        if known is not None and known[0] is given and identical(known[1], given):
             return known[2]
-        copy = np.array(array, order="K")
+        copy = array(given, order="K")
         if not is_dense(copy):
-            copy = np.array(array, order="C")
+            copy = array(given, order="C")
         cdef int value = self._const_value(copy)
-        self._foreign[id(array)] = (array, copy, value)
-        self.snapshots.append((array, copy))
+        self._foreign[id(given)] = (given, copy, value)
+        self.snapshots.append((given, copy))
         return value
 
     cdef int outer(self, object traced) except -1:
@@ -244,16 +246,11 @@ cdef class Trace:
             (id(traced.trace), traced.value)
         found = self._outer.get(key)
         if found is None:
-            concrete = np.array(traced.concrete, order="C") if isinstance(traced, TracedArray) \
-                else np.asarray(traced.concrete)
+            concrete = array(traced.concrete, order="C") if isinstance(traced, TracedArray) \
+                else asarray(traced.concrete)
             t = self.tape.pool.type(concrete.dtype, concrete.shape)
             value = self.input(t.dtype, t.shape, t.strides, False, "value of the enclosing function")
-            token = CURRENT.set(traced.trace)
-            try:
-                held = traced.trace.hold(traced)
-            finally:
-                CURRENT.reset(token)
-            self.imports.append((held, value, traced))
+            self.imports.append((value, traced))
             found = self._outer[key] = (value, traced)
         return found[0]
 
@@ -263,6 +260,39 @@ cdef class Trace:
             return traced.value
         cdef int v = (<TracedArray> traced).current()
         return self.dense(v)
+
+    def c_order(self, int v):
+        """Value `v` in C order."""
+        return self.dense(v)
+
+    def inline(self, Tape tape, values):
+        """Append all ops of `tape` with `values` for its inputs; returns the values of its outputs."""
+        cdef int k, j, n, first
+        cdef int[64] args
+        cdef dict given = dict(zip(tape.inputs, values))
+        cdef list value = [-1] * tape.n_vals
+        for k in range(tape.n_ops):
+            n = tape.start[k + 1] - tape.start[k]
+            for j in range(n):
+                args[j] = value[tape.operand[tape.start[k] + j]]
+            op = tape.op(k)
+            attr = -1
+            if tape.code[k] == INPUT:
+                value[tape.out[k]] = given[tape.out[k]]
+                continue
+            if tape.code[k] == CONST:
+                value[tape.out[k]] = self._const_value(op.attr)
+                continue
+            if tape.code[k] == GUARD:
+                self.guard(args[0], op.attr)
+                continue
+            attr = -1 if op.attr is None else self.tape.pool.attr_id(op.attr)
+            types = [tape.type_of(z) for z in op.results]
+            if len(types) != 1:
+                raise NotImplementedError(f"op {op.op.name} with {len(types)} results inside a nested derivative")
+            value[tape.out[k]] = self.emit(tape.code[k], args, n, attr, op.imm,
+                                           self.tape.pool.type_id(types[0].dtype, types[0].shape, types[0].strides))
+        return [value[v] for v in tape.outputs]
 
     cdef int dense(self, int v) except -1:
         cdef ValueType t = self.tape.type_of(v)
@@ -283,7 +313,7 @@ cdef class Trace:
             v = self.foreign(x if x.ndim else x.reshape(()))
         elif isinstance(x, (float, int, np.generic)):
             if dtype is None:
-                dtype = np.asarray(x).dtype
+                dtype = asarray(x).dtype
             return self.const(x.item() if isinstance(x, np.generic) and x.dtype.kind in "fiub" else x, dtype)
         else:
             raise TraceError(f"an operand of type {type(x).__name__} cannot be traced{self.at()}")
@@ -323,7 +353,7 @@ cdef class Trace:
     def op(self, str name, operands, dtype, shape, attr=None, imm=0):
         """Any op with one C-order result; returns its value."""
         from sparsead.tape.spec import BY_NAME
-        cdef int[:] args = np.array(list(operands) + [0], np.intc)
+        cdef int[:] args = array(list(operands) + [0], np.intc)
         cdef int attr_id = -1 if attr is None else self.tape.pool.attr_id(attr)
         return self.emit(BY_NAME[name].code, &args[0], len(operands), attr_id, imm,
                          self.tape.pool.dense_type_id(np.dtype(dtype), tuple(shape)))
@@ -341,15 +371,15 @@ cdef class Trace:
         """A new array of the traced function: zeros, or undefined, or the constant contents of `concrete`."""
         cdef int vtype, value
         if not is_dense(concrete):
-            concrete = np.array(concrete, order="C")
+            concrete = array(concrete, order="C")
         vtype = self.tape.pool.type_id(concrete.dtype, (<object> concrete).shape, (<object> concrete).strides)
         value = self.emit(ZEROS if zeros else EMPTY, NULL, 0, -1, 0, vtype)
         return make_array(concrete, Storage(concrete, <ValueType> self.tape.pool.types[vtype], value), self)
 
     def constant_array(self, concrete):
         """A new array of the traced function with known contents."""
-        concrete = concrete if is_dense(concrete) else np.array(concrete, order="C")
-        return self.wrap(concrete, self._const_value(np.array(concrete, order="K")))
+        concrete = concrete if is_dense(concrete) else array(concrete, order="C")
+        return self.wrap(concrete, self._const_value(array(concrete, order="K")))
 
     # ---- guards --------------------------------------------------------------------------------------------------
 
@@ -361,6 +391,32 @@ cdef class Trace:
         self.tape.emit_many(GUARD, &value, 1, self.tape.pool.attr_id(expected), 0, self.line(), NULL, 0)
         return 0
 
+    def call_as(self, ufunc, inputs, dtype, casting):
+        """``ufunc(*inputs, dtype=dtype)``."""
+        concrete = [plain(x) for x in inputs]
+        results = ufunc(*concrete, dtype=dtype, casting=casting)
+        return self.record(CODE_OF_UFUNC[ufunc], tuple(inputs), self.loop_of(ufunc, inputs, concrete, results, dtype),
+                           results)
+
+    def offset_of(self, TracedArray a):
+        """Byte offset of the first element of `a` in its storage."""
+        return <Py_ssize_t> cnp.PyArray_DATA(a.concrete) - a.storage.lo
+
+    def constant_value(self, array):
+        """A constant array as a value; it must not be changed afterwards."""
+        return self._const_value(array)
+
+    def stop(self, x):
+        """The value of `x`, without derivative."""
+        concrete = plain(x)
+        cdef int v = self.value_of(x, None)
+        cdef int z = self.emit1(CODE_OF_NAME["stop_gradient"], v, -1, 0, self.tape.vtype[v])
+        if not isinstance(concrete, np.ndarray):
+            return make_scalar(concrete, z, self)
+        copy = blank(concrete.shape, self.tape.type_of(v).strides, concrete.dtype)
+        copy[...] = concrete
+        return self.wrap(copy, z)
+
     def guard_contents(self, int value, concrete):
         """Guard all elements of an inactive array."""
         same = self.op("inactive", (value,), bool, (), SameBytes(concrete.tobytes()))
@@ -368,7 +424,7 @@ cdef class Trace:
 
     # ---- ufuncs ----------------------------------------------------------------------------------------------------
 
-    cdef object call(self, object ufunc, tuple inputs):
+    cpdef object call(self, object ufunc, tuple inputs):
         """``ufunc(*inputs)`` on concrete values and on the tape."""
         found = code_of_ufunc.get(ufunc)
         if found is None:
@@ -387,7 +443,7 @@ cdef class Trace:
             kind = type(x)
             if kind is float or kind is int:
                 continue
-            d = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype
+            d = x.dtype if hasattr(x, "dtype") else asarray(x).dtype
             if common is None:
                 common = d
             elif d is not common and d != common:
@@ -400,13 +456,13 @@ cdef class Trace:
             if len(inputs) == 3:
                 return (BOOL, out, out)
             return (out,) * len(inputs)
-        given = [type(x) if type(x) in (int, float) else np.asarray(x).dtype for x in concrete]
-        signature = None if dtype is None else (None,) * ufunc.nin + (dtype,) * ufunc.nout
+        given = [type(x) if type(x) in (int, float) else asarray(x).dtype for x in concrete]
+        extra = {} if dtype is None else {"signature": (None,) * ufunc.nin + (dtype,) * ufunc.nout}
         try:
-            loop = ufunc.resolve_dtypes(tuple(given) + (None,) * ufunc.nout, signature=signature)
+            loop = ufunc.resolve_dtypes(tuple(given) + (None,) * ufunc.nout, **extra)
         except TypeError:
-            given = [np.asarray(x).dtype for x in concrete]
-            loop = ufunc.resolve_dtypes(tuple(given) + (None,) * ufunc.nout, signature=signature)
+            given = [asarray(x).dtype for x in concrete]
+            loop = ufunc.resolve_dtypes(tuple(given) + (None,) * ufunc.nout, **extra)
         return loop[:ufunc.nin]
 
     cdef object record(self, int code, tuple inputs, tuple loop, object results):
@@ -434,7 +490,7 @@ cdef class Trace:
             return self.tape.pool.type_id(x.dtype, x.shape, x.strides)
         if type(x) not in (float, int, bool):
             raise TraceError(f"a result of type {type(x).__name__} cannot be traced{self.at()}")
-        return self.tape.pool.type_id(np.asarray(x).dtype, (), ())
+        return self.tape.pool.type_id(asarray(x).dtype, (), ())
 
     def other_ufunc(self, ufunc, inputs, kwargs):
         """Ufuncs that are no elementwise record: contractions, or none of ours."""
@@ -488,7 +544,7 @@ class SameBytes:
         self.contents = contents
 
     def __call__(self, array):
-        return np.bool_(np.asarray(array).tobytes() == self.contents)
+        return np.bool_(asarray(array).tobytes() == self.contents)
 
     def __eq__(self, other):
         return type(other) is SameBytes and self.contents == other.contents
@@ -523,7 +579,7 @@ cdef object plain(object x):
     if isinstance(x, TracedScalar):
         return (<TracedScalar> x).concrete
     if type(x) is list or type(x) is tuple:
-        return np.asarray(x)
+        return asarray(x)
     return x
 
 
@@ -674,7 +730,7 @@ cdef class Traced:
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         cdef Trace trace = innermost(self)
         if method == "__call__" and not kwargs:
-            return power(*inputs) if ufunc is np.power else trace.call(ufunc, inputs)
+            return power(inputs[0], inputs[1]) if ufunc is np.power else trace.call(ufunc, inputs)
         from sparsead.tracing.ufuncs import dispatch
         return dispatch(trace, ufunc, method, inputs, kwargs)
 
@@ -761,7 +817,7 @@ cdef class TracedScalar(Traced):
 
     @property
     def dtype(self):
-        return np.asarray(self.concrete).dtype
+        return asarray(self.concrete).dtype
 
     @property
     def shape(self):
@@ -799,7 +855,7 @@ cdef class TracedScalar(Traced):
     def astype(self, dtype, *args, **kwargs):
         """A scalar of another dtype."""
         cdef Trace trace = innermost(self)
-        concrete = np.asarray(self.concrete).astype(dtype)[()]
+        concrete = asarray(self.concrete).astype(dtype)[()]
         return make_scalar(concrete, trace.value_of(self, np.dtype(dtype)), trace)
 
     def reshape(self, *shape):
@@ -832,7 +888,7 @@ cdef object method_of(object self, str name):
         if hasattr(np.ndarray, name):
             raise NotImplementedError(f"ndarray.{name} of a traced array is not supported{trace.at()}")
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-    return lambda *args, **kwargs: function(self, *args, **kwargs)
+    return partial(function, self)
 
 
 cdef object raise_array(Trace trace, object self):
@@ -847,8 +903,8 @@ def as_array(Trace trace, x):
         return x
     v = trace.value_of(x, None)
     if isinstance(x, np.ndarray):
-        return make_array(np.array(x), Storage(np.array(x), trace.tape.type_of(v), v), trace)
-    concrete = np.array(plain(x))
+        return make_array(array(x), Storage(array(x), trace.tape.type_of(v), v), trace)
+    concrete = array(plain(x))
     return make_array(concrete, Storage(concrete, trace.tape.type_of(v), v), trace)
 
 
@@ -866,7 +922,7 @@ def select(Trace trace, c, a, b):
 
 
 cdef object plain_dtype(object x):
-    return np.asarray(plain(x)).dtype
+    return asarray(plain(x)).dtype
 
 
 cdef class TracedArray(Traced):
@@ -947,7 +1003,7 @@ cdef class TracedArray(Traced):
         result = self.concrete[index]
         if type(result) is np.ndarray:
             return self.view(result)
-        return self._scalar_at(self.concrete[(*index, ...) if type(index) is tuple else (index, ...)], result)
+        return self._scalar_at(self.concrete[with_ellipsis(index)], result)
 
     def _outer_item(self, index):
         # Read of an enclosing function's array inside a nested derivative: read there, use here.
@@ -985,7 +1041,7 @@ cdef class TracedArray(Traced):
             from sparsead.tracing.indexing import put
             put(self, index, value)
             return
-        dest = self.concrete[(*index, ...) if type(index) is tuple else (index, ...)]
+        dest = self.concrete[with_ellipsis(index)]
         self._assign(trace, dest, value)
 
     cdef int _assign(self, Trace trace, cnp.ndarray dest, object value) except -1:
@@ -1008,7 +1064,7 @@ cdef class TracedArray(Traced):
             v = trace.value_of(value, None)
         else:
             v = trace.const(value.item() if isinstance(value, np.generic) else value, dest.dtype) \
-                if isinstance(value, (int, float, np.generic)) else trace.value_of(np.asarray(value), None)
+                if isinstance(value, (int, float, np.generic)) else trace.value_of(asarray(value), None)
         dest[...] = concrete                                   # NumPy's own errors come first
         trace.store(self, dest, v)
         return 0
@@ -1163,7 +1219,7 @@ cdef class TracedArray(Traced):
 
     @property
     def imag(self):
-        return np.zeros(self.shape, self.dtype)
+        return zeros(self.shape, self.dtype)
 
     @property
     def flat(self):
@@ -1210,6 +1266,12 @@ cdef class TracedArray(Traced):
     def diagonal(self, offset=0, axis1=0, axis2=1):
         """Read-only view of a diagonal."""
         return self.view(self.concrete.diagonal(offset, axis1, axis2))
+
+    def storage_as_vector(self):
+        """All of the storage's memory as a traced vector."""
+        cdef Storage s = self.storage
+        item = s.dtype.itemsize
+        return self.view(window(s.base, 0, (s.nbytes // item,), (item,), s.dtype))
 
     def view_as(self, concrete):
         """A traced array for `concrete`, a NumPy view of this array's memory."""
@@ -1258,18 +1320,28 @@ cdef class TracedArray(Traced):
         cdef Trace trace = self.trace
         cdef int v = self.current()
         if not trace.facts[v] & VARIES:
-            return np.array(self.concrete, dtype=dtype)
+            return array(self.concrete, dtype=dtype)
         if trace.facts[v] & ACTIVE or self.concrete.dtype.kind == "f":
             raise_array(trace, self)
         # Without a derivative (a mask, an index): the tape is right as long as its contents are these.
         trace.guard_contents(v, self.concrete)
-        return np.array(self.concrete, dtype=dtype)
+        return array(self.concrete, dtype=dtype)
 
     def __getattr__(self, name):
         return method_of(self, name)
 
     def __reduce__(self):
         raise TraceError("a traced array cannot be pickled")
+
+
+cdef object with_ellipsis(object index):
+    """The same elements as `index`, always as an array."""
+    if type(index) is not tuple:
+        return index if index is Ellipsis else (index, ...)
+    for part in index:
+        if part is Ellipsis:
+            return index
+    return index + (Ellipsis,)
 
 
 cdef bint is_basic(object index):

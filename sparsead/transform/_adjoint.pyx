@@ -13,6 +13,7 @@ them back. A store of k elements so costs O(k) in both sweeps. Measured in DESIG
 from bisect import bisect_left
 
 import numpy as np
+from numpy import array, full, zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead.ops.structural import injective
 from sparsead.ops.table import CODE_OF_NAME
@@ -132,12 +133,12 @@ cdef class Adjoint:
         self.emit.sweep = self
         self.wrt, self.of = list(wrt), list(of)
         n = tape.n_vals + 1
-        self.varied, self.strong, self.mode = (np.zeros(n, np.int8) for _ in range(3))
-        self.active, self.logged = np.zeros(tape.n_ops + 1, np.int8), np.zeros(tape.n_ops + 1, np.int8)
-        self.value, self.cost = np.zeros(n, np.intc), np.zeros(n, np.intc)
-        self.bar, self.again, self.need = (np.full(n, -1, np.intc) for _ in range(3))
-        self.chain, self.consumer, self.current = (np.full(n, -1, np.intc) for _ in range(3))
-        self.log = np.full(tape.n_ops + 1, -1, np.intc)
+        self.varied, self.strong, self.mode = (zeros(n, np.int8) for _ in range(3))
+        self.active, self.logged = zeros(tape.n_ops + 1, np.int8), zeros(tape.n_ops + 1, np.int8)
+        self.value, self.cost = zeros(n, np.intc), zeros(n, np.intc)
+        self.bar, self.again, self.need = (full(n, -1, np.intc) for _ in range(3))
+        self.chain, self.consumer, self.current = (full(n, -1, np.intc) for _ in range(3))
+        self.log = full(tape.n_ops + 1, -1, np.intc)
         self.extents = {}
 
     def run(self):
@@ -168,7 +169,7 @@ cdef class Adjoint:
     cdef int _activity(self) except -1:
         """`varied`: depends on wrt; an op is active if it is varied and reaches a seeded output."""
         cdef Tape old = self.old
-        cdef signed char[::1] useful = np.zeros(old.n_vals + 1, np.int8)
+        cdef signed char[::1] useful = zeros(old.n_vals + 1, np.int8)
         cdef int k, j, z
         cdef bint hit
         for position in self.wrt:
@@ -250,7 +251,7 @@ cdef class Adjoint:
         """Price of computing each value again from kept or restored ones; above the budget: keep it."""
         cdef Tape old = self.old
         cdef set cheap = {CODE_OF_NAME[name] for name in _ARITHMETIC}
-        cdef signed char[::1] price = np.array([CHEAP if c in cheap else DEAR for c in range(len(OPS))], np.int8)
+        cdef signed char[::1] price = array([CHEAP if c in cheap else DEAR for c in range(len(OPS))], np.int8)
         cdef int k, j, z, code
         for k in range(old.n_ops):
             code, z = old.code[k], old.out[k]
@@ -377,7 +378,7 @@ cdef class Adjoint:
             for j in range(old.out[k + 1] - old.out[k]):
                 self.value[old.out[k] + j] = first + j
                 self.current[self.chain[old.out[k] + j]] = first + j
-        self.origin = np.full(new.n_vals + 1, -1, np.intc)
+        self.origin = full(new.n_vals + 1, -1, np.intc)
         for j in range(old.n_vals):
             self.origin[self.value[j]] = j
         new.inputs = [self.value[v] for v in old.inputs]

@@ -3,6 +3,7 @@
 Law: what depends on a batched input gets a leading axis of lanes; everything else is computed once and shared by them.
 """
 import numpy as np
+from numpy import zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead.tape.spec import OPS, OpView, View
 
@@ -34,8 +35,8 @@ cdef class _Batcher:
     def __init__(self, Tape tape, int lanes):
         self.old, self.new, self.lanes = tape, tape.fresh(), lanes
         self.emit = Emitter(self.new)
-        self.value = np.zeros(tape.n_vals + 1, np.intc)
-        self.batched = np.zeros(tape.n_vals + 1, np.int8)
+        self.value = zeros(tape.n_vals + 1, np.intc)
+        self.batched = zeros(tape.n_vals + 1, np.int8)
 
     def run(self, positions):
         cdef Tape old = self.old, new = self.new

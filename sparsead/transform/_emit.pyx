@@ -1,5 +1,6 @@
 """Appending ops to a tape: types inferred, constants interned, templates of partials instantiated."""
 import numpy as np
+from numpy import array, zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead.ops.table import CODE_OF_NAME
 from sparsead.ops.templates import template_of
@@ -21,20 +22,20 @@ cdef class CompiledTemplate:
     def __init__(self, template, bint strong):
         self.nin, self.nout, self.strong = template.nin, template.nout, strong
         n = len(template.code)
-        self.codes = np.array([CODE_OF_NAME[name] for name, _ in template.code] + [0], np.intc)
-        self.counts = np.array([len(refs) for _, refs in template.code] + [0], np.intc)
-        refs = np.zeros((n + 1, 3), np.intc)
+        self.codes = array([CODE_OF_NAME[name] for name, _ in template.code] + [0], np.intc)
+        self.counts = array([len(refs) for _, refs in template.code] + [0], np.intc)
+        refs = zeros((n + 1, 3), np.intc)
         for k, (_, row) in enumerate(template.code):
             refs[k, :len(row)] = row
         self.refs = refs.ravel()
-        self.consts = np.array(template.consts + [0.0])
+        self.consts = array(template.consts + [0.0])
         is_const = [isinstance(root, float) for root in template.roots]
-        self.root_is_const = np.array(is_const, np.int8)
-        self.root_consts = np.array([r if c else 0.0 for r, c in zip(template.roots, is_const)])
-        self.root_refs = np.array([0 if c else r for r, c in zip(template.roots, is_const)], np.intc)
+        self.root_is_const = array(is_const, np.int8)
+        self.root_consts = array([r if c else 0.0 for r, c in zip(template.roots, is_const)])
+        self.root_refs = array([0 if c else r for r, c in zip(template.roots, is_const)], np.intc)
         reach = [([], 0) if c else template.reach(r) for r, c in zip(template.roots, is_const)]
-        self.masks = np.array([mask for _, mask in reach], np.intc)
-        self.orders = [np.array(order + [-1], np.intc) for order, _ in reach]
+        self.masks = array([mask for _, mask in reach], np.intc)
+        self.orders = [array(order + [-1], np.intc) for order, _ in reach]
 
 
 cdef CompiledTemplate compiled(int code):
@@ -287,7 +288,7 @@ cdef class Emitter:
     def op(self, str name, operands, vtype, attr=None, imm=0):
         """Any registered op with one result."""
         cdef int attr_id = -1 if attr is None else self.tape.pool.attr_id(attr)
-        cdef int[:] args = np.array(list(operands) + [0], np.intc)
+        cdef int[:] args = array(list(operands) + [0], np.intc)
         return self.tape.emit(BY_NAME[name].code, &args[0], len(operands), attr_id, imm, self.line, vtype.id)
 
     def primal(self, int v):

@@ -4,6 +4,7 @@ Law: where a consumed value is still wanted afterwards, a copy of it is consumed
 they were; after this pass an engine may run every `store` in place.
 """
 import numpy as np
+from numpy import array, full, zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead.tape.spec import OPS
 
@@ -16,13 +17,13 @@ cdef signed char[::1] consuming():
     """Flags by op code: ops that end their first operand."""
     global consuming_codes
     if consuming_codes is None:
-        consuming_codes = np.array([op is not None and op.consumes for op in OPS], np.int8)
+        consuming_codes = array([op is not None and op.consumes for op in OPS], np.int8)
     return consuming_codes
 
 
 cdef int[::1] last_uses(Tape tape):
     """Index of the last op that reads each value; ``len(tape)`` for outputs; -1 for unread values."""
-    last = np.full(tape.n_vals + 1, -1, np.intc)
+    last = full(tape.n_vals + 1, -1, np.intc)
     cdef int[::1] view = last
     cdef int k, j
     for k in range(tape.n_ops):
@@ -53,7 +54,7 @@ def linearize(Tape tape):
     if not violations:
         return tape
     cdef Tape new = tape.fresh()
-    cdef int[::1] value = np.zeros(tape.n_vals + 1, np.intc)
+    cdef int[::1] value = zeros(tape.n_vals + 1, np.intc)
     cdef int k, j, n, first, x, next_copy = 0
     cdef int[64] mapped
     for k in range(tape.n_ops):

@@ -3,6 +3,7 @@
 Law: every output keeps its bits. So x * 1 is x, but x + 0 is not (it turns -0.0 into 0.0), and nothing is assumed finite.
 """
 import numpy as np
+from numpy import array, asarray, zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead.ops.table import CODE_OF_NAME
 from sparsead.tape.spec import OPS, View
@@ -19,9 +20,9 @@ cdef int FOLD_LIMIT = 1 << 24                # bytes of a folded constant
 
 cdef signed char[::1] live_ops(Tape tape):
     """Flags: ops whose results reach an output, guards and inputs."""
-    cdef signed char[::1] value = np.zeros(tape.n_vals + 1, np.int8)
-    cdef signed char[::1] live = np.zeros(tape.n_ops + 1, np.int8)
-    cdef signed char[::1] keep = np.array([op is not None and op.keep for op in OPS], np.int8)
+    cdef signed char[::1] value = zeros(tape.n_vals + 1, np.int8)
+    cdef signed char[::1] live = zeros(tape.n_ops + 1, np.int8)
+    cdef signed char[::1] keep = array([op is not None and op.keep for op in OPS], np.int8)
     cdef int k, j
     for v in tape.outputs:
         value[v] = 1
@@ -57,8 +58,8 @@ cdef class _Simplifier:
     def __init__(self, Tape tape, fold):
         self.old, self.new, self.fold = tape, tape.fresh(), fold
         self.seen, self.views = {}, {}
-        self.value = np.zeros(tape.n_vals + 1, np.intc)
-        unshared = np.array(consuming()).copy()
+        self.value = zeros(tape.n_vals + 1, np.intc)
+        unshared = array(consuming()).copy()
         unshared[[INPUT, ZEROS, EMPTY, COPY, GUARD]] = 1
         self.unshared = unshared
 
@@ -171,9 +172,9 @@ cdef class _Simplifier:
         if t.size > largest or t.nbytes > FOLD_LIMIT:
             return -1
         op = self.old.op(k)
-        arrays = [np.asarray(new.pool.consts[new.attr[new.vop[args[j]]]]) for j in range(n)]
+        arrays = [asarray(new.pool.consts[new.attr[new.vop[args[j]]]]) for j in range(n)]
         with np.errstate(all="ignore"):
             (result,) = op.op.evaluate(arrays, op, (t,))
         from sparsead.ops.structural import storage
-        result = storage(np.array(result), t) if t.ndim else np.asarray(result)[()]
+        result = storage(array(result), t) if t.ndim else asarray(result)[()]
         return new.constant(result, self.old.line[k])

@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 __all__ = [
     "arange", "argmax", "argmin", "as_array", "broadcast_to", "diagonal", "dtype", "einsum", "empty", "empty_like",
     "full", "is_active", "is_weak", "searchsorted", "shape", "sort_indices", "static", "stop_gradient", "strides",
-    "where", "windows", "zeros", "zeros_like",
+    "where", "windows", "zeros",
 ]  # fmt: skip
 
 
@@ -70,11 +70,6 @@ def empty_like(prototype, dtype=None, shape=None):
 def zeros(shape, dtype=np.float64):
     """``np.zeros``."""
     return np.zeros(shape, dtype)
-
-
-def zeros_like(prototype, dtype=None, shape=None):
-    """``np.zeros_like`` with order "K"."""
-    return np.zeros_like(prototype, dtype=dtype, shape=shape, subok=False)
 
 
 def full(shape, fill_value, dtype):

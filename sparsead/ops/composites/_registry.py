@@ -1,6 +1,6 @@
 """The two tables of composites, filled by decorators that stand above each function."""
 
-import functools
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,9 @@ def composite(*names):
 
     def register(function):
         for name in names or (function.__name__,):
-            target = functools.reduce(lambda place, part: getattr(place, part, None), name.split("."), np)
+            target: Any = np
+            for part in name.split("."):
+                target = getattr(target, part, None)
             if target is not None:
                 COMPOSITES[target] = function
         return function

@@ -1,5 +1,8 @@
 """Axes, memory layouts and results: what several families of composites need.
 
+What is known beforehand (axes, places, shapes) is computed without NumPy's creation functions and without those of its
+functions that call them: while a trace runs, these make arrays of the tape.
+
 Layouts matter although values do not depend on them: whether ``reshape`` of a result is a view or a copy, and so what a
 later store writes to, follows from its strides. A composite therefore returns the strides that NumPy returns.
 """
@@ -43,13 +46,25 @@ def kept_shape(shape, axes):
 
 
 def merge_axes(a, axis):
-    """`a` with the axes of a reduction merged into one at the front, in their order."""
-    axes = axis_tuple(axis, a.ndim)
+    """`a` with the axes of a reduction merged into one, which lies last in memory and is the first of the result."""
     if axis is None:
         return a.ravel()
-    rest = tuple(d for d in range(a.ndim) if d not in axes)
-    merged = a.transpose(*sorted(axes), *rest)
-    return merged.reshape(math.prod(a.shape[d] for d in axes), *(a.shape[d] for d in rest))
+    axes = axis_tuple(axis, a.ndim)
+    rest = [d for d in range(a.ndim) if d not in axes]
+    moved = a.transpose(*rest, *sorted(axes))
+    if len(axes) != 1:
+        moved = moved.reshape(*(a.shape[d] for d in rest), math.prod(a.shape[d] for d in axes))
+    return moved.transpose(len(rest), *range(len(rest)))
+
+
+def broadcast_shape(*shapes):
+    """``np.broadcast_shapes``, which makes arrays for it, and so would make them on the tape."""
+    ndim = max(map(len, shapes), default=0)
+    columns = zip(*((1,) * (ndim - len(shape)) + tuple(shape) for shape in shapes), strict=True)
+    lengths = [set(column) - {1} for column in columns]
+    if any(len(different) > 1 for different in lengths):
+        raise ValueError(f"shapes {' and '.join(map(str, shapes))} do not broadcast")
+    return tuple(different.pop() if different else 1 for different in lengths)
 
 
 # -- memory layouts
@@ -72,8 +87,15 @@ def layout_order(a):
 
 
 def c_ordered(a):
-    """`a`, copied if it is not C-contiguous."""
-    return a if is_contiguous(a) else a.copy("C")
+    """`a`, copied if it is not C-contiguous; scalars as they are."""
+    return a if not a.ndim or is_contiguous(a) else a.copy("C")
+
+
+def zeros_like(prototype):
+    """Zeros of the shape, dtype and memory layout of an array."""
+    out = prim.empty_like(prototype)
+    out[...] = 0
+    return out
 
 
 def with_layout_of(prototype, value):
@@ -139,6 +161,11 @@ def as_dtype(a, dtype):
     return a if a.dtype == dtype else a.astype(dtype)
 
 
+def result_type(*args):
+    """``np.result_type`` of arrays, dtypes and Python numbers; those take the dtype of the others."""
+    return np.result_type(*(a if prim.is_weak(a) or isinstance(a, np.dtype | type) else prim.dtype(a) for a in args))
+
+
 def is_inexact(a):
     """Whether `a` has a floating or complex dtype."""
     return np.issubdtype(a.dtype, np.inexact)
@@ -159,6 +186,6 @@ def safe_power(base, ufunc, *exponent):
 
     The predicate sits on the ufunc: selecting afterwards would still multiply 0 by infinity in reverse.
     """
-    out = prim.zeros_like(base)
+    out = zeros_like(base)
     ufunc(base, *exponent, out=out, where=base != 0)
     return scalar(out)

@@ -9,6 +9,8 @@ from . import _primitives as prim
 from ._registry import composite, method, unsupported
 from ._shared import as_dtype, c_ordered, conjugate, deliver
 
+_ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"  # one character for the three dots of subscripts
+
 # -- einsum with labels of axes
 
 
@@ -30,8 +32,7 @@ def _contract(labels, arrays, out_labels):
     if len(lengths) > len(letters):
         raise ValueError(f"einsum(): more than {len(letters)} different axes")
     *terms, result = ("".join(letters[name] for name in names) for names in (*terms, out_labels))
-    value = prim.einsum(f"{','.join(terms)}->{result}", *operands)
-    return c_ordered(value) if value.ndim else value
+    return prim.einsum(f"{','.join(terms)}->{result}", *operands)
 
 
 @composite()
@@ -45,12 +46,19 @@ def einsum(*operands, out=None, optimize=False, **kwargs):
     for keyword in kwargs:
         raise unsupported("einsum", keyword, "convert the operands")
     labels, arrays, out_labels = _parse(*operands)
-    arrays = [a if dtype is None else as_dtype(a, np.dtype(dtype)) for a in arrays]
     if len(arrays) == 1 and set(labels[0]) == set(out_labels):
-        result = _rearranged(arrays[0], labels[0], out_labels)
-    else:
-        result = _contract(labels, arrays, out_labels)
-    return deliver("einsum", result, out)
+        return deliver("einsum", _rearranged(arrays[0], labels[0], out_labels), out)
+    return deliver("einsum", _contract(labels, _as_dtype("einsum", arrays, dtype, "safe"), out_labels), out)
+
+
+def _as_dtype(function, arrays, dtype, casting):
+    """Operands in the dtype of a keyword, if there is one."""
+    if dtype is None:
+        return arrays
+    for a in arrays:
+        if not np.can_cast(a.dtype, dtype, casting):
+            raise TypeError(f"{function}(): cannot cast {a.dtype} to {np.dtype(dtype)} by casting={casting!r}")
+    return [as_dtype(a, np.dtype(dtype)) for a in arrays]
 
 
 def _rearranged(a, labels, out_labels):
@@ -70,7 +78,7 @@ def _rearranged(a, labels, out_labels):
 def _parse(*operands):
     """Labels of each operand, the operands, and the labels of the output; "..." becomes labels (..., -k)."""
     if isinstance(operands[0], str):
-        terms, explicit, out = operands[0].replace(" ", "").replace("...", ".").partition("->")
+        terms, explicit, out = operands[0].replace(" ", "").replace("...", _ELLIPSIS).partition("->")
         terms = [_tokens(term) for term in terms.split(",")]
         arrays, out = operands[1:], _tokens(out) if explicit else None
     else:
@@ -85,9 +93,9 @@ def _parse(*operands):
 
 
 def _tokens(term):
-    if term.count(".") > 1 or (term and not term.replace(".", "a").isalpha()):
+    if term.count(_ELLIPSIS) > 1 or not set(term) <= {*string.ascii_letters, _ELLIPSIS}:
         raise ValueError(f"einsum(): subscripts {term!r} are not letters and at most one ellipsis")
-    return [Ellipsis if letter == "." else letter for letter in term]
+    return [Ellipsis if letter == _ELLIPSIS else letter for letter in term]
 
 
 def _expanded(term, ndim):
@@ -124,7 +132,7 @@ def dot(a, b, out=None):
     """Sum over the last axis of `a` and the last but one of `b`."""
     a, b = prim.as_array(a), prim.as_array(b)
     if a.ndim == 0 or b.ndim == 0:
-        return _exactly("dot", np.multiply(a, b), out)
+        return _exactly("dot", c_ordered(np.multiply(a, b)), out)
     over = max(b.ndim - 2, 0)
     _check_aligned("dot", a, -1, b, over)
     return _exactly("dot", _sum_over(a, [a.ndim - 1], b, [over]), out)
@@ -145,7 +153,7 @@ def _sum_over(a, axes_a, b, axes_b):
     for d, e in zip(axes_a, axes_b, strict=True):
         labels_b[e] = labels_a[d]
     free = [x for x in labels_a + labels_b if (x in labels_a) != (x in labels_b)]
-    return _contract([labels_a, labels_b], [a, b], free)
+    return c_ordered(_contract([labels_a, labels_b], [a, b], free))
 
 
 def _exactly(function, value, out):
@@ -171,7 +179,7 @@ def inner(a, b, /):
     """Sum over the last axes of both."""
     a, b = prim.as_array(a), prim.as_array(b)
     if a.ndim == 0 or b.ndim == 0:
-        return np.multiply(a, b)
+        return c_ordered(np.multiply(a, b))
     _check_aligned("inner", a, -1, b, -1)
     return _sum_over(a, [a.ndim - 1], b, [b.ndim - 1])
 
@@ -196,8 +204,8 @@ def linalg_outer(x1, x2, /):
 def tensordot(a, b, axes=2):
     """Sum over pairs of axes: the last of `a` with the first of `b`, or as listed."""
     a, b = prim.as_array(a), prim.as_array(b)
-    axes_a, axes_b = axes if np.ndim(axes) or isinstance(axes, list | tuple) else (range(-axes, 0), range(axes))
-    axes_a, axes_b = ([d] if np.ndim(d) == 0 else list(d) for d in (axes_a, axes_b))
+    axes_a, axes_b = axes if hasattr(axes, "__len__") else (range(-axes, 0), range(axes))
+    axes_a, axes_b = (list(d) if hasattr(d, "__len__") else [d] for d in (axes_a, axes_b))
     if len(axes_a) != len(axes_b):
         raise ValueError(f"tensordot(): {len(axes_a)} axes of a for {len(axes_b)} axes of b")
     for d, e in zip(axes_a, axes_b, strict=True):
@@ -205,7 +213,7 @@ def tensordot(a, b, axes=2):
     axes_a, axes_b = [d % a.ndim for d in axes_a], [d % b.ndim for d in axes_b]
     if len(set(axes_a)) < len(axes_a) or len(set(axes_b)) < len(axes_b):
         raise ValueError("tensordot(): duplicate axes are not allowed")
-    return _sum_over(a, axes_a, b, axes_b)
+    return prim.as_array(_sum_over(a, axes_a, b, axes_b))
 
 
 @composite("linalg.tensordot")
@@ -230,15 +238,14 @@ def _stacked(function, x1, core1, x2, core2, core_out, out, dtype, options):
         if x.ndim < len(core):
             raise ValueError(f"{function}(): {name} of shape {x.shape} needs at least {len(core)} axes")
     _check_aligned(function, x1, x1.ndim - len(core1) + core1.index("k"), x2, x2.ndim - len(core2) + core2.index("k"))
-    if dtype is not None:
-        x1, x2 = as_dtype(x1, np.dtype(dtype)), as_dtype(x2, np.dtype(dtype))
+    x1, x2 = _as_dtype(function, (x1, x2), dtype, "same_kind")
     labels = [[*range(len(core) - x.ndim, 0), *core] for x, core in ((x1, core1), (x2, core2))]
     stack = range(-max(x1.ndim - len(core1), x2.ndim - len(core2)), 0)
-    result = _contract(labels, [x1, x2], [*stack, *core_out])
+    result = c_ordered(_contract(labels, [x1, x2], [*stack, *core_out]))
     return deliver(function, result, out[0] if isinstance(out, tuple) else out)
 
 
-@composite("matmul", "linalg.matmul")
+@composite()
 def matmul(x1, x2, /, out=None, *, keepdims=False, dtype=None, **options):
     """Product of matrices in the last two axes; a vector is a row on the left and a column on the right."""
     x1, x2 = prim.as_array(x1), prim.as_array(x2)
@@ -248,7 +255,13 @@ def matmul(x1, x2, /, out=None, *, keepdims=False, dtype=None, **options):
     return _stacked("matmul", x1, core1, x2, core2, core1[:-1] + core2[1:], out, dtype, options)
 
 
-@composite("vecdot")
+@composite("linalg.matmul")
+def linalg_matmul(x1, x2, /):
+    """Product of matrices in the last two axes."""
+    return matmul(x1, x2)
+
+
+@composite()
 def vecdot(x1, x2, /, out=None, *, axis=-1, keepdims=False, dtype=None, **options):
     """Sum of products along one axis, `x1` conjugated."""
     x1, x2 = _axis_last(x1, axis), _axis_last(x2, axis)

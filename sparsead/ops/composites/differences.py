@@ -7,7 +7,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from . import _primitives as prim
 from ._registry import NOVALUE, composite
-from ._shared import along, at_axis, is_inexact
+from ._shared import along, at_axis, is_inexact, result_type
 from .joining import concatenate
 
 
@@ -53,7 +53,8 @@ def ediff1d(ary, to_end=None, to_begin=None):
     out = prim.empty(first + count + len(end), ary.dtype)
     out[:first] = begin
     out[first + count :] = end
-    np.subtract(*_neighbours(ary, 0), out=out[first : first + count])
+    after, before = _neighbours(ary, 0)
+    np.subtract(after, before, out=out[first : first + count])
     return out
 
 
@@ -179,7 +180,7 @@ def unwrap(p, discont=None, axis=-1, *, period=2 * math.pi):
     axis = normalize_axis_index(axis, p.ndim)
     step = prim.stop_gradient(diff(p, axis=axis))
     discont = period / 2 if discont is None else discont
-    out = prim.empty_like(p, np.result_type(step.dtype, period))
+    out = prim.empty_like(p, result_type(step, period))
     out[...] = p
     integer = out.dtype.kind in "iu"
     half = period // 2 if integer else period / 2

@@ -1,12 +1,13 @@
 """Functions of each element that are no ufuncs, and interpolation in a table."""
 
 import math
+import operator
 
 import numpy as np
 
 from . import _primitives as prim
 from ._registry import NOVALUE, composite, method, unsupported
-from ._shared import as_dtype, deliver, is_inexact, scalar
+from ._shared import as_dtype, deliver, is_inexact, scalar, zeros_like
 from .joining import concatenate
 
 # -- clipping and rounding
@@ -29,21 +30,21 @@ def _clip_method(a, min=None, max=None, out=None, **kwargs):
     for keyword in kwargs:
         raise unsupported("clip", keyword, "use np.minimum and np.maximum")
     a = prim.as_array(a)
-    lower, upper = (_within_range(bound, a.dtype) for bound in (min, max))
+    lower, upper = _bound(min, a.dtype, operator.le, "min"), _bound(max, a.dtype, operator.ge, "max")
     if lower is None and upper is None:
         return np.positive(a, out=out)
     if upper is None:
         return np.maximum(a, lower, out=out)
     if lower is None:
-        return np.minimum(a, upper, out=out, **kwargs)
+        return np.minimum(a, upper, out=out)
     return np.minimum(np.maximum(a, lower), upper, out=out)
 
 
-def _within_range(bound, dtype):
-    """None for a Python integer that an integer dtype cannot hold: it bounds nothing."""
-    if type(bound) is int and dtype.kind in "iu" and not np.iinfo(dtype).min < bound < np.iinfo(dtype).max:
+def _bound(bound, dtype, beyond, end):
+    """`bound` as an operand; None if a Python integer beyond the end of the dtype, which bounds nothing."""
+    if bound is None or (type(bound) is int and dtype.kind in "iu" and beyond(bound, getattr(np.iinfo(dtype), end))):
         return None
-    return bound
+    return bound if prim.is_weak(bound) else prim.as_array(bound)
 
 
 @composite("round", "around")
@@ -85,7 +86,7 @@ def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
     if not copy:
         a[...] = result
         return scalar(a)
-    return scalar(a.copy("K") if result is a else as_dtype(result, a.dtype))
+    return scalar(a.copy("K") if result is a else as_dtype(prim.as_array(result), a.dtype))
 
 
 # -- special functions
@@ -119,7 +120,7 @@ def angle(z, deg=False):
 def polyval(p, x):
     """Polynomial with coefficients from the highest power down, by Horner's rule."""
     p, x = prim.as_array(p), prim.as_array(x)
-    y = prim.zeros_like(x)
+    y = zeros_like(x)
     for k in range(p.shape[0]):
         y = y * x + p[k]
     return y
@@ -141,6 +142,8 @@ def interp(x, xp, fp, left=None, right=None, period=None):
         raise ValueError(f"interp(): xp of length {xp.size} and fp of length {fp.size} must be equally long")
     if not xp.size:
         raise ValueError("interp(): xp and fp are empty")
+    if "c" in (x.dtype.kind, xp.dtype.kind):
+        raise TypeError(f"interp(): x and xp must be real, got {x.dtype} and {xp.dtype}")
     x, xp, fp = (as_dtype(a, np.promote_types(a.dtype, np.float64)) for a in (x, xp, fp))
     if period is not None:
         x, xp, fp = _unrolled(x, xp, fp, period)

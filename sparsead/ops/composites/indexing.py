@@ -4,12 +4,25 @@ Masks and indices are inactive. Where NumPy's result depends on the number of tr
 the shape; everywhere else a masked store is a select over the whole array, whose shape no mask can change.
 """
 
+import math
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from . import _primitives as prim
 from ._registry import composite, method
-from ._shared import along, as_dtype, at_axis, c_ordered, deliver, is_contiguous, one_axis, scalar
+from ._shared import (
+    along,
+    as_dtype,
+    at_axis,
+    broadcast_shape,
+    c_ordered,
+    deliver,
+    is_contiguous,
+    one_axis,
+    result_type,
+    scalar,
+)
 
 # -- taking
 
@@ -64,7 +77,7 @@ def put_along_axis(arr, indices, values, axis):
         _put_flat(arr, indices, prim.broadcast_to(prim.as_array(values), indices.shape))
         return
     axis = normalize_axis_index(axis, arr.ndim)
-    arr[_along_axis_index("put_along_axis", arr.shape, indices, axis)] = values
+    arr[_along_axis_index("put_along_axis", arr.shape, indices, axis)] = prim.as_array(values)
 
 
 def _along_axis_index(function, shape, indices, axis):
@@ -150,11 +163,11 @@ def _choices(given):
 
 def _select(conditions, choices, shaped):
     """New array of the first choice whose condition holds, else of the last choice."""
-    dtype = np.result_type(*(c if prim.is_weak(c) else c.dtype for c in choices))
+    dtype = result_type(*choices)
     result = choices[-1]
     for condition, choice in zip(conditions[::-1], choices[-2::-1], strict=True):
         result = prim.where(condition, choice, result)
-    out = prim.empty(np.broadcast_shapes(*(prim.shape(x) for x in shaped)), dtype)
+    out = prim.empty(broadcast_shape(*(prim.shape(x) for x in shaped)), dtype)
     out[...] = result
     return out
 
@@ -210,7 +223,7 @@ def fill_diagonal(a, val, wrap=False):
         raise ValueError(f"fill_diagonal(): a has {a.ndim} axes, needs at least 2")
     if a.ndim > 2 and len(set(a.shape)) > 1:
         raise ValueError(f"fill_diagonal(): all axes must have the same length, got {a.shape}")
-    step = 1 + sum(int(np.prod(a.shape[d:], dtype=np.intp)) for d in range(1, a.ndim))
+    step = 1 + sum(math.prod(a.shape[d:]) for d in range(1, a.ndim))
     end = min(a.size, a.shape[1] ** 2) if a.ndim == 2 and not wrap else a.size
     places = prim.arange(0, end, step)
     _put_flat(a, places, _repeated(val, places.size))
@@ -222,10 +235,11 @@ def fill_diagonal(a, val, wrap=False):
 @composite()
 def copyto(dst, src, casting="same_kind", where=True):
     """Write `src` into `dst`, where a mask is true."""
-    source = np.result_type(dst.dtype, src) if prim.is_weak(src) else prim.dtype(src)
+    source = result_type(dst.dtype, src) if prim.is_weak(src) else prim.dtype(src)
     if not np.can_cast(source, dst.dtype, casting):
         raise TypeError(f"copyto(): cannot cast {source} to {dst.dtype} by casting={casting!r}")
-    dst[...] = src if where is True else prim.where(where, as_dtype(prim.as_array(src), dst.dtype), dst)
+    src = prim.as_array(src)
+    dst[...] = src if where is True else prim.where(prim.as_array(where), as_dtype(src, dst.dtype), dst)
 
 
 @composite()

@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from . import _primitives as prim
 from ._registry import composite, method
-from ._shared import at_axis, c_ordered, empty_joint, layout_order, one_axis
+from ._shared import at_axis, broadcast_shape, c_ordered, empty_joint, layout_order, one_axis
 from .views import atleast_1d, atleast_2d, atleast_3d
 
 # -- joining
@@ -178,13 +178,13 @@ def insert(arr, obj, values, axis=None):
     places = _places("insert", obj, n)
     if places.size == 1:
         return _insert_one(arr, places, values, axis, order)
-    places = np.where(places < 0, places + n, places)
+    places = places + n * (places < 0)
     sorting = places.argsort(kind="stable")
     places[sorting] += prim.arange(places.size)
     new = prim.empty(_with_length(arr, axis, n + places.size), arr.dtype, order)
     old = prim.arange(n + places.size) >= 0
     old[places] = False
-    new[at_axis(axis, places)] = values
+    new[at_axis(axis, places)] = prim.as_array(values)
     new[at_axis(axis, prim.arange(n + places.size)[old])] = arr
     return new
 
@@ -261,10 +261,13 @@ def _deleted(obj, n, axis):
 
 def _runs(kept):
     """(start, stop, place in the result) of each run of neighbours that stay."""
-    edges = np.flatnonzero(np.diff(kept, prepend=False, append=False))
-    starts, stops = edges[::2].tolist(), edges[1::2].tolist()
-    places = itertools.accumulate((b - a for a, b in zip(starts, stops, strict=True)), initial=0)
-    return list(zip(starts, stops, places, strict=False))
+    changes = (kept[1:] != kept[:-1]).nonzero()[0] + 1
+    runs, place = [], 0
+    for start, stop in itertools.pairwise([0, *changes.tolist(), kept.size]):
+        if start < stop and kept[start]:
+            runs.append((start, stop, place))
+            place += stop - start
+    return runs
 
 
 # -- moving and repeating
@@ -277,12 +280,13 @@ def roll(a, shift, axis=None):
     if axis is None:
         return roll(a.ravel(), shift, 0).reshape(a.shape)
     axes = normalize_axis_tuple(axis, a.ndim, allow_duplicate=True)
-    shifts = np.broadcast_to(prim.static(shift), np.broadcast_shapes(prim.shape(shift), (len(axes),)))
+    shifts = prim.static(shift)
     if shifts.ndim > 1:
-        raise ValueError("roll(): shift and axis must be scalars or have one axis")
+        raise ValueError(f"roll(): shift must be a scalar or a vector, got shape {shifts.shape}")
+    (count,) = broadcast_shape(shifts.reshape(-1).shape, (len(axes),))
     total = [0] * a.ndim
-    for d, step in zip(axes * (len(shifts) // len(axes)), shifts.tolist(), strict=True):
-        total[d] += int(step)
+    for k in range(count):
+        total[axes[k % len(axes)]] += int(shifts.reshape(-1)[k % shifts.size])
     out = prim.empty_like(a)
     for pieces in itertools.product(*(_rolled(n, step) for n, step in zip(a.shape, total, strict=True))):
         source, target = zip(*pieces, strict=True) if pieces else ((), ())

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _primitives as prim
 from ._registry import NOVALUE, composite
-from ._shared import deliver, is_inexact, safe_power, square_modulus
+from ._shared import as_dtype, deliver, is_inexact, safe_power, scalar, square_modulus
 from .reductions import amax, amin, cumprod, cumsum, mean, one_correction, prod, quotient, reduced, sum, var
 
 
@@ -63,8 +63,8 @@ def _extreme(function, reduction, neutral, a, axis, out, keepdims, initial, wher
     result = reduction(numbers, axis, None, keepdims, initial, where)
     if mask is not None and initial is NOVALUE:
         nothing = reduced(np.logical_and, mask, axis, None, None, keepdims, NOVALUE, where)
-        result = prim.where(nothing, prim.dtype(result).type(math.nan), result)[()]
-    return deliver(function, result, out)
+        result = prim.where(nothing, prim.dtype(result).type(math.nan), result)
+    return deliver(function, scalar(result), out)
 
 
 @composite()
@@ -90,11 +90,11 @@ def nanvar(
     if mean is NOVALUE:
         mean = quotient(sum(numbers, axis, dtype, None, True, where=where), _present(mask, axis, True, where))
     left_out = mask if where is NOVALUE else mask | ~prim.broadcast_to(prim.as_array(where), mask.shape)
-    deviation = prim.where(left_out, 0, np.subtract(numbers, mean)).astype(numbers.dtype)
-    total = sum(square_modulus(deviation), axis, dtype, None, keepdims, where=where)
+    deviation = as_dtype(prim.as_array(prim.where(left_out, 0, np.subtract(numbers, mean))), numbers.dtype)
+    total = sum(square_modulus(deviation), axis, dtype, out, keepdims, where=where)
     freedom = _present(mask, axis, keepdims, where) - one_correction("nanvar", ddof, correction)
-    result = prim.where(freedom > 0, quotient(total, freedom), prim.dtype(total).type(math.nan))[()]
-    return deliver("nanvar", result, out)
+    result = prim.where(freedom > 0, quotient(total, freedom), prim.dtype(total).type(math.nan))
+    return deliver("nanvar", scalar(result), out)
 
 
 @composite()
@@ -102,7 +102,7 @@ def nanstd(
     a, axis=None, dtype=None, out=None, ddof=0, keepdims=NOVALUE, *, where=NOVALUE, mean=NOVALUE, correction=NOVALUE
 ):
     """Standard deviation over axes of what is not NaN; its derivative where it is 0 is 0."""
-    variance = nanvar(a, axis, dtype, None, ddof, keepdims, where=where, mean=mean, correction=correction)
+    variance = nanvar(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction)
     return deliver("nanstd", safe_power(variance, np.sqrt), out)
 
 

@@ -24,7 +24,8 @@ def norm(x, ord=None, axis=None, keepdims=False):
         return _vector_norm(x, ord if not whole else 2, axes, keepdims)
     if len(axes) != 2:
         raise ValueError(f"norm(): axis must name one axis or two, got {axes}")
-    return _matrix_norm(x, ord, *(normalize_axis_index(d, x.ndim) for d in axes), keepdims)
+    row_axis, col_axis = (normalize_axis_index(d, x.ndim) for d in axes)
+    return _matrix_norm(x, ord, row_axis, col_axis, keepdims)
 
 
 def _integer(axis):
@@ -74,7 +75,7 @@ def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):
     x = prim.as_array(x)
     x = x if is_inexact(x) else x.astype(np.float64)
     result = _vector_norm(merge_axes(x, axis), ord, (0,), False)
-    return result.reshape(kept_shape(x.shape, axis_tuple(axis, x.ndim))) if keepdims else result
+    return prim.as_array(result).reshape(kept_shape(x.shape, axis_tuple(axis, x.ndim))) if keepdims else result
 
 
 @composite("linalg.matrix_norm")

@@ -4,7 +4,7 @@ import numpy as np
 
 from . import _primitives as prim
 from ._registry import composite
-from ._shared import along, at_axis, layout_order
+from ._shared import along, at_axis, broadcast_shape, layout_order
 from .reductions import amax, amin, mean
 from .sorting import median
 
@@ -112,7 +112,13 @@ def _widths(pad_width, ndim):
         raise TypeError(f"pad(): pad_width must be integers, got {widths.dtype}")
     if (widths < 0).any():
         raise ValueError("pad(): pad_width must not be negative")
-    return np.broadcast_to(widths, (ndim, 2)).tolist()
+    return _pairs("pad_width", widths, ndim)
+
+
+def _pairs(name, a, ndim):
+    if broadcast_shape(a.shape, (ndim, 2)) != (ndim, 2):
+        raise ValueError(f"pad(): {name} of shape {a.shape} does not broadcast to {(ndim, 2)}")
+    return (a + 0 * prim.arange(2 * ndim).reshape(ndim, 2)).tolist()
 
 
 def _check_mode(mode, kwargs):
@@ -134,6 +140,6 @@ def _options(mode, kwargs, ndim):
         lengths = prim.static(kwargs["stat_length"]).round().astype(np.intp)
         if (lengths < 0).any():
             raise ValueError("pad(): stat_length must not be negative")
-        return np.broadcast_to(lengths, (ndim, 2)).tolist()
+        return _pairs("stat_length", lengths, ndim)
     default = kwargs.get("reflect_type", "even") if mode not in _STATISTICS else None
     return [(default, default)] * ndim

@@ -7,7 +7,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from . import _primitives as prim
 from ._registry import composite, method
-from ._shared import as_dtype, conjugate
+from ._shared import as_dtype, broadcast_shape, conjugate
 from .views import moveaxis
 
 # -- traces
@@ -72,7 +72,7 @@ def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
             DeprecationWarning,
             stacklevel=2,
         )
-    shape = np.broadcast_shapes(a.shape[:-1], b.shape[:-1])
+    shape = broadcast_shape(a.shape[:-1], b.shape[:-1])
     dtype = np.promote_types(a.dtype, b.dtype)
     if a.shape[-1] == b.shape[-1] == 2:
         out = prim.empty(shape, dtype)
@@ -94,11 +94,10 @@ def _vectors(name, x, axis):
 
 def _minor(a, b, i, j):
     """``a[i] b[j] - a[j] b[i]``, where a third component that is missing is zero."""
-    first = a[..., i] * b[..., j] if i < a.shape[-1] and j < b.shape[-1] else None
-    second = a[..., j] * b[..., i] if j < a.shape[-1] and i < b.shape[-1] else None
-    if first is None:
-        return -second
-    return first if second is None else first - second
+    if i >= a.shape[-1] or j >= b.shape[-1]:
+        return -(a[..., j] * b[..., i])
+    first = a[..., i] * b[..., j]
+    return first - a[..., j] * b[..., i] if j < a.shape[-1] and i < b.shape[-1] else first
 
 
 @composite("linalg.cross")

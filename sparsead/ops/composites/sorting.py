@@ -8,7 +8,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from . import _primitives as prim
 from ._registry import composite, method, unsupported
-from ._shared import axis_tuple, deliver, is_inexact, kept_shape, merge_axes, scalar, with_layout_of
+from ._shared import axis_tuple, c_ordered, deliver, is_inexact, kept_shape, merge_axes, scalar, with_layout_of
 from .indexing import take_along_axis
 from .reductions import mean
 
@@ -89,9 +89,9 @@ def digitize(x, bins, right=False):
 def median(a, axis=None, out=None, overwrite_input=False, keepdims=False):
     """Middle of the sorted values; `overwrite_input` allows nothing here, the input stays as it is."""
     a = prim.as_array(a)
-    ordered = _ordered_lines(a, axis)
+    ordered = sort(merge_axes(a, axis), 0)
     n = ordered.shape[0]
-    result = mean(ordered[max((n - 1) // 2, 0) : n // 2 + 1], axis=0)
+    result = mean(ordered[max((n - 1) // 2, 0) : n // 2 + 1], 0, None if out is None else out.dtype)
     if n and is_inexact(a):
         result = prim.where(np.isnan(ordered[-1]), ordered[-1], result)  # NaN sorts to the end
     return _reshaped("median", result, (), a, axis, keepdims, out)
@@ -122,16 +122,11 @@ def _quantile(function, a, q, weak, axis, out, method, keepdims, weights):
         raise ValueError(f"{function}(): q must be a scalar or a vector, got shape {q.shape}")
     if not bool(np.logical_and.reduce((q >= 0) & (q <= 1), axis=None)):
         raise ValueError(f"{function}(): q lies outside the range from none to all")
-    ordered = _ordered_lines(a, axis)
+    ordered = sort(merge_axes(c_ordered(a), axis), 0)
     result = _QUANTILES[method](ordered, q.reshape(-1), weak)
     if is_inexact(a):
         result = prim.where(np.isnan(ordered[-1]), ordered[-1], result)
     return _reshaped(function, result.reshape(q.shape + ordered.shape[1:]), q.shape, a, axis, keepdims, out)
-
-
-def _ordered_lines(a, axis):
-    """Values sorted along a first axis that stands for all the axes reduced."""
-    return sort(merge_axes(a, axis), 0)
 
 
 def _reshaped(function, result, front, a, axis, keepdims, out):
@@ -151,7 +146,7 @@ def _discrete(position):
 
     def value(ordered, q, weak):
         places = position(ordered.shape[0], q).astype(np.intp)
-        return ordered[np.maximum(places, 0)]
+        return c_ordered(ordered[np.maximum(places, 0)])
 
     return value
 

@@ -1,15 +1,15 @@
 """Views: the same memory under another shape. They add nothing to the tape but a view."""
 
 import itertools
+import math
 import operator
 
-import numpy as np
 from numpy.exceptions import AxisError
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from . import _primitives as prim
 from ._registry import composite, method
-from ._shared import at_axis, conjugate
+from ._shared import at_axis, broadcast_shape, conjugate, zeros_like
 
 # -- what an array is
 
@@ -31,7 +31,7 @@ def size(a, axis=None):
     """Number of elements, of all or of some axes."""
     a = prim.as_array(a)
     axes = range(a.ndim) if axis is None else normalize_axis_tuple(axis, a.ndim)
-    return int(np.prod([a.shape[d] for d in axes], dtype=np.intp))
+    return math.prod(a.shape[d] for d in axes)
 
 
 @composite()
@@ -57,7 +57,7 @@ def real(val):
 def imag(val):
     """Imaginary part, a view; of real arrays new zeros."""
     a = prim.as_array(val)
-    return a.imag if a.dtype.kind == "c" else prim.zeros(a.shape, a.dtype)
+    return a.imag if a.dtype.kind == "c" else zeros_like(a)
 
 
 # -- axes
@@ -246,7 +246,7 @@ def broadcast_to(array, shape, subok=False):
 def broadcast_arrays(*args, subok=False):
     """Arrays as views of their common shape; `subok` makes no difference."""
     arrays = tuple(prim.as_array(a) for a in args)
-    common = np.broadcast_shapes(*(a.shape for a in arrays))
+    common = broadcast_shape(*(a.shape for a in arrays))
     if all(a.shape == common for a in arrays):
         return arrays
     return tuple(prim.broadcast_to(a, common) for a in arrays)
@@ -279,7 +279,7 @@ def array_split(ary, indices_or_sections, axis=0):
 
 
 def _bounds(n, indices_or_sections):
-    if np.ndim(prim.static(indices_or_sections)):
+    if prim.shape(indices_or_sections):
         return [0, *(operator.index(i) for i in indices_or_sections), n]
     sections = int(indices_or_sections)
     if sections <= 0:
@@ -293,7 +293,7 @@ def split(ary, indices_or_sections, axis=0):
     """List of views, of equal lengths or between given indices."""
     ary = prim.as_array(ary)
     axis = normalize_axis_index(axis, ary.ndim)
-    if not np.ndim(prim.static(indices_or_sections)) and ary.shape[axis] % indices_or_sections:
+    if not prim.shape(indices_or_sections) and ary.shape[axis] % indices_or_sections:
         raise ValueError(f"split(): axis {axis} of length {ary.shape[axis]} has no {indices_or_sections} equal parts")
     return array_split(ary, indices_or_sections, axis)
 

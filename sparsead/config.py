@@ -1,0 +1,7 @@
+"""Settings of the process, plain module attributes."""
+
+max_ops: int = 20_000_000
+"""Length of a trace at which it is stopped as an endless loop."""
+
+max_recordings: int = 16
+"""Tapes kept per prepared function: one for each path, shape and aliasing pattern; the least recently used goes first."""

@@ -1,0 +1,1 @@
+"""The functional face: gradients, products, Jacobians and Hessians of functions."""

@@ -1,0 +1,141 @@
+"""Gradients of scalar functions: one reverse sweep."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparsead.derivatives.prepared import Derivative, run_program
+from sparsead.tracing.record import name_of
+
+
+class ValueAndGrad(Derivative):
+    """Callable that gives the value and the gradient; made by `value_and_grad`."""
+
+    kind = "value_and_grad"
+
+    def __call__(self, *args, **kwargs):
+        """The function's value and its gradient."""
+        value, aux, grads = self._run(args, kwargs, self._work)
+        value = (value, aux) if self.has_aux else value
+        return value, grads[0] if self._single_wrt else tuple(grads)
+
+    def _ready(self, prepared):
+        _check_scalar(self, prepared)
+        prepared.once("adjoint", lambda: _program(prepared))
+
+    def _work(self, prepared, inputs, arguments):
+        _check_scalar(self, prepared)
+        seed = np.ones((), prepared.tape.type(prepared.tape.outputs[0]).dtype)
+        if prepared.tape.type(prepared.tape.outputs[0]).shape:
+            seed = np.ones(prepared.tape.type(prepared.tape.outputs[0]).shape, seed.dtype)
+        results = run_program(prepared, "adjoint", lambda: prepared.adjoint_tape, [*inputs, seed])
+        n = len(prepared.tape.outputs)
+        adjoints = dict(zip(prepared.active, results[n:], strict=True))
+        (value,), aux = prepared.values(results[:n])
+        per_leaf = [_finished(leaf, leaf.extract(adjoints[leaf.input])) for leaf in prepared.leaves]
+        return value, aux, prepared.by_argument(arguments, self.wrt, per_leaf)
+
+    def _report_on(self, prepared):
+        return [f"  adjoint tape: {len(prepared.adjoint_tape)} ops"]
+
+
+class Grad(ValueAndGrad):
+    """Callable that gives the gradient; made by `grad`."""
+
+    kind = "grad"
+
+    def __call__(self, *args, **kwargs):
+        """The function's gradient; (gradient, aux) with ``has_aux``."""
+        _, aux, grads = self._run(args, kwargs, self._work)
+        grads = grads[0] if self._single_wrt else tuple(grads)
+        return (grads, aux) if self.has_aux else grads
+
+
+def _program(prepared):
+    from sparsead.engine.reference import Program
+
+    return Program(prepared.adjoint_tape)
+
+
+def _finished(leaf, gradient):
+    return gradient[()] if leaf.scalar and isinstance(gradient, np.ndarray) else gradient
+
+
+def _check_scalar(derivative, prepared):
+    outputs = prepared.outputs
+    shapes = [prepared.tape.type(v).shape for v in prepared.tape.outputs[: outputs.n_targets]]
+    if len(shapes) != 1 or any(n != 1 for n in shapes[0]):
+        what = f"an array of shape {shapes[0]}" if len(shapes) == 1 else f"{len(shapes)} values"
+        raise TypeError(
+            f"sparsead.{derivative.kind}: {name_of(derivative.function)} has to give one number, but gives {what}; use "
+            "sparsead.jacobian, or sparsead.vjp with a seed"
+        )
+
+
+def grad(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
+    """The gradient of a scalar function, as a function.
+
+    Parameters
+    ----------
+    f : callable
+        Returns one number (a 0-d or one-element array will do), or leaves it in the argument `of`. It may update arrays in
+        place; the caller's arrays are never changed.
+    wrt : int, str, or tuple of these
+        Arguments to differentiate by, by position or name. Floats, floating arrays, and nested lists, tuples, dicts,
+        dataclasses and objects that hold them.
+    of : "return", int or str
+        What is differentiated: the returned value, or an argument that `f` writes.
+    has_aux : bool
+        `f` returns ``(value, aux)``; `aux` comes along undifferentiated.
+    engine : "reference"
+
+    Returns
+    -------
+    Grad
+        Takes the arguments of `f`; gives the gradient in the structure of the argument (a tuple of them if `wrt` is a tuple;
+        ``(gradient, aux)`` with `has_aux`). Inspect it by ``.tape`` and ``.report()``; ``.prepare(*args)`` traces ahead.
+
+    Raises
+    ------
+    TypeError
+        `f` gives more than one number, or an argument of `wrt` holds no floating numbers.
+
+    Notes
+    -----
+    One reverse sweep over the tape of `f`: Griewank and Walther, Evaluating Derivatives (2008), chapter 3.
+
+    Examples
+    --------
+    >>> import numpy as np, sparsead
+    >>> def loss(x):
+    ...     x[1:] *= x[:-1]              # in place, on a copy that the caller does not see
+    ...     return x @ x
+    >>> sparsead.grad(loss)(np.array([1.0, 2.0]))
+    array([10.,  4.])
+
+    """
+    return Grad(f, wrt, of, has_aux, engine)
+
+
+def value_and_grad(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
+    """Value and gradient of a scalar function, as a function.
+
+    Parameters are those of `grad`. The result is ``(value, gradient)``, or ``((value, aux), gradient)`` with `has_aux`.
+
+    Returns
+    -------
+    ValueAndGrad
+
+    See Also
+    --------
+    grad
+
+    Examples
+    --------
+    >>> import numpy as np, sparsead
+    >>> value, gradient = sparsead.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+    >>> float(value), gradient
+    (5.0, array([2., 4.]))
+
+    """
+    return ValueAndGrad(f, wrt, of, has_aux, engine)

@@ -1,0 +1,125 @@
+"""The inputs that are differentiated: from arguments to places in the inputs of a tape, and back."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+
+import numpy as np
+
+from sparsead.ops.structural import positions
+from sparsead.tape.spec import View
+from sparsead.tracing._traced import Traced
+
+
+class WrtLeaf:
+    """One floating array or number under a differentiated argument, and where it stands in the tape's inputs.
+
+    Attributes
+    ----------
+    path : tuple
+    shape : tuple
+    dtype : dtype
+    input : int
+        Position in ``tape.inputs``.
+    block, place
+        The `Block` and the member that hold it; None for a number.
+    """
+
+    def __init__(self, leaf, input, block=None, place=None):
+        value = np.asarray(leaf.value)
+        self.path, self.shape, self.dtype, self.size = leaf.path, value.shape, value.dtype, value.size
+        self.scalar = not isinstance(leaf.value, np.ndarray)
+        self.input, self.block, self.place = input, block, place
+
+    def extract(self, memory):
+        """This leaf's part of an adjoint of the input, a fresh C-order array (lanes stay in front)."""
+        if self.block is None:
+            return memory
+        if isinstance(memory, Traced):
+            return memory.reshape(-1)[self.element_positions()].reshape(self.shape)
+        if memory.ndim > len(self.block.shape):
+            return np.stack([self.extract(lane) for lane in memory])
+        return np.array(self.block.member(_laid(memory, self.block), self.place), order="C")
+
+    def element_positions(self):
+        """Positions of the leaf's elements, in C order, in the memory of its input."""
+        if self.block is None:
+            return np.zeros(1, np.int64)
+        if self.block.whole:
+            return positions(View(self.block.shape, self.block.strides, self.dtype), 0).ravel()
+        shape, strides = self.block.windows[self.place]
+        return positions(View(shape, strides, self.dtype), self.block.offsets[self.place]).ravel()
+
+
+def _laid(memory, block):
+    from sparsead.tape._memory import laid_out
+
+    return laid_out(memory, block.shape, block.strides, block.dtype)
+
+
+def wrt_leaves(recording, names):
+    """For each name in `names` the list of its `WrtLeaf`."""
+    found = {name: [] for name in names}
+    for b, block in enumerate(recording.blocks):
+        for place, k in enumerate(block.members):
+            leaf = recording.arrays[k]
+            _enter(found, leaf, b, block, place)
+    for k, leaf in enumerate(recording.floats):
+        _enter(found, leaf, len(recording.blocks) + k, None, None)
+    return [found[name] for name in names]
+
+
+def _enter(found, leaf, input, block, place):
+    kind, name = leaf.path[0]
+    if kind == "argument" and name in found:
+        found[name].append(WrtLeaf(leaf, input, block, place))
+
+
+def rebuilt(obj, path, results):
+    """`obj` with each floating leaf replaced by the result at its path; other leaves stay."""
+    if isinstance(obj, (float, np.floating)) or (isinstance(obj, np.ndarray) and obj.dtype.kind == "f"):
+        return results[path]
+    if isinstance(obj, dict):
+        return type(obj)({k: rebuilt(x, (*path, ("item", k)), results) for k, x in obj.items()})
+    if isinstance(obj, tuple) and hasattr(obj, "_fields"):
+        return type(obj)(*(rebuilt(x, (*path, ("item", k)), results) for k, x in enumerate(obj)))
+    if isinstance(obj, (list, tuple)):
+        return type(obj)(rebuilt(x, (*path, ("item", k)), results) for k, x in enumerate(obj))
+    if is_dataclass(obj) and not isinstance(obj, type):
+        return _rebuilt_object(obj, path, results, [f.name for f in fields(obj)])
+    if hasattr(obj, "__dict__") and not callable(obj):
+        return _rebuilt_object(obj, path, results, list(vars(obj)))
+    return obj
+
+
+def _rebuilt_object(obj, path, results, names):
+    new = object.__new__(type(obj))
+    for name in names:
+        object.__setattr__(new, name, rebuilt(getattr(obj, name), (*path, ("attribute", name)), results))
+    return new
+
+
+def seeds_of(name, obj, tangent, path, given):
+    """Collect into `given` (path -> array) the tangents that match the structure of argument `obj`."""
+    if isinstance(obj, (float, np.floating)) or (isinstance(obj, np.ndarray) and obj.dtype.kind == "f"):
+        value = np.asarray(tangent, dtype=np.asarray(obj).dtype)
+        if value.shape != np.shape(obj):
+            raise ValueError(f"the tangent for {name!r} has shape {value.shape}, the argument {np.shape(obj)}")
+        given[path] = value
+    elif isinstance(obj, dict):
+        _same_keys(name, obj, tangent)
+        for k, x in obj.items():
+            seeds_of(f"{name}[{k!r}]", x, tangent[k], (*path, ("item", k)), given)
+    elif isinstance(obj, (list, tuple)):
+        if not isinstance(tangent, (list, tuple)) or len(tangent) != len(obj):
+            raise ValueError(f"the tangent for {name!r} has to be a sequence of {len(obj)}, got {type(tangent).__name__}")
+        for k, x in enumerate(obj):
+            seeds_of(f"{name}[{k}]", x, tangent[k], (*path, ("item", k)), given)
+    elif hasattr(obj, "__dict__") and not callable(obj):
+        for k, x in vars(obj).items():
+            seeds_of(f"{name}.{k}", x, getattr(tangent, k), (*path, ("attribute", k)), given)
+
+
+def _same_keys(name, obj, tangent):
+    if not isinstance(tangent, dict) or tangent.keys() != obj.keys():
+        raise ValueError(f"the tangent for {name!r} has to be a dict with the keys {sorted(map(str, obj))}")

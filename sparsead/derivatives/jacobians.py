@@ -1,0 +1,425 @@
+"""Sparse Jacobians and Hessians: pattern, colouring, one compressed sweep, and a gather into a ``scipy.sparse`` array.
+
+Columns (rows) that share no row (column) of the pattern get one colour and one seed; so a batch of as many tangents
+(adjoints) as there are colours holds every entry once (Curtis, Powell and Reid, IMA J. Appl. Math. 13 (1974);
+Gebremedhin, Manne and Pothen, SIAM Review 47 (2005)).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from scipy.sparse import csc_array, csr_array
+
+from sparsead.derivatives.gradients import _check_scalar
+from sparsead.derivatives.prepared import Derivative
+from sparsead.engine.reference import Program
+from sparsead.sparsity.colouring import color_columns, color_rows
+from sparsead.sparsity.pattern import jacobian_pattern
+from sparsead.tracing.errors import TraceError
+from sparsead.transform._adjoint import adjoint
+from sparsead.transform._batch import batch
+from sparsead.transform._simplify import simplify
+from sparsead.transform._split import bind
+from sparsead.transform._tangent import tangent
+
+LANES_BYTES = 1 << 28  # a batch of seeds is split where one array of it would take more
+REVERSE_COST = 2.0  # of a reverse sweep with its forward sweep, in forward sweeps
+FORMATS = {"csr": csr_array, "csc": csc_array, "dense": np.ndarray}
+
+
+class Axis:
+    """Rows or columns of a Jacobian: C-order elements of leaves, and where they are in the memory of tape values.
+
+    Attributes
+    ----------
+    values : list of int
+        Positions among the tape's inputs or outputs.
+    sizes : list of int
+        Elements of the memory of each.
+    where : ndarray or None
+        For each row (column) its position in the concatenated memory; None for the identity.
+    """
+
+    def __init__(self, values, sizes, where):
+        self.values, self.sizes, self.total = values, sizes, sum(sizes)
+        identity = len(where) == self.total and np.array_equal(where, np.arange(self.total))
+        self.where, self.length = (None if identity else where), len(where)
+
+    @classmethod
+    def of_leaves(cls, leaves, tape, values):
+        """The axis of differentiated leaves; `values` are the inputs that hold them."""
+        sizes = [tape.type(tape.inputs[v]).size for v in values]
+        start = dict(zip(values, np.concatenate([[0], np.cumsum(sizes)])[:-1], strict=True))
+        where = [start[leaf.input] + leaf.element_positions() for leaf in leaves]
+        return cls(values, sizes, np.concatenate(where) if where else np.zeros(0, np.int64))
+
+    @classmethod
+    def of_outputs(cls, tape, values):
+        """The axis of C-order outputs."""
+        sizes = [tape.type(tape.outputs[v]).size for v in values]
+        return cls(values, sizes, np.arange(sum(sizes)))
+
+
+class Compressed:
+    """Everything about one recording's Jacobian that does not depend on the point.
+
+    Parameters
+    ----------
+    tape : Tape
+    rows, columns : Axis
+        Over outputs and inputs of `tape`.
+    """
+
+    def __init__(self, tape, rows, columns, format, order):
+        self.tape, self.rows, self.columns, self.format = tape, rows, columns, format
+        indptr, indices, self.assumed_dense = jacobian_pattern(tape, columns.values, rows.values)
+        self.shape = (rows.length, columns.length)
+        self.indptr, self.indices = _selected(indptr, indices, (rows.total, columns.total), rows.where, columns.where)
+        self.coloring = _cheaper_coloring(self.indptr, self.indices, self.shape, order)
+        self.programs = {}
+        self._final()
+
+    def _final(self):
+        """Index arrays of the result, and for each stored entry its place in the compressed matrix (colour, element)."""
+        row_of = np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
+        colors = self.coloring.colors
+        if self.coloring.partition == "column":
+            lane, element, width = colors[self.indices], row_of, self.shape[0]
+        else:
+            element = self.indices if self.columns.where is None else self.columns.where[self.indices]
+            lane, width = colors[row_of], self.columns.total
+        gather = lane.astype(np.int64) * width + element
+        self.out_indptr, self.out_indices, self.gather = self.indptr, self.indices, gather
+        if self.format == "csc":
+            index = csr_array((np.arange(len(gather)), self.indices, self.indptr), self.shape).tocsc()
+            index.sort_indices()
+            self.out_indptr, self.out_indices, self.gather = index.indptr, index.indices, gather[index.data]
+        if self.format == "dense":
+            self.gather_rows, self.gather_columns = row_of, self.indices
+        for array in (self.indptr, self.indices, self.out_indptr, self.out_indices):
+            array.flags.writeable = False
+
+    # ---- sweeps ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _chunks(self):
+        """Ranges of colours that one sweep takes."""
+        widest = max([1, *self.rows.sizes, *self.columns.sizes]) * 8
+        lanes = max(1, min(self.coloring.count, LANES_BYTES // widest))
+        return [(first, min(first + lanes, self.coloring.count)) for first in range(0, self.coloring.count, lanes)]
+
+    def _seeds(self, first, last):
+        """Seeds of colours first..last-1, one array of lanes for each seeded value."""
+        axis = self.columns if self.coloring.partition == "column" else self.rows
+        colors = self.coloring.colors
+        chosen = np.flatnonzero((colors >= first) & (colors < last))
+        where = chosen if axis.where is None else axis.where[chosen]
+        flat = np.zeros((last - first, axis.total))
+        flat[colors[chosen] - first, where] = 1.0
+        parts = np.split(flat, np.cumsum(axis.sizes)[:-1], axis=1)
+        tape = self.tape
+        ids = [tape.inputs[v] if self.coloring.partition == "column" else tape.outputs[v] for v in axis.values]
+        return [_in_lanes(part, tape.type(v)) for part, v in zip(parts, ids, strict=True)]
+
+    def _program(self, first, last):
+        """The batched sweep of these colours, with its seeds folded in: what depends on them alone is computed here."""
+        if (first, last) not in self.programs:
+            n = len(self.tape.inputs)
+            forward = self.coloring.partition == "column"
+            sweep = self._forward_tape if forward else self._reverse_tape
+            seeds = self._seeds(first, last)
+            places = range(n, n + len(seeds))
+            bound = bind(batch(sweep, places, last - first), dict(zip(places, seeds, strict=True)))
+            self.programs[first, last] = Program(simplify(bound))
+        return self.programs[first, last]
+
+    @cached_property
+    def _forward_tape(self):
+        tape = tangent(self.tape, self.columns.values)
+        n = len(self.tape.outputs)
+        tape.outputs = [tape.outputs[n + v] for v in self.rows.values]
+        return simplify(tape)
+
+    @cached_property
+    def _reverse_tape(self):
+        tape, _ = adjoint(self.tape, self.columns.values, self.rows.values)
+        tape.outputs = tape.outputs[len(self.tape.outputs) :]
+        return simplify(tape)
+
+    def data(self, inputs):
+        """Values of the stored entries, in the order of the result's index arrays."""
+        if not self.coloring.count or not len(self.gather):
+            return np.zeros(len(self.gather))
+        parts = []
+        for first, last in self._chunks:
+            results = self._program(first, last).run([np.asarray(x) for x in inputs])
+            parts.append(np.concatenate([_flat_lanes(r, last - first) for r in results], axis=1))
+        compressed = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.take(compressed.reshape(-1), self.gather)
+
+    # ---- results -----------------------------------------------------------------------------------------------
+
+    def assemble(self, inputs, out=None):
+        """The Jacobian as an array of the format asked for; into `out` if given."""
+        data = self.data(inputs)
+        if self.format == "dense":
+            dense = np.zeros(self.shape, data.dtype) if out is None else _checked_dense(out, self.shape)
+            dense[...] = 0
+            dense[self.gather_rows, self.gather_columns] = data
+            return dense
+        if out is not None:
+            self._check_structure(out)
+            out.data[...] = data
+            return out
+        return _sparse(FORMATS[self.format], data, self.out_indices, self.out_indptr, self.shape)
+
+    def _check_structure(self, out):
+        if type(out) is not FORMATS[self.format] or out.shape != self.shape:
+            raise ValueError(f"out has to be a {self.format}_array of shape {self.shape}, got {type(out).__name__} of shape "
+                             f"{getattr(out, 'shape', None)}")  # fmt: skip
+        same = out.indices is self.out_indices or (
+            np.array_equal(out.indices, self.out_indices) and np.array_equal(out.indptr, self.out_indptr)
+        )
+        if not same:
+            raise ValueError("out has another structure than this Jacobian; pass one of its own results")
+
+    @cached_property
+    def pattern(self):
+        """The structure as a ``csr_array`` of ones."""
+        return _sparse(csr_array, np.ones(len(self.indices)), self.indices, self.indptr, self.shape)
+
+
+def _flat_lanes(array, lanes):
+    """Lanes of an output in the order of the value's memory: C order, or that of an input's layout."""
+    order = sorted(range(1, array.ndim), key=lambda k: -abs(array.strides[k]))
+    return array.transpose(0, *order).reshape(lanes, -1)
+
+
+def _in_lanes(flat, vtype):
+    """Flat seeds as lanes of arrays in the memory layout of `vtype`."""
+    lanes = np.array(flat, dtype=vtype.dtype, order="C")
+    return np.lib.stride_tricks.as_strided(
+        lanes, (len(lanes), *vtype.shape), (vtype.nbytes, *vtype.strides), writeable=True
+    )  # fmt: skip
+
+
+def _selected(indptr, indices, shape, rows, columns):
+    """The pattern's rows and columns at the given positions."""
+    if rows is None and columns is None:
+        return indptr, indices
+    full = _sparse(csr_array, np.ones(len(indices), np.int8), indices, indptr, shape)
+    part = full if rows is None else full[rows]
+    part = (part if columns is None else part.tocsc()[:, columns].tocsr()).sorted_indices()
+    return part.indptr.astype(np.int32, copy=False), part.indices.astype(np.int32, copy=False)
+
+
+def _cheaper_coloring(indptr, indices, shape, order):
+    """Column colouring, unless rows need so many fewer colours that reverse sweeps are cheaper."""
+    columns = color_columns(indptr, indices, shape, order=order)
+    longest_column = int(np.bincount(indices, minlength=1).max()) if len(indices) else 0
+    if REVERSE_COST * max(longest_column, 1) >= columns.count:
+        return columns
+    rows = color_rows(indptr, indices, shape, order=order)
+    return rows if REVERSE_COST * rows.count < columns.count else columns
+
+
+def _sparse(cls, data, indices, indptr, shape):
+    """A sparse array over shared index arrays, without SciPy's copies and checks."""
+    array = cls(shape, dtype=data.dtype)
+    array.data, array.indices, array.indptr = data, indices, indptr
+    array.has_canonical_format = array.has_sorted_indices = True
+    return array
+
+
+def _checked_dense(out, shape):
+    if not isinstance(out, np.ndarray) or out.shape != shape:
+        raise ValueError(f"out has to be an array of shape {shape}, got shape {getattr(out, 'shape', None)}")
+    return out
+
+
+class Jacobian(Derivative):
+    """Callable that gives the Jacobian as a sparse array; made by `jacobian`."""
+
+    kind = "jacobian"
+
+    def __init__(self, function, wrt=0, of="return", has_aux=False, engine="reference", format="csr", order="natural"):
+        if format not in FORMATS:
+            raise ValueError(f"format={format!r} is unknown; choose one of {', '.join(map(repr, FORMATS))}")
+        super().__init__(function, wrt, of, has_aux, engine, format=format, order=order)
+
+    def __call__(self, *args, out=None, **kwargs):
+        """The Jacobian at the arguments; ``(jacobian, aux)`` with ``has_aux``."""
+        return self._run(args, kwargs, lambda p, inputs, arguments: self._work(p, inputs, out))
+
+    def _work(self, prepared, inputs, out):
+        if any(not isinstance(x, np.ndarray) for x in inputs):
+            raise TraceError(f"sparsead.{self.kind} inside a differentiated function is not supported; use grad, vjp or jvp there")
+        jacobian = self._compressed(prepared).assemble(inputs, out)
+        if not self.has_aux:
+            return jacobian
+        primal = prepared.once("primal", lambda: Program(prepared.tape))
+        return jacobian, prepared.values(primal.run(inputs))[1]
+
+    def _ready(self, prepared):
+        compressed = self._compressed(prepared)
+        for first, last in compressed._chunks:
+            compressed._program(first, last)
+
+    def _compressed(self, prepared):
+        return prepared.once("compressed", lambda: self._compress(prepared))
+
+    def _compress(self, prepared):
+        columns = Axis.of_leaves(prepared.leaves, prepared.tape, prepared.active)
+        rows = Axis.of_outputs(prepared.tape, list(range(prepared.outputs.n_targets)))
+        return self._like_another(Compressed(prepared.tape, rows, columns, self.options["format"], self.options["order"]))
+
+    def _like_another(self, compressed):
+        """Share the index arrays of an earlier recording with the same structure: results stay interchangeable."""
+        for other in list(self._state.known):
+            known = other.cache.get("compressed")
+            if known is not None and known.shape == compressed.shape and np.array_equal(
+                known.out_indptr, compressed.out_indptr
+            ) and np.array_equal(known.out_indices, compressed.out_indices):
+                compressed.out_indptr, compressed.out_indices = known.out_indptr, known.out_indices
+        return compressed
+
+    @property
+    def pattern(self):
+        """Structure of the most recent recording: a ``csr_array`` of ones."""
+        return self._compressed(self.prepared).pattern
+
+    @property
+    def coloring(self):
+        """The `Coloring` of the most recent recording."""
+        return self._compressed(self.prepared).coloring
+
+    def _report_on(self, prepared):
+        compressed = self._compressed(prepared)
+        lines = [f"  pattern: {compressed.shape[0]} x {compressed.shape[1]}, {len(compressed.indices)} entries",
+                 f"  {compressed.coloring!r}, {len(compressed._chunks)} sweep(s)"]  # fmt: skip
+        if compressed.assumed_dense:
+            lines.append(f"  pattern assumed dense for: {', '.join(sorted(set(compressed.assumed_dense)))}")
+        return lines
+
+
+class Hessian(Jacobian):
+    """Callable that gives the Hessian as a sparse array; made by `hessian`."""
+
+    kind = "hessian"
+
+    def _compress(self, prepared):
+        _check_scalar(self, prepared)
+        n = len(prepared.tape.outputs)
+        seeded = bind(prepared.adjoint_tape, {len(prepared.tape.inputs): _one(prepared.tape.type(prepared.tape.outputs[0]))})
+        seeded.outputs = seeded.outputs[n:]
+        gradient = simplify(seeded)
+        columns = Axis.of_leaves(prepared.leaves, gradient, prepared.active)
+        rows = Axis(list(range(len(gradient.outputs))), columns.sizes,
+                    np.arange(columns.total) if columns.where is None else columns.where)  # fmt: skip
+        gradient.outputs = _in_layout(gradient, prepared)
+        return self._like_another(Compressed(gradient, rows, columns, self.options["format"], self.options["order"]))
+
+
+def _in_layout(gradient, prepared):
+    """Adjoints in the memory layout of their inputs, whatever layout the sweep gave them."""
+    from sparsead.tape.spec import BY_NAME
+
+    outputs = []
+    for v, position in zip(gradient.outputs, prepared.active, strict=True):
+        wanted = gradient.type(gradient.inputs[position])
+        if gradient.type(v).strides != wanted.strides:
+            (v,) = gradient.add(BY_NAME["copy"], (v,), [wanted])
+        outputs.append(v)
+    return outputs
+
+
+def _one(vtype):
+    return np.ones(vtype.shape, vtype.dtype) if vtype.shape else vtype.dtype.type(1)
+
+
+def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natural", engine="reference"):
+    """The Jacobian of a function as a sparse array, as a function.
+
+    Parameters
+    ----------
+    f : callable
+        Gives numbers or arrays by its return value or through arguments that it writes. It may update arrays in place; the
+        caller's arrays are never changed.
+    wrt : int, str, or tuple of these
+        Arguments to differentiate by; several give columns side by side.
+    of : "return", int, str, or tuple of these
+        What is differentiated: the return value, or arguments that `f` writes, by name or position.
+    has_aux : bool
+        `f` returns ``(value, aux)``.
+    format : {"csr", "csc", "dense"}
+        ``csr_array``, ``csc_array`` or ``ndarray``.
+    order : {"natural", "largest_first", "random"}
+        Order of the greedy colouring.
+    engine : "reference"
+
+    Returns
+    -------
+    Jacobian
+        Takes the arguments of `f`, and ``out=`` to refill an earlier result. Gives an array of shape (m, n) over the C-order
+        raveled outputs and inputs. Its structure is the same at every call on the same path, with sorted read-only index
+        arrays that the results share; entries that happen to be zero stay stored. Inspect it by ``.pattern``, ``.coloring``,
+        ``.tape`` and ``.report()``; ``.prepare(*args)`` traces, finds the pattern and colours ahead.
+
+    Raises
+    ------
+    TypeError
+        Nothing to differentiate: `f` returned None and `of` was not given, or an argument holds no floating numbers.
+    ValueError
+        `out` has another structure.
+
+    Notes
+    -----
+    The pattern is structural and global: valid for all inputs on the same path through the code, both sides of a ``np.where``
+    included. Colouring: greedy distance-2, Gebremedhin, Manne and Pothen, SIAM Review 47 (2005), algorithm 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np, sparsead
+    >>> def rhs(t, y, dy):
+    ...     dy[:] = -2 * y
+    ...     dy[1:] += y[:-1]
+    >>> jac = sparsead.jacobian(rhs, wrt="y", of="dy")
+    >>> jac(0.0, np.ones(3), np.empty(3)).toarray()
+    array([[-2.,  0.,  0.],
+           [ 1., -2.,  0.],
+           [ 0.,  1., -2.]])
+
+    """
+    return Jacobian(f, wrt, of, has_aux, engine, format, order)
+
+
+def hessian(f, wrt=0, of="return", *, format="csr", order="natural", engine="reference"):
+    """The Hessian of a scalar function as a sparse array, as a function.
+
+    Parameters are those of `jacobian`; `f` gives one number.
+
+    Returns
+    -------
+    Hessian
+        Like the result of `jacobian`; the array has shape (n, n) over the C-order raveled inputs.
+
+    Notes
+    -----
+    The Jacobian of the gradient's tape, by columns: forward over reverse.
+
+    Examples
+    --------
+    >>> import numpy as np, sparsead
+    >>> H = sparsead.hessian(lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2))
+    >>> H(np.array([1.0, 2.0, 3.0])).toarray()
+    array([[  4.,  -4.,   0.],
+           [ -4.,  38.,  -8.],
+           [  0.,  -8.,   2.]])
+
+    """
+    return Hessian(f, wrt, of, False, engine, format, order)
+
+
+__all__ = ["Hessian", "Jacobian", "hessian", "jacobian"]

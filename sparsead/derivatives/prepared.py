@@ -1,0 +1,286 @@
+"""What all derivatives share: naming of inputs and outputs, recordings of each path, and the call that picks one."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from functools import cached_property
+
+import numpy as np
+
+from sparsead import config
+from sparsead.derivatives.inputs import WrtLeaf, rebuilt, wrt_leaves
+from sparsead.derivatives.nested import call_nested, execute, is_nested
+from sparsead.derivatives.outputs import collect, filled
+from sparsead.engine.reference import Program
+from sparsead.tape.spec import GuardFailed
+from sparsead.tracing.record import bind, name_of, record, signature
+from sparsead.transform._adjoint import adjoint
+from sparsead.transform._simplify import prune, simplify
+from sparsead.transform._tangent import tangent
+
+ENGINES = ("reference",)
+_shared: dict = {}
+_shared_lock = threading.Lock()
+
+
+class Prepared:
+    """One recording and what was made of it; made once, then only read.
+
+    Attributes
+    ----------
+    recording : Recording
+    tape : Tape
+        The simplified primal tape; outputs: targets, then auxiliary values.
+    wrt : list of list of WrtLeaf
+        For each differentiated argument its leaves.
+    """
+
+    def __init__(self, recording, names):
+        self.recording = recording
+        self.outputs = recording.outputs
+        self.tape = simplify(recording.tape)
+        self.wrt = wrt_leaves(recording, names)
+        self.active = sorted({leaf.input for leaves in self.wrt for leaf in leaves})
+        self.lock = threading.RLock()
+        self.cache = {}
+
+    @property
+    def leaves(self):
+        """All differentiated leaves, argument by argument."""
+        return [leaf for leaves in self.wrt for leaf in leaves]
+
+    def once(self, key, make):
+        """``make()``, remembered under `key`."""
+        if key not in self.cache:
+            with self.lock:
+                if key not in self.cache:
+                    self.cache[key] = make()
+        return self.cache[key]
+
+    @cached_property
+    def tangent_tape(self):
+        """Primal and tangents."""
+        return simplify(tangent(self.tape, self.active))
+
+    @cached_property
+    def adjoint_tape(self):
+        """Primal and adjoints of all targets."""
+        tape, _ = adjoint(self.tape, self.active, range(self.outputs.n_targets))
+        return simplify(tape)
+
+    def values(self, results):
+        """(targets, aux) from the results of the primal outputs."""
+        return [filled(t, results) for t in self.outputs.targets], filled(self.outputs.aux, results)
+
+    def by_argument(self, arguments, names, per_leaf):
+        """Results for each leaf arranged in the structure of the arguments they belong to."""
+        results = {leaf.path: r for leaf, r in zip(self.leaves, per_leaf, strict=True)}
+        return [rebuilt(arguments[name], (("argument", name),), results) for name in names]
+
+
+class Derivative:
+    """A function together with what is differentiated in it by what.
+
+    Parameters
+    ----------
+    function : callable
+    wrt : int, str, or tuple of these
+    of : "return", int, str, or tuple of these
+    has_aux : bool
+    engine : str
+    """
+
+    kind = "derivative"
+
+    def __init__(self, function, wrt=0, of="return", has_aux=False, engine="reference", **options):
+        if not callable(function):
+            raise TypeError(f"sparsead.{self.kind} takes a function, got {type(function).__name__}")
+        if engine not in ENGINES:
+            raise ValueError(f"engine {engine!r} is unknown; choose one of {', '.join(ENGINES)}")
+        self.function, self.has_aux, self.engine, self.options = function, bool(has_aux), engine, options
+        self.wrt_given, self.of_given = wrt, of
+        self._single_wrt, self._single_of = not isinstance(wrt, tuple), not isinstance(of, tuple)
+        self._parameters = list(signature(function).parameters.values())
+        self.wrt = tuple(self._name(w, "wrt") for w in (wrt if isinstance(wrt, tuple) else (wrt,)))
+        self.of = tuple(w if w == "return" else self._name(w, "of") for w in (of if isinstance(of, tuple) else (of,)))
+        self._state = _state_of(function, (type(self), self.wrt, self.of, self.has_aux, engine, repr(sorted(options.items()))))
+
+    # ---- names ---------------------------------------------------------------------------------------------------
+
+    def _name(self, item, keyword):
+        names = [p.name for p in self._parameters]
+        if isinstance(item, str):
+            if item not in names and not self._takes_keywords():
+                raise ValueError(f"{keyword}={item!r}: {name_of(self.function)} has no such argument, only {', '.join(names)}")
+            return item
+        if isinstance(item, bool) or not isinstance(item, (int, np.integer)):
+            raise TypeError(f"{keyword}= takes names or positions of arguments, got {item!r}")
+        positional = [p for p in self._parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+        if not -len(positional) <= item < len(positional):
+            raise ValueError(
+                f"{keyword}={item}: {name_of(self.function)} has {len(positional)} positional arguments ({', '.join(names)})"
+            )
+        return positional[item].name
+
+    def _takes_keywords(self):
+        return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in self._parameters)
+
+    # ---- recordings ------------------------------------------------------------------------------------------------
+
+    def prepare(self, *args, **kwargs):
+        """Trace and prepare for these arguments now, instead of at the first call; returns the derivative itself."""
+        self._ready(self._find(bind(self.function, args, kwargs)))
+        return self
+
+    def _ready(self, prepared):
+        """Make all that a call needs; derivatives override it."""
+
+    def _record(self, bound):
+        names = set(self.wrt)
+        recording = record(
+            self.function, bound, lambda path: path[0][0] == "argument" and path[0][1] in names,
+            collect(name_of(self.function), self.of, self.has_aux),
+        )  # fmt: skip
+        prepared = Prepared(recording, self.wrt)
+        for name, leaves in zip(self.wrt, prepared.wrt, strict=True):
+            if not leaves:
+                raise TypeError(
+                    f"wrt={name!r}: this argument of {name_of(self.function)} holds no floating numbers "
+                    f"({_described(bound, name)}); pass floats or floating arrays"
+                )
+        return prepared
+
+    def _find(self, bound):
+        arguments = dict(bound.arguments)
+        for prepared in list(self._state.known):
+            if prepared.recording.match(arguments) is not None:
+                return prepared
+        return self._add(self._record(bound))
+
+    def _add(self, prepared):
+        with self._state.lock:
+            self._state.traces += 1
+            self._state.known.insert(0, prepared)
+            del self._state.known[config.max_recordings :]
+        return prepared
+
+    def _run(self, args, kwargs, work):
+        """``work(prepared, inputs, arguments)`` on the recording that fits the call, tracing anew if none does."""
+        bound = bind(self.function, args, kwargs)
+        if is_nested():
+            return call_nested(self, bound, work)
+        arguments = dict(bound.arguments)
+        for prepared in list(self._state.known):
+            inputs = prepared.recording.match(arguments)
+            if inputs is not None:
+                try:
+                    return work(prepared, inputs, arguments)
+                except GuardFailed:
+                    continue
+        prepared = self._record(bound)
+        inputs = prepared.recording.match(arguments)
+        if inputs is None:
+            raise TypeError(
+                f"{name_of(self.function)} changed what it reaches (a captured array or number) while it was traced; "
+                "pass what it changes as an argument"
+            )
+        result = work(prepared, inputs, arguments)
+        self._add(prepared)
+        return result
+
+    # ---- looking inside --------------------------------------------------------------------------------------------
+
+    @property
+    def prepared(self):
+        """The most recent `Prepared`; RuntimeError before the first call."""
+        if not self._state.known:
+            raise RuntimeError(f"this {self.kind} is not prepared yet: call it, or call .prepare(*args)")
+        return self._state.known[0]
+
+    @property
+    def tape(self):
+        """The primal tape of the most recent recording; ``print`` it."""
+        return self.prepared.tape
+
+    def report(self):
+        """Text: what was traced, what is frozen, how large the tapes are."""
+        lines = [f"{self.kind} of {name_of(self.function)} by {', '.join(self.wrt)}", f"traces: {self._state.traces}"]
+        for k, prepared in enumerate(self._state.known):
+            recording = prepared.recording
+            lines.append(f"recording {k}: {len(prepared.tape)} ops, {len(recording.blocks)} arrays, "
+                         f"{len(recording.floats)} live numbers, {len(recording.checks)} checks")  # fmt: skip
+            lines += [f"  frozen: array of shape {array.shape}" for array, _ in recording.snapshots]
+            lines += self._report_on(prepared)
+        return "\n".join(lines)
+
+    def _report_on(self, prepared):
+        return []
+
+    def __repr__(self):
+        return f"sparsead.{self.kind}({name_of(self.function)}, wrt={self.wrt_given!r}, of={self.of_given!r})"
+
+    # ---- copies ----------------------------------------------------------------------------------------------------
+
+    def __reduce__(self):
+        return _again, (type(self), self.function, self.wrt_given, self.of_given, self.has_aux, self.engine, self.options)
+
+    def __copy__(self):
+        return _again(*self.__reduce__()[1])
+
+    def __deepcopy__(self, memo):
+        return self.__copy__()
+
+
+def _again(cls, function, wrt, of, has_aux, engine, options):
+    return cls(function, wrt=wrt, of=of, has_aux=has_aux, engine=engine, **options)
+
+
+def _described(bound, name):
+    value = bound.arguments.get(name)
+    if isinstance(value, np.ndarray):
+        return f"an array of dtype {value.dtype}"
+    return f"{value!r:.40} of type {type(value).__name__}"
+
+
+class _State:
+    """Recordings of one function in one role; shared by lambdas that are made anew at each call."""
+
+    def __init__(self, keep):
+        self.known, self.lock, self.traces, self.keep = [], threading.RLock(), 0, keep
+
+
+def _state_of(function, role):
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return _State(None)
+    cells = tuple(_identity(c) for c in function.__closure__ or ())
+    defaults = tuple(map(id, function.__defaults__ or ()))
+    key = (code, id(function.__globals__), cells, defaults, role)
+    with _shared_lock:
+        if key not in _shared:
+            while len(_shared) >= 256:
+                _shared.pop(next(iter(_shared)))
+            # What the key identifies by id must live as long as the key does.
+            _shared[key] = _State((function, function.__closure__, [_contents(c) for c in function.__closure__ or ()]))
+        return _shared[key]
+
+
+def _contents(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def _identity(cell):
+    contents = _contents(cell)
+    return (type(contents), contents) if isinstance(contents, (int, float, str)) else id(contents)
+
+
+def run_program(prepared, key, make, inputs):
+    """Run the tape that ``make()`` gives, made once per recording."""
+    return execute(prepared.once(key, lambda: Program(make())), inputs)
+
+
+__all__ = ["Derivative", "Prepared", "WrtLeaf", "prune", "run_program"]

@@ -1,0 +1,315 @@
+"""Products with derivatives: tangents (jvp, linearize), adjoints (vjp), and Hessians (hvp)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparsead.derivatives.gradients import _check_scalar, _finished
+from sparsead.derivatives.inputs import seeds_of
+from sparsead.derivatives.outputs import slots
+from sparsead.derivatives.prepared import Derivative, run_program
+from sparsead.engine.reference import Program
+from sparsead.tracing._traced import Traced
+from sparsead.transform._simplify import simplify
+from sparsead.transform._split import split
+from sparsead.transform._tangent import tangent
+
+
+class _Product(Derivative):
+    """Shared by the products: seeds in the structure of the arguments."""
+
+    def _seeds(self, prepared, arguments, tangents):
+        """Tangents of the tape's active inputs."""
+        tangents = tangents if not self._single_wrt else (tangents,)
+        if len(tangents) != len(self.wrt):
+            raise ValueError(f"wrt names {len(self.wrt)} arguments, {len(tangents)} tangents were given")
+        if any(isinstance(t, Traced) for t in tangents):
+            return self._traced_seeds(prepared, tangents)
+        given = {}
+        for name, t in zip(self.wrt, tangents, strict=True):
+            seeds_of(name, arguments[name], t, (("argument", name),), given)
+        return [self._seed(prepared, position, given) for position in prepared.active]
+
+    def _seed(self, prepared, position, given):
+        leaves = [leaf for leaf in prepared.leaves if leaf.input == position]
+        if leaves[0].block is None:
+            return given[leaves[0].path]
+        return leaves[0].block.seed({leaf.place: given[leaf.path] for leaf in leaves})
+
+    def _traced_seeds(self, prepared, tangents):
+        if len(prepared.leaves) != len(tangents):
+            raise NotImplementedError("traced tangents of nested structures are not supported")
+        return [tangents[k] for k, _ in enumerate(prepared.leaves)]
+
+    def _targets(self, values):
+        return values[0] if self._single_of else tuple(values)
+
+
+class Jvp(_Product):
+    """Callable that gives value and tangent; made by `jvp`."""
+
+    kind = "jvp"
+
+    def __call__(self, *args, **kwargs):
+        """``(value, tangent)``; the last positional argument is the tangent of the inputs."""
+        *args, tangents = args
+        return self._run(args, kwargs, lambda p, inputs, arguments: self._work(p, inputs, arguments, tangents))
+
+    def _work(self, prepared, inputs, arguments, tangents):
+        seeds = self._seeds(prepared, arguments, tangents)
+        results = run_program(prepared, "tangent", lambda: prepared.tangent_tape, [*inputs, *seeds])
+        n = len(prepared.tape.outputs)
+        values, aux = prepared.values(results[:n])
+        dots, _ = prepared.values(results[n:])
+        value = self._targets(values)
+        return ((value, aux) if self.has_aux else value), self._targets(dots)
+
+
+class Vjp(_Product):
+    """Callable that gives value and pullback; made by `vjp`."""
+
+    kind = "vjp"
+
+    def __call__(self, *args, **kwargs):
+        """``(value, pullback)``."""
+        return self._run(args, kwargs, self._work)
+
+    def _halves(self, prepared):
+        def make():
+            forward, reverse = split(prepared.adjoint_tape, prepared.outputs.n_targets)
+            n = len(prepared.tape.outputs)
+            reverse.outputs = reverse.outputs[n:] + reverse.outputs[:n]
+            values = reverse.outputs[len(prepared.active) :]
+            reverse.outputs = reverse.outputs[: len(prepared.active)]
+            return Program(forward), Program(reverse), _found_in(reverse, values)
+
+        return prepared.once("halves", make)
+
+    def _work(self, prepared, inputs, arguments):
+        if any(not isinstance(x, np.ndarray) for x in inputs):
+            return self._work_nested(prepared, inputs, arguments)
+        forward, reverse, where = self._halves(prepared)
+        residuals = forward.run(inputs)
+        results = [residuals[k] if k is not None else constant for k, constant in where]
+        values, aux = prepared.values([np.array(r) for r in results])
+        value = self._targets(values)
+        pullback = Pullback(self, prepared, arguments, lambda seeds: reverse.run([*residuals, *seeds]))
+        return ((value, aux) if self.has_aux else value), pullback
+
+    def _work_nested(self, prepared, inputs, arguments):
+        values, aux = prepared.values(run_program(prepared, "primal", lambda: prepared.tape, inputs))
+        value, n = self._targets(values), len(prepared.tape.outputs)
+
+        def reverse(seeds):
+            return run_program(prepared, "adjoint", lambda: prepared.adjoint_tape, [*inputs, *seeds])[n:]
+
+        return ((value, aux) if self.has_aux else value), Pullback(self, prepared, arguments, reverse)
+
+
+def _found_in(reverse, values):
+    """Where the primal outputs are among the residuals: (position, None), or (None, constant)."""
+    position = {v: k for k, v in enumerate(reverse.inputs)}
+    return [(position[v], None) if v in position else (None, reverse.op(reverse.maker(v)).attr) for v in values]
+
+
+class Pullback:
+    """Maps adjoints of the outputs to adjoints of the inputs; may be called any number of times.
+
+    What it needs of the arguments was kept when the forward sweep ran: they may change afterwards.
+    """
+
+    def __init__(self, derivative, prepared, arguments, reverse):
+        self._derivative, self._prepared, self._arguments, self._reverse = derivative, prepared, arguments, reverse
+
+    def __call__(self, seed):
+        """Adjoint in the structure of the differentiated arguments.
+
+        Parameters
+        ----------
+        seed : array_like
+            Adjoint of the output, in its structure; a tuple of them if ``of`` is a tuple.
+        """
+        d, prepared = self._derivative, self._prepared
+        seeds = seed if not d._single_of else (seed,)
+        flat = []
+        for target, s in zip(prepared.outputs.targets, seeds, strict=True):
+            _flatten_seed(target, s, prepared, flat)
+        adjoints = dict(zip(prepared.active, self._reverse(flat), strict=True))
+        per_leaf = [_finished(leaf, leaf.extract(adjoints[leaf.input])) for leaf in prepared.leaves]
+        grads = prepared.by_argument(self._arguments, d.wrt, per_leaf)
+        return grads[0] if d._single_wrt else tuple(grads)
+
+
+def _flatten_seed(target, seed, prepared, flat):
+    places = slots(target)
+    for slot, part in zip(places, _parts(target, seed), strict=True):
+        t = prepared.tape.type(prepared.tape.outputs[slot.index])
+        if isinstance(part, Traced):
+            flat.append(part)
+            continue
+        part = np.asarray(part, t.dtype)
+        if part.shape != t.shape:
+            raise ValueError(f"the seed has shape {part.shape}, the output {t.shape}")
+        flat.append(part)
+
+
+def _parts(target, seed):
+    if isinstance(target, dict):
+        return [p for k in target for p in _parts(target[k], seed[k])]
+    if isinstance(target, (list, tuple)):
+        return [p for t, s in zip(target, seed, strict=True) for p in _parts(t, s)]
+    return [seed]
+
+
+class Linearize(_Product):
+    """Callable that gives value and the linear map of tangents; made by `linearize`."""
+
+    kind = "linearize"
+
+    def __call__(self, *args, **kwargs):
+        """``(value, tangent_map)``."""
+        return self._run(args, kwargs, self._work)
+
+    def _work(self, prepared, inputs, arguments):
+        def make():
+            tape = prepared.tangent_tape
+            return [Program(t) for t in split(tape_with_late_seeds(prepared), len(prepared.active))] if tape else None
+
+        forward, linear = prepared.once("linearized", make)
+        residuals = forward.run([np.array(x) for x in inputs])
+        n = len(prepared.tape.outputs)
+        values, aux = prepared.values(prepared.once("primal", lambda: Program(prepared.tape)).run(inputs)[:n])
+
+        def tangent_map(*tangents):
+            given = tangents[0] if self._single_wrt else tangents
+            seeds = self._seeds(prepared, arguments, given)
+            dots, _ = prepared.values(linear.run([*residuals, *seeds])[n:])
+            return self._targets(dots)
+
+        value = self._targets(values)
+        return ((value, aux) if self.has_aux else value), tangent_map
+
+
+def tape_with_late_seeds(prepared):
+    """The tangent tape with everything that no seed reaches in front of the seeds."""
+    from sparsead.transform._split import sift
+
+    return sift(prepared.tangent_tape, len(prepared.active))
+
+
+class Hvp(_Product):
+    """Callable that gives products with the Hessian; made by `hvp`."""
+
+    kind = "hvp"
+
+    def __call__(self, *args, **kwargs):
+        """H v; the last positional argument is v, in the structure of the differentiated arguments."""
+        *args, v = args
+        return self._run(args, kwargs, lambda p, inputs, arguments: self._work(p, inputs, arguments, v))
+
+    def _work(self, prepared, inputs, arguments, v):
+        _check_scalar(self, prepared)
+        seeds = self._seeds(prepared, arguments, v)
+        t = prepared.tape.type(prepared.tape.outputs[0])
+        results = run_program(prepared, "hvp", lambda: second_order_tape(prepared), [*inputs, np.ones(t.shape, t.dtype), *seeds])
+        adjoints = dict(zip(prepared.active, results, strict=True))
+        per_leaf = [_finished(leaf, leaf.extract(adjoints[leaf.input])) for leaf in prepared.leaves]
+        products = prepared.by_argument(arguments, self.wrt, per_leaf)
+        return products[0] if self._single_wrt else tuple(products)
+
+
+def second_order_tape(prepared):
+    """Tangent of the adjoint: outputs are the products with the Hessian alone."""
+    tape = tangent(prepared.adjoint_tape, prepared.active)
+    n = len(prepared.tape.outputs)
+    tape.outputs = tape.outputs[len(prepared.adjoint_tape.outputs) + n :]
+    return simplify(tape)
+
+
+def jvp(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
+    """Value and directional derivative, as a function of ``(*args, tangent)``.
+
+    Parameters are those of `grad`, but `f` may give arrays, and `of` may be a tuple.
+
+    Returns
+    -------
+    Jvp
+        ``jvp(f)(*args, tangent) -> (value, J @ tangent)``. The tangent has the structure of the differentiated argument; it
+        is a tuple if `wrt` is one.
+
+    Examples
+    --------
+    >>> import numpy as np, sparsead
+    >>> value, tangent = sparsead.jvp(np.sin)(np.array([0.0]), np.array([2.0]))
+    >>> tangent
+    array([2.])
+
+    """
+    return Jvp(f, wrt, of, has_aux, engine)
+
+
+def vjp(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
+    """Value and pullback, as a function.
+
+    Parameters are those of `jvp`.
+
+    Returns
+    -------
+    Vjp
+        ``vjp(f)(*args) -> (value, pullback)``, with ``pullback(seed) -> seed^T J`` in the structure of the arguments. The
+        pullback may be called many times, and the arguments may change meanwhile.
+
+    Examples
+    --------
+    >>> import numpy as np, sparsead
+    >>> value, pullback = sparsead.vjp(lambda x: x * x)(np.array([1.0, 2.0]))
+    >>> pullback(np.array([1.0, 10.0]))
+    array([ 2., 40.])
+
+    """
+    return Vjp(f, wrt, of, has_aux, engine)
+
+
+def linearize(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
+    """Value and the linear map of tangents, as a function: the primal work is done once for many tangents.
+
+    Parameters are those of `jvp`.
+
+    Returns
+    -------
+    Linearize
+        ``linearize(f)(*args) -> (value, tangent_map)`` with ``tangent_map(tangent) -> J @ tangent``.
+
+    Examples
+    --------
+    >>> import numpy as np, sparsead
+    >>> value, tangent_map = sparsead.linearize(np.exp)(np.array([0.0]))
+    >>> tangent_map(np.array([3.0]))
+    array([3.])
+
+    """
+    return Linearize(f, wrt, of, has_aux, engine)
+
+
+def hvp(f, wrt=0, of="return", *, engine="reference"):
+    """Products with the Hessian of a scalar function, as a function of ``(*args, v)``: forward over reverse.
+
+    Parameters are those of `grad`.
+
+    Returns
+    -------
+    Hvp
+        ``hvp(f)(*args, v) -> H v``; `v` and the product have the structure of the differentiated argument.
+
+    Notes
+    -----
+    Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6 (1994).
+
+    Examples
+    --------
+    >>> import numpy as np, sparsead
+    >>> sparsead.hvp(lambda x: np.sum(x**3))(np.array([1.0, 2.0]), np.array([1.0, 1.0]))
+    array([ 6., 12.])
+
+    """
+    return Hvp(f, wrt, of, False, engine)

@@ -1,0 +1,6 @@
+"""Sparsity of derivatives: patterns, and their colouring.
+
+Layout: ``pattern.py`` what callers use, ``_pattern.pyx`` the sweep over a tape, ``rules.py`` the rules of the ops that it
+does not handle itself, ``_known.pyx`` contents that are the same at every call, ``rows.c`` sets of columns, ``windows.c``
+arrays of them, ``colouring`` groups of columns that share a sweep.
+"""

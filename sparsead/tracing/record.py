@@ -1,0 +1,190 @@
+"""Run a function once and record it: the driver of tracing."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sparsead import config
+from sparsead.ops.composites import COMPOSITES, METHODS
+from sparsead.tape._tape import Tape
+from sparsead.tracing import primitives
+from sparsead.tracing._traced import CURRENT, Trace, Traced, TracedArray, TracedScalar
+from sparsead.tracing.errors import TraceError
+from sparsead.tracing.memory import Block, groups, same_layout
+from sparsead.tracing.substitution import Leaf, Replacement, Walk, path_text, resolve
+from sparsead.tracing.wrappers import installed
+
+primitives.install()
+
+FLOAT = np.dtype(float)
+
+
+@dataclass
+class Recording:
+    """A tape, and how the inputs of a call become the inputs of the tape.
+
+    Attributes
+    ----------
+    tape : Tape
+        Inputs: one for each block of memory, then one for each live float, then values of enclosing traces.
+    arrays, floats : list of Leaf
+        The arrays (arguments and captured) and live floats that the inputs are made of.
+    checks : list of Leaf
+        Static values, contents and lengths that have to be as they were.
+    blocks : list of Block
+    outputs : object
+        What `collect` made of the function's results.
+    """
+
+    tape: Tape
+    arrays: list[Leaf]
+    floats: list[Leaf]
+    checks: list[Leaf]
+    blocks: list[Block]
+    outputs: Any
+    snapshots: list = field(default_factory=list)
+    imports: list = field(default_factory=list)
+    grouping: list = field(default_factory=list)
+
+    def match(self, arguments):
+        """Inputs of the tape for this call, or None if the call is of another kind than the recorded one."""
+        try:
+            return self._matched(arguments)
+        except (LookupError, AttributeError, ValueError, TypeError):
+            return None
+
+    def _matched(self, arguments):
+        for leaf in self.checks:
+            if not _unchanged(leaf, arguments):
+                return None
+        arrays = []
+        for leaf in self.arrays:
+            array = resolve(leaf.path, arguments)
+            if type(array) is not np.ndarray or not same_layout(array, leaf.value):
+                return None
+            arrays.append(array)
+        if arrays and groups(arrays) != self.grouping:
+            return None
+        numbers = []
+        for leaf in self.floats:
+            number = resolve(leaf.path, arguments)
+            if type(number) is not type(leaf.value):
+                return None
+            numbers.append(np.asarray(number))
+        for array, copy in self.snapshots:
+            if array.tobytes() != copy.tobytes():
+                return None
+        return [block.memory(arrays) for block in self.blocks] + numbers
+
+
+def _unchanged(leaf, arguments):
+    if leaf.kind == "length":
+        return len(resolve(leaf.path[:-1], arguments)) == leaf.value
+    now = resolve(leaf.path, arguments)
+    if leaf.kind == "contents":
+        return now.shape == leaf.value.shape and now.dtype == leaf.value.dtype and np.array_equal(now, leaf.value)
+    return type(now) is type(leaf.value) and (now == leaf.value or (now != now and leaf.value != leaf.value))
+
+
+def bind(function, args, kwargs):
+    """Arguments by name, defaults filled in; a ``*args`` or ``**kwargs`` is one tuple or dict."""
+    try:
+        bound = signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name_of(function)}(): {error}") from None
+    bound.apply_defaults()
+    return bound
+
+
+def signature(function):
+    """The signature of `function`; functions without one take ``*args``."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return inspect.signature(lambda *args: None)
+
+
+def name_of(function):
+    """A name for messages."""
+    return getattr(function, "__name__", None) or type(function).__name__
+
+
+def record(function, arguments, is_active, collect):
+    """Trace one call.
+
+    Parameters
+    ----------
+    function : callable
+    arguments : inspect.BoundArguments
+    is_active : callable
+        ``is_active(path) -> bool``: whether the float or array at `path` is differentiated.
+    collect : callable
+        ``collect(returned, arguments) -> object`` whose ``leaves`` are the outputs of the tape, traced values or numbers.
+
+    Returns
+    -------
+    Recording
+    """
+    names = dict(arguments.arguments)
+    walk = Walk()
+    for name, value in names.items():
+        walk.scan(value, (("argument", name),), True)
+    walk.scan(function, (("function", function),), False)
+    trace = Trace(COMPOSITES, METHODS, config.max_ops)
+    arrays = [leaf for leaf in walk.leaves if leaf.kind == "array"]
+    blocks, traced, grouping = _storages(trace, arrays, is_active)
+    floats: list[Leaf] = []
+    replace = Replacement(traced, lambda path, number: _live(trace, floats, path, number, is_active))
+    called = {name: replace(value, (("argument", name),), True) for name, value in names.items()}
+    arguments.arguments.update(called)
+    outputs = _run(trace, replace(function, (("function", function),)), arguments, collect)
+    replace.write_back()
+    checks = [leaf for leaf in walk.leaves if leaf.kind in ("static", "contents", "length")]
+    return Recording(trace.tape, arrays, floats, checks, blocks, outputs, trace.snapshots, trace.imports, grouping)
+
+
+def _storages(trace, leaves, is_active):
+    """An input and a storage for each block of memory; traced arrays by the identity of the user's."""
+    arrays = [leaf.value for leaf in leaves]
+    traced, blocks = {}, []
+    grouping = groups(arrays) if arrays else []
+    for members in grouping:
+        block = Block(members, arrays)
+        base, views = block.private(arrays)
+        active = any(is_active(leaves[k].path) for k in members)
+        value = trace.input(block.dtype, block.shape, block.strides, active, path_text(leaves[members[0]].path))
+        storage = trace.storage(base, value)
+        for k, view in zip(members, views, strict=True):
+            if not arrays[k].flags.writeable:
+                view = view.view()
+                view.flags.writeable = False
+            traced[id(arrays[k])] = trace.array(view, storage)
+        blocks.append(block)
+    return blocks, traced, grouping
+
+
+def _live(trace, floats, path, number, is_active):
+    dtype = np.asarray(number).dtype
+    value = trace.input(dtype, (), (), is_active(path), path_text(path))
+    floats.append(Leaf(path, "float", number))
+    return trace.scalar(number, value)
+
+
+def _run(trace, function, arguments, collect):
+    token = CURRENT.set(trace)
+    try:
+        with installed():
+            returned = function(*arguments.args, **arguments.kwargs)
+        outputs = collect(returned, arguments.arguments)
+        trace.tape.outputs = [trace.c_order(trace.operand(x)) for x in outputs.leaves]
+        return outputs
+    finally:
+        CURRENT.reset(token)
+        trace.ended = True
+
+
+__all__ = ["FLOAT", "Recording", "Traced", "TracedArray", "TracedScalar", "TraceError", "bind", "record"]

@@ -1,0 +1,351 @@
+"""What a function reaches, replaced by traced values on copies.
+
+The walk starts at the arguments and at the function itself: closure cells, globals that its code names, defaults,
+attributes of objects, items of containers, and so on through the functions it finds. Floating arrays become traced
+storages, floats among the arguments become live scalars; integers, strings and captured numbers are remembered and
+compared at each call. Functions, objects and containers on the way are copied, so that nobody else sees the
+replacement; what holds nothing to replace stays the very object it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+import types
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparsead.tracing._traced import Traced
+from sparsead.tracing.errors import TraceError
+from sparsead.tracing.wrappers import wrapper_of
+
+LIBRARIES = frozenset(sys.stdlib_module_names) | {
+    "numpy", "scipy", "sparsead", "matplotlib", "pytest", "_pytest", "hypothesis", "mpi4py", "numba", "cython", "pandas",
+}  # fmt: skip
+USER_MODULES = {"__main__", "__mp_main__"}
+MAX_OBJECTS = 20_000
+
+
+class Leaf(NamedTuple):
+    """Something the trace depends on.
+
+    Attributes
+    ----------
+    path : tuple
+        Root and steps that lead to it; see `resolve`.
+    kind : {"array", "float", "static", "contents"}
+        A traced array, a live float, a value compared by equality, an array compared by contents.
+    value : object
+        What stood there at the trace (for "contents": a copy).
+    """
+
+    path: tuple
+    kind: str
+    value: Any
+
+
+def resolve(path, arguments):
+    """What stands at `path` now."""
+    (kind, where), steps = path[0], path[1:]
+    place = arguments[where] if kind == "argument" else where
+    for step, name in steps:
+        if step == "attribute":
+            place = getattr(place, name)
+        elif step == "cell":
+            place = place.cell_contents
+        else:
+            place = place[name]
+    return place
+
+
+def path_text(path):
+    """A path as the user would write it."""
+    (kind, where), steps = path[0], path[1:]
+    text = str(where) if kind == "argument" else getattr(where, "__name__", kind)
+    for step, name in steps:
+        if step == "attribute":
+            text += f".{name}"
+        elif step == "cell":
+            text += " (captured)"
+        elif kind == "namespace":
+            text, kind = str(name), "name"
+        else:
+            text += f"[{name!r}]"
+    return text
+
+
+class Walk:
+    """One walk: collects leaves, then `replaced` builds the copies with what the leaves became."""
+
+    def __init__(self):
+        self.leaves: list[Leaf] = []
+        self._seen = {}
+        self._alive = []  # ids are only unique while their objects live
+
+    def scan(self, obj, path, live):
+        """Collect the leaves under `obj`. `live`: floats are live (arguments), not compared (captured)."""
+        if isinstance(obj, Traced):
+            return
+        if isinstance(obj, (bool, int, str, bytes, type(None), np.bool_, np.integer, complex)):
+            self.leaves.append(Leaf(path, "static", obj))
+        elif isinstance(obj, (float, np.floating)):
+            self.leaves.append(Leaf(path, "float" if live else "static", obj))
+        elif isinstance(obj, np.ndarray):
+            self._array(obj, path)  # every path to an array is a leaf of its own: aliasing may change between calls
+        elif id(obj) not in self._seen:
+            self._seen[id(obj)] = path
+            self._alive.append(obj)
+            if len(self._seen) > MAX_OBJECTS:
+                raise TraceError(f"the function reaches more than {MAX_OBJECTS} objects (at {path_text(path)})")
+            for child, step in self._children(obj, path):
+                self.scan(child, step, live)
+
+    def _children(self, obj, path):
+        if isinstance(obj, (list, tuple)):
+            self.leaves.append(Leaf((*path, ("attribute", "__len__")), "length", len(obj)))
+            yield from ((x, (*path, ("item", k))) for k, x in enumerate(obj))
+        elif isinstance(obj, dict):
+            self.leaves.append(Leaf((*path, ("attribute", "__len__")), "length", len(obj)))
+            yield from ((x, (*path, ("item", k))) for k, x in obj.items())
+        elif isinstance(obj, types.FunctionType):
+            yield from _function_children(obj)
+        elif isinstance(obj, types.MethodType):
+            yield obj.__self__, (*path, ("attribute", "__self__"))
+            yield obj.__func__, (*path, ("attribute", "__func__"))
+        elif isinstance(obj, functools.partial):
+            yield from ((getattr(obj, a), (*path, ("attribute", a))) for a in ("func", "args", "keywords"))
+        elif _is_user_object(obj):
+            yield from ((x, (*path, ("attribute", name))) for name, x in _attributes(obj))
+            yield from ((f, (("class", type(obj)), ("attribute", name))) for name, f in _methods(type(obj)))
+
+    def _array(self, array, path):
+        if array.dtype.kind == "f":
+            self.leaves.append(Leaf(path, "array", array))
+        elif array.dtype.kind in "iub":
+            self.leaves.append(Leaf(path, "contents", array.copy()))
+        elif array.dtype.kind == "c":
+            raise NotImplementedError(f"{path_text(path)} is complex: complex arrays are not supported yet")
+
+
+def _function_children(f):
+    if not is_user_function(f):
+        return
+    for k, cell in enumerate(f.__closure__ or ()):
+        try:
+            yield cell.cell_contents, (("function", f), ("attribute", "__closure__"), ("item", k), ("cell", None))
+        except ValueError:  # an empty cell: filled later, or never
+            continue
+    for name in sorted(global_names(f.__code__)):
+        if name in f.__globals__:
+            yield f.__globals__[name], (("namespace", f.__globals__), ("item", name))
+    for name in ("__defaults__", "__kwdefaults__"):
+        if getattr(f, name):
+            yield getattr(f, name), (("function", f), ("attribute", name))
+
+
+@functools.lru_cache(maxsize=4096)
+def global_names(code):
+    """Names that `code`, or code nested in it, may look up in its globals."""
+    names = set(code.co_names)
+    for const in code.co_consts:
+        if isinstance(const, types.CodeType):
+            names |= global_names(const)
+    return frozenset(names)
+
+
+def is_user_function(f):
+    """Whether `f` is Python code of the user, not of a library."""
+    return isinstance(f, types.FunctionType) and _is_user_module(f.__module__)
+
+
+def _is_user_module(name):
+    root = (name or "__main__").partition(".")[0]
+    return root in USER_MODULES or root not in LIBRARIES
+
+
+def _is_user_object(obj):
+    if isinstance(obj, (type, types.ModuleType)):
+        return False
+    cls = type(obj)
+    if cls is types.SimpleNamespace:
+        return True
+    return _is_user_module(cls.__module__) and cls.__module__ != "builtins" and hasattr(obj, "__dict__") and not hasattr(
+        cls, "__array_ufunc__"
+    )
+
+
+def _attributes(obj):
+    return list(vars(obj).items())
+
+
+def _methods(cls):
+    found = {}
+    for base in reversed(cls.__mro__):
+        if _is_user_module(base.__module__) and base is not object:
+            found.update((n, f) for n, f in vars(base).items() if is_user_function(f))
+    return list(found.items())
+
+
+class Replacement:
+    """Copies of functions, objects and containers, with `values` in place of the leaves they hold.
+
+    Parameters
+    ----------
+    values : dict
+        ``id(array) -> traced array`` for arrays.
+    live : callable
+        ``live(path, number) -> traced scalar`` for floats of the arguments.
+    """
+
+    def __init__(self, values, live):
+        self.values, self.live = values, live
+        self._memo: dict[int, Any] = {}
+        self._namespaces: dict[int, dict] = {}
+        self._cells: dict[int, types.CellType] = {}
+        self._classes: dict[type, type] = {}
+        self._alive = []
+        self._objects = []
+
+    def __call__(self, obj, path, live=False):
+        """`obj` with its leaves replaced; `obj` itself if there is nothing to replace."""
+        if live and isinstance(obj, (float, np.floating)):
+            return self.live(path, obj)
+        if isinstance(obj, (Traced, str, bytes, int, float, complex, type(None), np.generic)):
+            return obj
+        if id(obj) not in self._memo:
+            self._alive.append(obj)
+            self._memo[id(obj)] = obj  # while a cycle is being walked
+            self._memo[id(obj)] = self._replaced(obj, path, live)
+        return self._memo[id(obj)]
+
+    def _replaced(self, obj, path, live):
+        if isinstance(obj, np.ndarray):
+            return self._array(obj)
+        if isinstance(obj, (list, tuple)):
+            return self._sequence(obj, path, live)
+        if isinstance(obj, dict):
+            new = {k: self(x, (*path, ("item", k)), live) for k, x in obj.items()}
+            return type(obj)(new) if any(new[k] is not x for k, x in obj.items()) else obj
+        if isinstance(obj, types.FunctionType):
+            return self._function(obj) if is_user_function(obj) else wrapper_of(obj)
+        if isinstance(obj, types.MethodType):
+            return types.MethodType(self(obj.__func__, path), self(obj.__self__, (*path, ("attribute", "__self__")), live))
+        if isinstance(obj, functools.partial):
+            args = [self(x, (*path, ("attribute", "args"), ("item", k)), live) for k, x in enumerate(obj.args)]
+            keywords = {k: self(x, (*path, ("attribute", "keywords"), ("item", k)), live) for k, x in obj.keywords.items()}
+            return functools.partial(self(obj.func, path), *args, **keywords)
+        if isinstance(obj, (np.random.Generator, np.random.RandomState)):
+            return NoRandom()
+        if _is_user_object(obj):
+            return self._object(obj, path, live)
+        return wrapper_of(obj)
+
+    def _array(self, array):
+        traced = self.values.get(id(array))
+        if traced is not None:
+            return traced
+        return array.copy() if array.dtype.kind in "iub" else array
+
+    def _sequence(self, obj, path, live):
+        new = [self(x, (*path, ("item", k)), live) for k, x in enumerate(obj)]
+        if all(a is b for a, b in zip(new, obj, strict=True)):
+            return obj
+        if isinstance(obj, tuple) and hasattr(obj, "_fields"):
+            return type(obj)(*new)
+        return type(obj)(new)
+
+    def _function(self, f):
+        new = types.FunctionType(f.__code__, self._namespace(f.__globals__), f.__name__, None, self._closure(f))
+        self._memo[id(f)] = new
+        new.__dict__.update(f.__dict__)
+        new.__module__, new.__qualname__ = f.__module__, f.__qualname__
+        namespace = new.__globals__
+        for name in global_names(f.__code__):
+            if name in f.__globals__:
+                namespace[name] = self(f.__globals__[name], (("namespace", f.__globals__), ("item", name)))
+        for cell, old in zip(new.__closure__ or (), f.__closure__ or (), strict=True):
+            self._fill(cell, old)
+        new.__defaults__ = f.__defaults__ and tuple(self(x, (("function", f),)) for x in f.__defaults__)
+        new.__kwdefaults__ = f.__kwdefaults__ and {k: self(x, (("function", f),)) for k, x in f.__kwdefaults__.items()}
+        return new
+
+    def _namespace(self, globals_):
+        if id(globals_) not in self._namespaces:
+            self._alive.append(globals_)
+            self._namespaces[id(globals_)] = dict(globals_)
+        return self._namespaces[id(globals_)]
+
+    def _closure(self, f):
+        if f.__closure__ is None:
+            return None
+        for cell in f.__closure__:
+            self._cells.setdefault(id(cell), types.CellType())
+        self._alive.append(f.__closure__)
+        return tuple(self._cells[id(cell)] for cell in f.__closure__)
+
+    def _fill(self, cell, old):
+        try:
+            contents = old.cell_contents
+        except ValueError:
+            return
+        cell.cell_contents = self(contents, (("cell", old), ("cell", None)))
+
+    def _object(self, obj, path, live):
+        cls = type(obj)
+        new = object.__new__(cls)
+        self._memo[id(obj)] = new
+        before = dict(vars(obj))
+        after = {name: self(x, (*path, ("attribute", name)), live) for name, x in before.items()}
+        changed = any(after[name] is not x for name, x in before.items())
+        methods = self._class(cls)
+        if not changed and methods is cls:
+            self._memo[id(obj)] = obj
+            return obj
+        vars(new).update(after)
+        if methods is not cls:
+            new.__class__ = methods
+        self._objects.append((obj, new, after))
+        return new
+
+    def _class(self, cls):
+        """`cls`, or a subclass of it whose methods see traced globals."""
+        if cls not in self._classes:
+            self._classes[cls] = cls
+            if not dataclasses.is_dataclass(cls) or _methods(cls):
+                new = {name: self(f, (("class", cls), ("attribute", name))) for name, f in _methods(cls)
+                       if _reaches_arrays(f, self.values)}  # fmt: skip
+                if new:
+                    self._classes[cls] = type(cls.__name__, (cls,), {**new, "__module__": cls.__module__})
+        return self._classes[cls]
+
+    def write_back(self):
+        """Plain values that the function bound to attributes of its objects or to globals reach the originals."""
+        for original, copy, before in self._objects:
+            for name, value in vars(copy).items():
+                if before.get(name, _MISSING) is not value and _is_plain(value):
+                    object.__setattr__(original, name, value)
+
+
+_MISSING = object()
+
+
+def _is_plain(value):
+    return isinstance(value, (int, float, str, bool, type(None))) and not isinstance(value, Traced)
+
+
+def _reaches_arrays(f, values):
+    walk = Walk()
+    walk.scan(f, (("function", f),), False)
+    return any(leaf.kind == "array" for leaf in walk.leaves)
+
+
+class NoRandom:
+    """Stands for a random generator that the function reaches."""
+
+    def __getattr__(self, name):
+        raise TraceError(
+            f"a random generator is used inside the traced function (method {name!r}): its numbers would be frozen in the "
+            "tape; draw them outside and pass them as an argument"
+        )

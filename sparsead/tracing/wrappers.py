@@ -1,0 +1,199 @@
+"""What NumPy's protocols cannot catch, caught while a trace runs.
+
+Creation functions make traced arrays inside a traced function, ``np.asarray`` keeps the trace, random numbers raise, and
+readings of the clock are marked. The wrappers stand in NumPy's namespace only while some trace runs, and in threads
+that do not trace they are NumPy's own functions: they look at a ContextVar.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+
+from sparsead.tracing._traced import CURRENT, Tainted, Traced, TracedArray, as_array, concrete_of
+from sparsead.tracing.errors import TraceError
+from sparsead.tracing.functions import array_of, contains_traced
+
+
+def _is_held(dtype):
+    """Dtypes that can hold values of a trace; integers are structure and stay plain."""
+    return dtype.kind in "fb"
+
+
+def _zeros(trace, original, *args, **kwargs):
+    made = original(*args, **kwargs)
+    return trace.fresh(made, True) if _is_held(made.dtype) else made
+
+
+def _empty(trace, original, *args, **kwargs):
+    made = original(*args, **kwargs)
+    return trace.fresh(made) if _is_held(made.dtype) else made
+
+
+def _known(trace, original, *args, **kwargs):
+    made = original(*args, **kwargs)
+    if isinstance(made, np.ndarray) and made.dtype.kind == "f":
+        return trace.constant_array(made)
+    return made
+
+
+def _like(kind):
+    def rule(trace, original, prototype, *args, **kwargs):
+        return kind(trace, original, concrete_of(prototype), *args, **kwargs)
+
+    return rule
+
+
+def _full(trace, original, shape, fill_value, dtype=None, *args, **kwargs):
+    if not isinstance(fill_value, Traced):
+        return _known(trace, original, shape, fill_value, dtype, *args, **kwargs)
+    made = trace.fresh(np.empty(shape, fill_value.dtype if dtype is None else dtype))
+    made[...] = fill_value
+    return made
+
+
+def _full_like(trace, original, a, fill_value, dtype=None, *args, **kwargs):
+    made = np.empty_like(concrete_of(a), dtype, *args, **kwargs)
+    if not _is_held(made.dtype):
+        made[...] = fill_value
+        return made
+    made = trace.fresh(made)
+    made[...] = fill_value
+    return made
+
+
+def _array(trace, original, a, dtype=None, *args, copy=True, order="K", **kwargs):
+    if not isinstance(a, Traced) and not contains_traced(a):
+        made = original(a, dtype, *args, copy=copy, order=order, **kwargs)
+        return _known(trace, lambda: made) if made is not a else made
+    made = array_of(trace, a)
+    if dtype is not None and made.dtype != np.dtype(dtype):
+        return made.astype(dtype)
+    fresh = not isinstance(a, TracedArray)
+    return made.copy(order) if copy and not fresh else made
+
+
+def _asarray(trace, original, a, dtype=None, order=None, **kwargs):
+    if not isinstance(a, Traced) and not contains_traced(a):
+        made = original(a, dtype, order, **kwargs)
+        return _known(trace, lambda: made) if made is not a else made
+    made = array_of(trace, a) if not isinstance(a, TracedArray) else a
+    if dtype is not None and made.dtype != np.dtype(dtype):
+        made = made.astype(dtype)
+    return made if order in (None, "K", "A") else _ordered(made, order)
+
+
+def _ordered(a, order):
+    return a if a.concrete.flags[f"{order}_CONTIGUOUS"] else a.copy(order)
+
+
+def _contiguous(order):
+    def rule(trace, original, a, dtype=None, **kwargs):
+        if not isinstance(a, Traced) and not contains_traced(a):
+            return original(a, dtype, **kwargs)
+        made = _ordered(_asarray(trace, None, a, dtype), order)
+        return made.reshape(1) if made.ndim == 0 else made  # as NumPy does
+
+    return rule
+
+
+def _linspace(trace, original, start, stop, num=50, endpoint=True, *args, **kwargs):
+    if not isinstance(start, Traced) and not isinstance(stop, Traced):
+        return _known(trace, original, start, stop, num, endpoint, *args, **kwargs)
+    if args or kwargs:
+        raise TraceError(f"np.linspace with traced ends takes start, stop, num and endpoint only{trace.at()}")
+    steps = np.arange(num) / max(num - bool(endpoint), 1)
+    made = as_array(trace, start + (stop - start) * steps)
+    if endpoint and num > 1:
+        made[-1] = stop
+    return made
+
+
+_CREATION = {
+    "zeros": _zeros, "zeros_like": _like(_zeros), "empty": _empty, "empty_like": _like(_empty), "ones": _known,
+    "ones_like": _like(_known), "full": _full, "full_like": _full_like, "array": _array, "asarray": _asarray,
+    "asanyarray": _asarray, "ascontiguousarray": _contiguous("C"), "asfortranarray": _contiguous("F"),
+    "linspace": _linspace, "arange": _known, "eye": _known, "identity": _known, "logspace": _known, "geomspace": _known,
+    "tri": _known, "fromfunction": _known,
+}  # fmt: skip
+
+
+def _no_random(name):
+    def rule(trace, original, *args, **kwargs):
+        raise TraceError(
+            f"{name} is called inside the traced function{trace.at()}: its numbers would be frozen in the tape; draw them "
+            "outside and pass them as an argument"
+        )
+
+    return rule
+
+
+def _clock(trace, original):
+    return Tainted(original())
+
+
+_RANDOM = [name for name in dir(np.random) if name[0].islower() and callable(getattr(np.random, name))
+           and name not in ("test", "get_state", "set_state", "get_bit_generator", "set_bit_generator", "seed")]  # fmt: skip
+_PY_RANDOM = ["random", "uniform", "gauss", "normalvariate", "randint", "randrange", "choice", "choices", "sample",
+              "shuffle", "expovariate", "betavariate", "triangular"]  # fmt: skip
+_CLOCKS = ["time", "perf_counter", "monotonic", "process_time", "thread_time"]
+
+
+def _is_library(frame):
+    """Whether NumPy's own code, or ours, is calling: it means the plain function."""
+    return frame.f_globals.get("__name__", "").partition(".")[0] in ("numpy", "sparsead")
+
+
+def _wrap(original, rule):
+    @functools.wraps(original)
+    def function(*args, **kwargs):
+        trace = CURRENT.get()
+        if trace is None or _is_library(sys._getframe(1)):
+            return original(*args, **kwargs)
+        return rule(trace, original, *args, **kwargs)
+
+    return function
+
+
+def _table():
+    rows = [(np, name, rule) for name, rule in _CREATION.items()]
+    rows += [(np.random, name, _no_random(f"numpy.random.{name}")) for name in _RANDOM]
+    rows += [(random, name, _no_random(f"random.{name}")) for name in _PY_RANDOM]
+    rows += [(time, name, _clock) for name in _CLOCKS]
+    return [(place, name, getattr(place, name), _wrap(getattr(place, name), rule)) for place, name, rule in rows]
+
+
+_ROWS = _table()
+_WRAPPER_OF = {id(original): wrapper for _, _, original, wrapper in _ROWS}
+_lock = threading.Lock()
+_depth = 0
+
+
+def wrapper_of(function):
+    """Our wrapper for one of NumPy's creation functions, held by another name; else the function itself."""
+    return _WRAPPER_OF.get(id(function), function)
+
+
+@contextmanager
+def installed():
+    """Wrappers in place while the block runs; counted, so that traces may nest and run in several threads."""
+    global _depth
+    with _lock:
+        _depth += 1
+        if _depth == 1:
+            for place, name, _, wrapper in _ROWS:
+                setattr(place, name, wrapper)
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if _depth == 0:
+                for place, name, original, _ in _ROWS:
+                    setattr(place, name, original)

@@ -1,0 +1,141 @@
+"""Split a tape with a reverse sweep into a forward tape and a reverse tape.
+
+Law: what the forward half makes and the reverse half reads becomes an output of the one and an input of the other.
+"""
+import numpy as np
+from numpy import full, zeros  # NumPy's own: a trace wraps the names in its namespace
+
+from sparsead.tape._tape cimport CONST, INPUT, Tape
+
+
+def split(Tape tape, int n_seeds):
+    """(forward, reverse) of a tape whose last `n_seeds` inputs begin the reverse sweep.
+
+    Parameters
+    ----------
+    tape : Tape
+        Outputs: those of the forward sweep, then the adjoints.
+    n_seeds : int
+
+    Returns
+    -------
+    forward : Tape
+        Outputs: all values that the reverse tape reads, in the order of its first inputs.
+    reverse : Tape
+        Inputs: the residuals, then the seeds. Outputs: those of `tape` that need the seeds or are read by nobody else.
+    """
+    first_seed = tape.inputs[len(tape.inputs) - n_seeds]
+    cdef int begin = tape.vop[first_seed], k, j, v, n
+    cdef int[64] args
+    forward, reverse = tape.fresh(), tape.fresh()
+    cdef Tape half
+    cdef int[::1] a = full(tape.n_vals + 1, -1, np.intc), b = full(tape.n_vals + 1, -1, np.intc)
+    residuals = _crossing(tape, begin)
+    for v in residuals:
+        if tape.code[tape.vop[v]] == CONST:
+            k = tape.vop[v]
+            b[v] = (<Tape> reverse).emit0(CONST, tape.attr[k], 0, tape.line[k], tape.vtype[v])
+        else:
+            b[v] = (<Tape> reverse).emit0(INPUT, -1, 0, -1, tape.vtype[v])
+            reverse.inputs.append(b[v])
+    for k in range(tape.n_ops):
+        half = forward if k < begin else reverse
+        n = tape.start[k + 1] - tape.start[k]
+        for j in range(n):
+            v = tape.operand[tape.start[k] + j]
+            args[j] = a[v] if k < begin else b[v]
+        v = half.emit_many(tape.code[k], args, n, tape.attr[k], tape.imm[k], tape.line[k], tape.vtype + tape.out[k],
+                           tape.out[k + 1] - tape.out[k])
+        for j in range(tape.out[k + 1] - tape.out[k]):
+            if k < begin:
+                a[tape.out[k] + j] = v + j
+            else:
+                b[tape.out[k] + j] = v + j
+        if tape.code[k] == INPUT:
+            half.inputs.append(v)
+    forward.outputs = [a[v] for v in residuals if tape.code[tape.vop[v]] != CONST]
+    reverse.outputs = [b[v] for v in tape.outputs]
+    return forward, reverse
+
+
+def _crossing(Tape tape, int begin):
+    """Values made before op `begin` and read from it on, or given out."""
+    cdef int k, j, v
+    crossing = {}
+    for k in range(begin, tape.n_ops):
+        for j in range(tape.start[k], tape.start[k + 1]):
+            v = tape.operand[j]
+            if tape.vop[v] < begin:
+                crossing[v] = True
+    for v in tape.outputs:
+        if tape.vop[v] < begin:
+            crossing[v] = True
+    return list(crossing)
+
+
+def bind(Tape tape, values):
+    """`tape` with inputs replaced by constants.
+
+    Parameters
+    ----------
+    values : dict
+        Position in ``tape.inputs`` -> array, dense and of the input's layout.
+    """
+    cdef Tape new = tape.fresh()
+    cdef int k, j, n, first
+    cdef int[64] args
+    cdef int[::1] value = zeros(tape.n_vals + 1, np.intc)
+    constants = {tape.inputs[p]: array for p, array in values.items()}
+    for k in range(tape.n_ops):
+        n = tape.start[k + 1] - tape.start[k]
+        first = tape.out[k]
+        if tape.code[k] == INPUT and first in constants:
+            value[first] = new.constant(constants[first], -1)
+            continue
+        for j in range(n):
+            args[j] = value[tape.operand[tape.start[k] + j]]
+        first = new.emit_many(tape.code[k], args, n, tape.attr[k], tape.imm[k], tape.line[k], tape.vtype + tape.out[k],
+                              tape.out[k + 1] - tape.out[k])
+        for j in range(tape.out[k + 1] - tape.out[k]):
+            value[tape.out[k] + j] = first + j
+    new.inputs = [value[v] for p, v in enumerate(tape.inputs) if p not in values]
+    new.outputs = [value[v] for v in tape.outputs]
+    new.names = {value[v]: name for v, name in tape.names.items()}
+    return new
+
+
+def sift(Tape tape, int n_seeds):
+    """`tape` in another order: what the last `n_seeds` inputs do not reach comes before them.
+
+    The order of stores to one storage changes only between storages that seeds reach and those they do not.
+    """
+    from sparsead.transform._linear import linearize
+    cdef int k, j, n, first, late
+    cdef int[64] args
+    seeds = set(tape.inputs[len(tape.inputs) - n_seeds:])
+    cdef signed char[::1] reached = zeros(tape.n_vals + 1, np.int8)
+    cdef signed char[::1] is_late = zeros(tape.n_ops + 1, np.int8)
+    for k in range(tape.n_ops):
+        for j in range(tape.start[k], tape.start[k + 1]):
+            is_late[k] |= reached[tape.operand[j]]
+        if tape.code[k] == INPUT and tape.out[k] in seeds:
+            is_late[k] = True
+        for j in range(tape.out[k], tape.out[k + 1]):
+            reached[j] = is_late[k]
+    cdef Tape new = tape.fresh()
+    cdef int[::1] value = zeros(tape.n_vals + 1, np.intc)
+    for late in range(2):
+        for k in range(tape.n_ops):
+            if is_late[k] != late:
+                continue
+            n = tape.start[k + 1] - tape.start[k]
+            for j in range(n):
+                args[j] = value[tape.operand[tape.start[k] + j]]
+            first = new.emit_many(tape.code[k], args, n, tape.attr[k], tape.imm[k], tape.line[k],
+                                  tape.vtype + tape.out[k], tape.out[k + 1] - tape.out[k])
+            for j in range(tape.out[k + 1] - tape.out[k]):
+                value[tape.out[k] + j] = first + j
+    new.inputs = [value[v] for v in tape.inputs]
+    new.outputs = [value[v] for v in tape.outputs]
+    new.names = {value[v]: name for v, name in tape.names.items()}
+    return new

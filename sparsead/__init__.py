@@ -7,6 +7,8 @@ from sparsead.derivatives.gradients import grad as grad
 from sparsead.derivatives.gradients import value_and_grad as value_and_grad
 from sparsead.derivatives.jacobians import hessian as hessian
 from sparsead.derivatives.jacobians import jacobian as jacobian
+from sparsead.derivatives.marks import stop_gradient as stop_gradient
+from sparsead.derivatives.marks import value as value
 from sparsead.derivatives.products import hvp as hvp
 from sparsead.derivatives.products import jvp as jvp
 from sparsead.derivatives.products import linearize as linearize

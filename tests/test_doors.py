@@ -22,13 +22,13 @@ REFUSALS = (TypeError, ValueError, NotImplementedError, AttributeError)
 
 
 def check(f, args, of, word):
-    """Right to the last entry, or an error with the door's name in its text; the arguments untouched either way."""
+    """Right to the last entry, or an error that names the door or its line; the arguments untouched either way."""
     expected = oracle.jacobian(f, args, 0, of, "fd")
     before = oracle.fingerprint(args)
     try:
         value, forward, reverse = cases.tangents_and_adjoints(f, args, 0, of)
     except REFUSALS as error:
-        assert word in str(error)
+        assert word in str(error) or "test_doors.py" in str(error)
     else:
         oracle.same_bits(value, oracle.values(f, args, of))
         oracle.close(forward, expected, 1e-7)
@@ -39,7 +39,7 @@ def check(f, args, of, word):
 # ---- methods and attributes: all that dir(np.ndarray) lists, now and in later NumPy
 
 HALF = np.array([1, 0])  # indices for the rows of a 2 by 3 array
-METADATA = "device dtype flags itemsize nbytes ndim shape size strides base".split()
+METADATA = "device dtype itemsize nbytes ndim shape size strides base".split()
 
 
 def uses(name):
@@ -75,9 +75,10 @@ RECIPES = {name: uses(name) for name in METADATA} | {
     "diagonal": lambda x: x.diagonal() * x[0, 0],
     "dot": lambda x: x.dot(x.T),
     "dump": lambda x: x.dump("/dev/null") or x,
-    "dumps": lambda x: x * len(x.dumps()),
+    "dumps": lambda x: x * (len(x.dumps()) > 0),
     "fill": lambda x: x.fill(x[0, 1]),
     "flat": lambda x: operator.setitem(x.flat, slice(1, 3), x[1, :2] * x[0, 0]),
+    "flags": lambda x: x * (1 + x.flags.writeable + 2 * x.flags.c_contiguous + 4 * x.flags["F_CONTIGUOUS"]),
     "flatten": lambda x: x.flatten() * x[0, 0],
     "getfield": lambda x: x.getfield(np.float64) * x,
     "imag": lambda x: x.imag + x * x,
@@ -239,7 +240,7 @@ FUNCTIONS = [
     ("fill_diagonal", lambda x, v: np.fill_diagonal(x, x[0, 1] * v[0])),
     ("fill_diagonal", lambda x, v: np.fill_diagonal(x, x[1, 1:])),
     ("modf", lambda x, v: np.modf(x * 2.3, out=(x, np.zeros((2, 3)))) and None),
-    ("divmod", lambda x, v: np.divmod(x * 3, x[::-1].copy(), out=(np.zeros((2, 3)), x)) and None),
+    ("divmod", lambda x, v: np.divmod(x * 3, V, out=(np.zeros((2, 3)), x)) and None),
     ("frexp", lambda x, v: np.frexp(x * 3, out=(x, None)) and None),
     ("clip", lambda x, v: np.clip(x, x[0, 0] * 0.9, 1.3, out=x) is None),
     ("clip", lambda x, v: x.clip(0.9, 1.4, out=x[::-1]) is None),
@@ -249,7 +250,7 @@ FUNCTIONS = [
     ("cumsum", lambda x, v: np.cumsum(x, axis=1, out=x) is None),
     ("mean", lambda x, v: np.mean(x, axis=0, out=x[1]) is None),
     ("round", lambda x, v: np.round(x, out=x[::-1]) is None),
-    ("einsum", lambda x, v: np.einsum("ij,j->i", x, v, out=x[:, 1]) is None),
+    ("einsum", lambda x, v: np.einsum("i,j->ij", v[:2] * x[0, 0], v * x[1, 1], out=x) is None),
     ("dot", lambda x, v: np.dot(x, v, out=np.zeros(2)).__mul__(x[:, 0]).sum() * x),
     ("concatenate", lambda x, v: np.concatenate([x[1], x[0] * x[0]], out=x.reshape(6)) is None),
     ("stack", lambda x, v: np.stack([x[1] * v, x[0].copy()], out=x) is None),

@@ -287,20 +287,21 @@ class RandomTape(Builder):
     def recurrent(self):
         x = self.pick(ndim=1)
         t = self.tape.type(x)
-        attr = (int(self.rng.integers(t.ndim)), bool(self.rng.integers(2)))
+        attr = (int(self.rng.integers(t.ndim)), int(self.rng.integers(2)))
         return self.op("linrec", (self.gather(self.pick(), self.positions(t.shape)), x), t.shape, attr)
 
     def contracted(self):
         subscripts = str(self.rng.choice(CONTRACTIONS))
         inputs, out = subscripts.split("->")
         n = dict(zip("ijk", self.shape(3), strict=True))
-        operands = [self.factor(tuple(n[c] for c in term)) for term in inputs.split(",")]
+        terms = inputs.split(",")
+        operands = [self.factor(tuple(n[c] for c in term), len(terms)) for term in terms]
         shape = tuple(n[c] for c in out)
         return self.op("einsum", operands, shape, subscripts, strides=self.layout(shape))
 
-    def factor(self, shape):
-        if self.rng.random() < 0.4:
-            return self.const(self.rng.choice([0.0, 0.5, 1.0], shape))
+    def factor(self, shape, count):
+        if self.rng.random() < 0.4:  # zeros of a constant count as such if there is one other factor
+            return self.const(self.rng.choice([0.0, 0.5, 1.0] if count < 3 else [0.5, 1.0], shape))
         return self.gather(self.pick(), self.positions(shape))
 
     def cast(self, v, dtype):
@@ -323,6 +324,8 @@ class RandomTape(Builder):
     def chosen(self):
         a = self.pick()
         shape = self.tape.type(a).shape
+        if self.names is GROWING and np.prod(shape) == 1:
+            return self.elementwise()  # of scalars both sides count, whatever the condition is
         if self.names is GROWING or self.rng.random() < 0.5:
             condition = self.const(self.rng.random(shape) < 0.5)
         else:

@@ -8,31 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparsead.tape._memory import address, window
 from sparsead.tracing._traced import CURRENT, Traced, TracedArray, concrete_of
+from sparsead.tracing.substitution import Replacement, Walk
 
 
 def is_nested():
     """Whether a trace is under way."""
     return CURRENT.get() is not None
-
-
-def call_nested(derivative, bound, work):
-    """Record anew with plain numbers for the traced arguments, then let `work` run on `Inlined` inputs."""
-    trace = CURRENT.get()
-    originals: dict[tuple, Traced] = {}
-    for name, value in list(bound.arguments.items()):
-        bound.arguments[name] = _plain(value, (("argument", name),), originals)
-    arguments = dict(bound.arguments)
-    prepared = derivative._record(bound)
-    recording = prepared.recording
-    values = [_value(trace, recording, block, originals) for block in recording.blocks]
-    values += [trace.operand(originals[leaf.path]) if leaf.path in originals else trace.operand(np.asarray(leaf.value))
-               for leaf in recording.floats]  # fmt: skip
-    values += [trace.c_order(trace.operand(traced)) for _, traced in recording.imports]
-    inputs = [block.memory([leaf.value for leaf in recording.arrays]) for block in recording.blocks]
-    inputs += [np.asarray(leaf.value) for leaf in recording.floats]
-    inputs += [np.asarray(traced.concrete) for _, traced in recording.imports]
-    return work(prepared, [NestedInput(trace, v, x) for v, x in zip(values, inputs, strict=True)], arguments)
 
 
 class NestedInput:
@@ -43,23 +26,82 @@ class NestedInput:
         self.shape = number.shape
 
 
-def _plain(obj, path, originals):
+class Numbers:
+    """Plain copies of the enclosing trace's values; arrays that share memory share it in the copies."""
+
+    def __init__(self, trace):
+        self.trace = trace
+        self._memory = {}  # id of a storage -> (storage, copy of its memory)
+        self._plain = {}  # id of a traced value -> (traced value, its number)
+        self._traced = {}  # id of a plain array -> traced array
+
+    def of(self, traced):
+        """The number of a traced value; the same object for the same value."""
+        if id(traced) not in self._plain:
+            number = self._array(traced) if isinstance(traced, TracedArray) else traced.concrete
+            self._plain[id(traced)] = traced, number
+            if isinstance(traced, TracedArray):
+                self._traced[id(number)] = traced
+        return self._plain[id(traced)][1]
+
+    def _array(self, traced):
+        storage = traced.storage
+        if id(storage) not in self._memory:
+            copy = np.empty_like(storage.base)
+            copy[...] = storage.base
+            self._memory[id(storage)] = storage, copy
+        copy = self._memory[id(storage)][1]
+        c = traced.concrete
+        return window(copy, address(c) - address(storage.base), c.shape, c.strides, c.dtype)
+
+    def block_value(self, block, arrays):
+        """The enclosing trace's value of the memory of a block."""
+        memory = block.memory(arrays)
+        traced = self._traced.get(id(arrays[block.members[0]]))
+        if traced is None or traced.trace is not self.trace:
+            return _operand(self.trace, memory if traced is None else traced)
+        copy = self._memory[id(traced.storage)][1]
+        return self.trace.memory_value(traced.storage, address(memory) - address(copy), memory.shape, memory.strides)
+
+
+def call_nested(derivative, bound, work):
+    """Record anew on plain numbers, then let `work` run on `NestedInput`s."""
+    trace = CURRENT.get()
+    numbers = Numbers(trace)
+    floats = {}
+    for name, value in list(bound.arguments.items()):
+        bound.arguments[name] = _plain(value, (("argument", name),), numbers, floats)
+    arguments = dict(bound.arguments)
+    prepared = derivative._record(bound, _without_enclosing(derivative.function, numbers))
+    recording = prepared.recording
+    arrays = [leaf.value for leaf in recording.arrays]
+    values = [numbers.block_value(block, arrays) for block in recording.blocks]
+    values += [_operand(trace, floats.get(leaf.path, leaf.value)) for leaf in recording.floats]
+    values += [_operand(trace, traced) for _, traced in recording.imports]
+    inputs = [block.memory(arrays) for block in recording.blocks]
+    inputs += [np.asarray(leaf.value) for leaf in recording.floats]
+    inputs += [np.asarray(traced.concrete) for _, traced in recording.imports]
+    return work(prepared, [NestedInput(trace, v, x) for v, x in zip(values, inputs, strict=True)], arguments)
+
+
+def _without_enclosing(function, numbers):
+    """`function` with plain copies of the enclosing trace's arrays that it captures: its scratch, its parameters."""
+    walk = Walk()
+    walk.scan(function, (("function", function),), False)
+    plain = {id(t): numbers.of(t) for t in walk.enclosing if isinstance(t, TracedArray)}
+    return Replacement(plain, None)(function, (("function", function),)) if plain else function
+
+
+def _plain(obj, path, numbers, floats):
     if isinstance(obj, Traced):
-        originals[path] = obj
-        return np.array(obj.concrete, order="C") if isinstance(obj, TracedArray) else obj.concrete
+        if not isinstance(obj, TracedArray):
+            floats[path] = obj
+        return numbers.of(obj)
     if isinstance(obj, dict):
-        return {k: _plain(x, (*path, ("item", k)), originals) for k, x in obj.items()}
+        return {k: _plain(x, (*path, ("item", k)), numbers, floats) for k, x in obj.items()}
     if isinstance(obj, (list, tuple)) and not hasattr(obj, "_fields"):
-        return type(obj)(_plain(x, (*path, ("item", k)), originals) for k, x in enumerate(obj))
+        return type(obj)(_plain(x, (*path, ("item", k)), numbers, floats) for k, x in enumerate(obj))
     return obj
-
-
-def _value(trace, recording, block, originals):
-    leaf = recording.arrays[block.members[0]]
-    if leaf.path in originals:
-        return trace.c_order(trace.operand(originals[leaf.path]))
-    memory = block.memory([leaf.value for leaf in recording.arrays])
-    return trace.operand(np.array(memory, order="K"))
 
 
 def execute(program, inputs):
@@ -67,10 +109,10 @@ def execute(program, inputs):
     if not any(isinstance(x, NestedInput) for x in inputs):
         return program.run([np.asarray(x) for x in inputs])
     trace = next(x.trace for x in inputs if isinstance(x, NestedInput))
-    numbers = program.run([np.asarray(_number(x)) for x in inputs])
+    results = program.run([np.asarray(_number(x)) for x in inputs])
     values = [x.value if isinstance(x, NestedInput) else _operand(trace, x) for x in inputs]
     made = trace.inline(program.tape, values)
-    return [_wrapped(trace, number, value) for number, value in zip(numbers, made, strict=True)]
+    return [_wrapped(trace, number, value) for number, value in zip(results, made, strict=True)]
 
 
 def _number(x):
@@ -81,7 +123,7 @@ def _operand(trace, x):
     if isinstance(x, Traced):
         return trace.c_order(trace.operand(x))
     x = np.asarray(x)
-    return trace.constant_value(np.array(x, order="C") if x.ndim else x[()])
+    return trace.constant_value(np.array(x, order="K") if x.ndim else x[()])
 
 
 def _wrapped(trace, number, value):

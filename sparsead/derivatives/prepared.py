@@ -104,6 +104,7 @@ class Derivative:
         self._parameters = list(signature(function).parameters.values())
         self.wrt = tuple(self._name(w, "wrt") for w in (wrt if isinstance(wrt, tuple) else (wrt,)))
         self.of = tuple(w if w == "return" else self._name(w, "of") for w in (of if isinstance(of, tuple) else (of,)))
+        self.__signature__ = self._signature()
         self._state = _state_of(function, (type(self), self.wrt, self.of, self.has_aux, engine, repr(sorted(options.items()))))
 
     # ---- names ---------------------------------------------------------------------------------------------------
@@ -123,6 +124,10 @@ class Derivative:
             )
         return positional[item].name
 
+    def _signature(self):
+        """What ``inspect.signature`` tells of the derivative: it is called like the function."""
+        return signature(self.function)
+
     def _takes_keywords(self):
         return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in self._parameters)
 
@@ -136,10 +141,10 @@ class Derivative:
     def _ready(self, prepared):
         """Make all that a call needs; derivatives override it."""
 
-    def _record(self, bound):
+    def _record(self, bound, function=None):
         names = set(self.wrt)
         recording = record(
-            self.function, bound, lambda path: path[0][0] == "argument" and path[0][1] in names,
+            function or self.function, bound, lambda path: path[0][0] == "argument" and path[0][1] in names,
             collect(name_of(self.function), self.of, self.has_aux),
         )  # fmt: skip
         prepared = Prepared(recording, self.wrt)

@@ -76,12 +76,14 @@ cdef class Pool:
         return found
 
     cdef int attr_id(self, object attr):
-        found = self._attr_ids.get(attr)
+        # (0, True) equals (0, 1): the types of a plain tuple's items are part of the key.
+        key = (attr, tuple([type(x) for x in attr])) if type(attr) is tuple else attr
+        found = self._attr_ids.get(key)
         if found is not None:
             return found
         cdef int id = len(self.attrs)
         self.attrs.append(attr)
-        self._attr_ids[attr] = id
+        self._attr_ids[key] = id
         return id
 
     cdef int line_id(self, object key):

@@ -265,6 +265,16 @@ cdef class Trace:
         """Value `v` in C order."""
         return self.dense(v)
 
+    def memory_value(self, Storage storage, offset, shape, strides):
+        """What a dense window of a storage's memory holds now, in the window's own layout."""
+        cdef int laid = self.tape.pool.type_id(storage.dtype, shape, strides)
+        if offset == 0 and laid == storage.vtype:
+            return storage.version
+        cdef int vtype = self.tape.pool.dense_type_id(storage.dtype, shape)
+        cdef int v = self.emit1(LOAD, storage.version, self.tape.pool.attr_id(View(shape, strides, storage.dtype)), offset,
+                                vtype)
+        return v if vtype == laid else self.emit1(COPY, v, -1, 0, laid)
+
     def inline(self, Tape tape, values):
         """Append all ops of `tape` with `values` for its inputs; returns the values of its outputs."""
         cdef int k, j, n, first
@@ -1233,7 +1243,12 @@ cdef class TracedArray(Traced):
 
     def reshape(self, *shape, **kwargs):
         """View or copy, as NumPy decides."""
-        shape = tuple([tuple(s) if isinstance(s, (list, tuple)) else s for s in shape])
+        order = kwargs.get("order", "C")
+        if order == "A":
+            order = "F" if self.concrete.flags.fnc else "C"
+        if order == "F":
+            new = self.concrete.reshape(*shape, **kwargs).shape
+            return self.transpose().reshape(new[::1 - 2]).transpose()
         return self._derived(self.concrete.reshape(*shape, **kwargs))
 
     def ravel(self, order="C"):
@@ -1246,7 +1261,7 @@ cdef class TracedArray(Traced):
 
     cdef object _copied_if(self, object concrete, order):
         if order == "F" and not self.shares(concrete) and concrete.size:
-            return self.view(self.concrete.T)._derived(concrete)
+            return (<TracedArray> self.view(self.concrete.T))._derived(concrete)
         if order in "AK" and not self.shares(concrete):
             raise NotImplementedError(f"ravel or flatten with order {order!r} of a traced array{self.trace.at()}: use 'C' or 'F'")
         return self._derived(concrete)

@@ -37,7 +37,7 @@ def dtype(trace, a):
 
 
 def is_weak(trace, a):
-    return type(concrete_of(a)) in (int, float, complex)
+    return type(concrete_of(a) if isinstance(a, Traced) else a) in (int, float, complex)
 
 
 def is_active(trace, a):

@@ -81,12 +81,14 @@ class Walk:
 
     def __init__(self):
         self.leaves: list[Leaf] = []
+        self.enclosing: list[Traced] = []  # values of a trace around this one
         self._seen = {}
         self._alive = []  # ids are only unique while their objects live
 
     def scan(self, obj, path, live):
         """Collect the leaves under `obj`. `live`: floats are live (arguments), not compared (captured)."""
         if isinstance(obj, Traced):
+            self.enclosing.append(obj)
             return
         if isinstance(obj, (bool, int, str, bytes, type(None), np.bool_, np.integer, complex)):
             self.leaves.append(Leaf(path, "static", obj))
@@ -212,7 +214,9 @@ class Replacement:
         """`obj` with its leaves replaced; `obj` itself if there is nothing to replace."""
         if live and isinstance(obj, (float, np.floating)):
             return self.live(path, obj)
-        if isinstance(obj, (Traced, str, bytes, int, float, complex, type(None), np.generic)):
+        if isinstance(obj, Traced):
+            return self.values.get(id(obj), obj)
+        if isinstance(obj, (str, bytes, int, float, complex, type(None), np.generic)):
             return obj
         if id(obj) not in self._memo:
             self._alive.append(obj)

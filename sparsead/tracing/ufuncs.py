@@ -29,11 +29,11 @@ def dispatch(trace, ufunc, method, inputs, kwargs):
 def _call(trace, ufunc, inputs, out=None, where=True, dtype=None, casting="same_kind", **kwargs):
     for keyword in ("order", "subok"):
         kwargs.pop(keyword, None)
+    if ufunc not in CODE_OF_UFUNC:
+        extra = kwargs if out is None else {**kwargs, "out": out[0] if len(out) == 1 else out}
+        return trace.other_ufunc(ufunc, inputs, extra)
     if kwargs:
         raise TypeError(f"np.{ufunc.__name__}: keyword {next(iter(kwargs))!r} is not supported for traced arrays{trace.at()}")
-    if ufunc not in CODE_OF_UFUNC:
-        extra = {} if out is None else {"out": out[0] if len(out) == 1 else out}
-        return trace.other_ufunc(ufunc, inputs, extra)
     if out is None and where is True:
         return _typed(trace, ufunc, inputs, dtype, casting)
     outs = out if out is not None else (None,) * ufunc.nout
@@ -112,9 +112,13 @@ def reduce(trace, ufunc, a, axis=0, dtype=None, out=None, keepdims=False, initia
     if where is not True:
         a = select(trace, where, a, _neutral(ufunc, initial, a))
     axes = _axes(axis, a.ndim)
-    result = _reduced(trace, ufunc, a, axes, dtype)
-    if initial is not np._NoValue and initial is not None and not _is_neutral(ufunc, initial):
-        result = trace.call(ufunc, (initial, result))
+    if initial is not np._NoValue and initial is not None and any(a.shape[k] == 0 for k in axes):
+        made = np.full([n for k, n in enumerate(a.shape) if k not in axes], 0, dtype or a.dtype)
+        result = trace.fresh(made)
+        result[...] = initial
+    else:
+        result = _reduced(trace, ufunc, a, axes, dtype)
+        result = _with_initial(trace, ufunc, initial, result)
     if keepdims:
         shape = tuple(1 if k in axes else n for k, n in enumerate(a.shape))
         result = as_array(trace, result).reshape(shape)
@@ -123,6 +127,12 @@ def reduce(trace, ufunc, a, axis=0, dtype=None, out=None, keepdims=False, initia
         _check_out(trace, ufunc, target)
         return _stored(target, result)
     return result
+
+
+def _with_initial(trace, ufunc, initial, result):
+    if initial is np._NoValue or initial is None or _is_neutral(ufunc, initial):
+        return result
+    return trace.call(ufunc, (initial, result))
 
 
 def _axes(axis, ndim):
@@ -138,10 +148,8 @@ def _axes(axis, ndim):
 
 
 def _neutral(ufunc, initial, a):
-    if initial is not np._NoValue and initial is not None:
-        return initial
     neutral = {np.maximum: -np.inf, np.minimum: np.inf, np.fmax: -np.inf, np.fmin: np.inf}.get(ufunc, ufunc.identity)
-    if neutral is None:
+    if neutral is None or (ufunc.identity is None and initial is np._NoValue):
         raise ValueError(f"reduction operation {ufunc.__name__!r} does not have an identity: where= needs initial=")
     return np.asarray(neutral, a.dtype)[()]
 
@@ -167,7 +175,8 @@ def _reduced(trace, ufunc, a, axes, dtype):
 def _weighted(trace, ufunc, a, axes, concrete):
     if ufunc is np.multiply and len(axes) > 1:  # the weights of a product are scans: one axis
         rest = [k for k in range(a.ndim) if k not in axes]
-        a = a.transpose(*rest, *axes).reshape(*(a.shape[k] for k in rest), -1)
+        n = int(np.prod([a.shape[k] for k in axes]))
+        a = a.transpose(*rest, *axes).reshape(*(a.shape[k] for k in rest), n)
         return _reduced(trace, ufunc, a, (a.ndim - 1,), None)
     value = trace.op("reduce", (trace.operand(a, concrete.dtype),), concrete.dtype, concrete.shape, (ufunc.__name__, axes))
     return trace.result(_dense(concrete), value)

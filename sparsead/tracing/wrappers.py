@@ -115,13 +115,22 @@ def _linspace(trace, original, start, stop, num=50, endpoint=True, *args, **kwar
     return made
 
 
+def _strided(trace, original, x, *args, **kwargs):
+    """Views of any strides; a store through one that overlaps itself is refused where it happens."""
+    if not isinstance(x, TracedArray):
+        return original(x, *args, **kwargs)
+    return x.view_as(original(x.concrete, *args, **kwargs))
+
+
 _CREATION = {
     "zeros": _zeros, "zeros_like": _like(_zeros), "empty": _empty, "empty_like": _like(_empty), "ones": _known,
     "ones_like": _like(_known), "full": _full, "full_like": _full_like, "array": _array, "asarray": _asarray,
     "asanyarray": _asarray, "ascontiguousarray": _contiguous("C"), "asfortranarray": _contiguous("F"),
     "linspace": _linspace, "arange": _known, "eye": _known, "identity": _known, "logspace": _known, "geomspace": _known,
     "tri": _known, "fromfunction": _known,
-}  # fmt: skip
+}
+
+_VIEWS = {"as_strided": _strided, "sliding_window_view": _strided}  # fmt: skip
 
 
 def _no_random(name):
@@ -163,6 +172,7 @@ def _wrap(original, rule):
 
 def _table():
     rows = [(np, name, rule) for name, rule in _CREATION.items()]
+    rows += [(np.lib.stride_tricks, name, rule) for name, rule in _VIEWS.items()]
     rows += [(np.random, name, _no_random(f"numpy.random.{name}")) for name in _RANDOM]
     rows += [(random, name, _no_random(f"random.{name}")) for name in _PY_RANDOM]
     rows += [(time, name, _clock) for name in _CLOCKS]

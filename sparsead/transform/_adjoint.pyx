@@ -35,6 +35,12 @@ _ARITHMETIC = ("add", "subtract", "multiply", "negative", "divide", "square", "a
                "logical_and", "logical_or", "logical_not", "sqrt")
 
 cdef enum:
+    # Zeros of an adjoint that are structural: 0 * inf has to be 0 there. Behind a store only partials that can
+    # be infinite at finite points (1 / x, log x, ...) are guarded; behind a select all are.
+    OVERWRITTEN = 1
+    STRONG = 2
+
+cdef enum:
     KEEP = 0
     AGAIN = 1                       # computed again in the reverse sweep
     RESTORED = 2                    # a storage version, restored from logs
@@ -407,7 +413,7 @@ cdef class Adjoint:
             new.inputs.append(seed)
             new.names[seed] = f"seed {position}"
             if self.varied[v]:
-                self._add_bar(v, seed, False)
+                self._add_bar(v, seed, 0)
         for k in range(old.n_ops - 1, -1, -1):
             self.emit.line = old.line[k]
             if self.active[k]:
@@ -458,10 +464,12 @@ cdef class Adjoint:
 
     # ---- one op in reverse ---------------------------------------------------------------------------------------
 
-    cdef int _add_bar(self, int v, int g, bint strong) except -1:
+    cdef int _add_bar(self, int v, int g, int strong) except -1:
         """Add `g` (already of the type of `v`) to the adjoint of `v`."""
-        self.bar[v] = g if self.bar[v] < 0 else self.emit.add2(self.bar[v], g)
-        self.strong[v] |= strong
+        if self.bar[v] >= 0:
+            g = self.emit.add2(self.bar[v], g)
+        self.bar[v] = self.emit.laid(g, self.old.vtype[v])
+        self.strong[v] = max(self.strong[v], strong)
         return 0
 
     cdef int _reverse_op(self, int k) except -1:
@@ -485,7 +493,7 @@ cdef class Adjoint:
             return self._reverse_by_rule(k)
         return self._pass_on(old.operand[old.start[k]], self.bar[z], self.strong[z])     # COPY, CAST
 
-    cdef int _pass_on(self, int x, int g, bint strong) except -1:
+    cdef int _pass_on(self, int x, int g, int strong) except -1:
         if self.varied[x]:
             self._add_bar(x, self.emit.fit(g, self.old.vtype[x]), strong)
         return 0
@@ -494,6 +502,7 @@ cdef class Adjoint:
         cdef Tape old = self.old
         cdef Emitter e = self.emit
         cdef int n = old.start[k + 1] - old.start[k], i, r, b, g, z, mask
+        cdef bint singular
         cdef int *operands = old.operand + old.start[k]
         cdef CompiledTemplate t = compiled(old.code[k])
         cdef int[8] refs
@@ -512,19 +521,28 @@ cdef class Adjoint:
                 for b in range(n + t.nout):
                     if mask >> b & 1 and refs[b] < 0:
                         refs[b] = self.restored(operands[b] if b < n else old.out[k] + b - n)
-                g = e.product(self.bar[z], t, r * n + i, refs, self.temps, self.strong[z])
+                singular = self.strong[z] == OVERWRITTEN and t.singular[r * n + i] and self._reads_varied(k, mask)
+                g = e.product(self.bar[z], t, r * n + i, refs, self.temps, self.strong[z] == STRONG or singular)
                 if g >= 0:
-                    self._pass_on(operands[i], g, self.strong[z])
+                    self._pass_on(operands[i], g, STRONG if t.strong else self.strong[z])
         return 0
+
+    cdef bint _reads_varied(self, int k, int mask):
+        """Whether a partial reads a varied operand, or the result: else it is the same finite number at every point."""
+        cdef int b, n = self.old.start[k + 1] - self.old.start[k]
+        for b in range(n):
+            if mask >> b & 1 and self.varied[self.old.operand[self.old.start[k] + b]]:
+                return True
+        return mask >> n != 0
 
     cdef int _reverse_select(self, int k) except -1:
         # From here back, zeros are structural: the side not taken gets exactly zero, never 0 * inf.
         cdef int *operands = self.old.operand + self.old.start[k]
         cdef int g = self.bar[self.old.out[k]], c = self.restored(operands[0])
         if self.varied[operands[1]]:
-            self._pass_on(operands[1], self.emit.ew("select", c, g, 0.0), True)
+            self._pass_on(operands[1], self.emit.ew("select", c, g, 0.0), STRONG)
         if self.varied[operands[2]]:
-            self._pass_on(operands[2], self.emit.ew("select", c, 0.0, g), True)
+            self._pass_on(operands[2], self.emit.ew("select", c, 0.0, g), STRONG)
         return 0
 
     cdef int _reverse_load(self, int k) except -1:
@@ -540,7 +558,7 @@ cdef class Adjoint:
         if self.bar[x] < 0:
             self.bar[x] = self.emit.zeros_of(tx.id)
         self.bar[x] = self.new.emit2(ACCUMULATE, self.bar[x], self.bar[z], old.attr[k], old.imm[k], old.line[k], tx.id)
-        self.strong[x] |= self.strong[z]
+        self.strong[x] = max(self.strong[x], self.strong[z])
         return 0
 
     cdef bint _is_reshape(self, int k, ValueType tx, ValueType tz):
@@ -565,6 +583,7 @@ cdef class Adjoint:
         if old.code[k] == STORE:
             zero = e.spread(e.number(0.0, tv.dtype), tv.id)
             g = new.emit2(STORE, g, zero, attr, old.imm[k], old.line[k], old.vtype[x])
+            return self._add_bar(x, g, max(self.strong[z], OVERWRITTEN))
         return self._add_bar(x, g, self.strong[z])
 
     cdef int _reverse_indexed(self, int k) except -1:
@@ -577,7 +596,7 @@ cdef class Adjoint:
                 if self.bar[x] < 0:
                     self.bar[x] = e.zeros_of(old.vtype[x])
                 self.bar[x] = new.emit3(SCATTER_ADD, self.bar[x], pos, g, -1, old.imm[k], line, old.vtype[x])
-                self.strong[x] |= self.strong[z]
+                self.strong[x] = max(self.strong[x], self.strong[z])
             return 0
         v = old.operand[old.start[k] + 2]
         if self.varied[v]:
@@ -590,7 +609,7 @@ cdef class Adjoint:
             if code == SCATTER:
                 zero = e.broadcast(e.number(0.0, old.type_of(z).dtype), e.type(pos).shape)
                 g = new.emit3(SCATTER, g, pos, zero, -1, old.imm[k], line, old.vtype[x])
-            self._add_bar(x, g, self.strong[z])
+            self._add_bar(x, g, max(self.strong[z], OVERWRITTEN))
         return 0
 
     cdef int _reverse_by_rule(self, int k) except -1:
@@ -600,7 +619,7 @@ cdef class Adjoint:
         if all([b is None for b in bars]):
             return 0
         op = old.op(k)
-        strong = any([self.strong[z] for z in op.results])
+        strong = max([self.strong[z] for z in op.results])
         view = op._replace(operands=tuple([self.value[v] for v in op.operands]),
                            results=tuple([self.value[z] for z in op.results]))
         for j, g in op.op.adjoint(self.emit, view, bars).items():

@@ -8,6 +8,7 @@ cdef class CompiledTemplate:
     cdef int[::1] root_refs, masks              # by (result, operand)
     cdef double[::1] root_consts
     cdef signed char[::1] root_is_const
+    cdef signed char[::1] singular              # by (result, operand): may be infinite at finite points
     cdef list orders                            # by (result, operand): int[::1] of instructions needed
     cdef double[::1] consts
 
@@ -30,6 +31,7 @@ cdef class Emitter:
     cdef int add2(self, int a, int b) except -1
     cdef int fit(self, int g, int vtype) except -1
     cdef int spread(self, int v, int vtype) except -1
+    cdef int laid(self, int v, int vtype) except -1
     cdef int zeros_of(self, int vtype) except -1
     cdef int view_type(self, int attr) except -1
     cdef int load_attr(self, int v, int attr, offset_t imm) except -1

@@ -6,7 +6,7 @@ from sparsead.ops.table import CODE_OF_NAME
 from sparsead.ops.templates import template_of
 from sparsead.tape.spec import BY_NAME, OPS, View
 
-from sparsead.tape._tape cimport (CAST, CONST, ELEMENTWISE, LOAD, SUM, ZEROS, Tape, ValueType, offset_t)
+from sparsead.tape._tape cimport (CAST, CONST, COPY, ELEMENTWISE, LOAD, SUM, ZEROS, Tape, ValueType, offset_t)
 
 cdef int ADD = CODE_OF_NAME["add"]
 cdef int MULTIPLY = CODE_OF_NAME["multiply"]
@@ -14,6 +14,7 @@ cdef int NEGATIVE = CODE_OF_NAME["negative"]
 cdef int STRONG = CODE_OF_NAME["strong_multiply"]
 
 cdef dict _compiled = {}
+cdef frozenset SINGULAR = frozenset(("divide", "reciprocal", "log", "log2", "log10", "log1p", "power", "float_power"))
 
 
 cdef class CompiledTemplate:
@@ -35,6 +36,7 @@ cdef class CompiledTemplate:
         self.root_refs = array([0 if c else r for r, c in zip(template.roots, is_const)], np.intc)
         reach = [([], 0) if c else template.reach(r) for r, c in zip(template.roots, is_const)]
         self.masks = array([mask for _, mask in reach], np.intc)
+        self.singular = array([any([template.code[k][0] in SINGULAR for k in order]) for order, _ in reach], np.int8)
         self.orders = [array(order + [-1], np.intc) for order, _ in reach]
 
 
@@ -178,13 +180,19 @@ cdef class Emitter:
                 g = self.reshape(g, want.shape)
         if tape.type_of(g).dtype != want.dtype:
             g = self.cast(g, want.dtype)
-        return g
+        return self.laid(g, vtype)
+
+    cdef int laid(self, int v, int vtype) except -1:
+        """`v` in the memory layout of `vtype`: loads and stores address it by the layout of the value it belongs to."""
+        if self.tape.vtype[v] == vtype:
+            return v
+        return self.tape.emit1(COPY, v, -1, 0, self.line, vtype)
 
     cdef int spread(self, int v, int vtype) except -1:
         """Broadcast `v` to the shape of `vtype`."""
         if self.tape.vtype[v] == vtype:
             return v
-        return self.broadcast(v, (<ValueType> self.tape.pool.types[vtype]).shape)
+        return self.laid(self.broadcast(v, (<ValueType> self.tape.pool.types[vtype]).shape), vtype)
 
     cdef int zeros_of(self, int vtype) except -1:
         # Never shared: each zero array is a storage of its own.

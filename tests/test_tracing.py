@@ -159,7 +159,7 @@ SELDOM = {
     "list times array": lambda x: [1, 2, 3] * x,
     "int": lambda x: x[int(x[0])] * x,
     "math.floor": lambda x: x[math.floor(x[0])] * x,
-    "round": lambda x: x[round(x[1])] * x,
+    "round": lambda x: x[round(x[0] * 1.5)] * x,
     "item": lambda x: x[1].item() * x,
     "piecewise": lambda x: np.piecewise(x, x > 1, [lambda v: v * v, 0.0]),
     "interp": lambda x: np.interp(x, [0, 1, 4], [1, 3, 2]) * x,

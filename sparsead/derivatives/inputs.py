@@ -36,7 +36,7 @@ class WrtLeaf:
         if self.block is None:
             return memory
         if isinstance(memory, Traced):
-            return memory.reshape(-1)[self.element_positions()].reshape(self.shape)
+            return memory if self.block.whole else memory[self.element_positions()].reshape(self.shape)
         if memory.ndim > len(self.block.shape):
             return np.stack([self.extract(lane) for lane in memory])
         return np.array(self.block.member(_laid(memory, self.block), self.place), order="C")

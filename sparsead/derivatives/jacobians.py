@@ -86,7 +86,8 @@ class Compressed:
         row_of = np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
         colors = self.coloring.colors
         if self.coloring.partition == "column":
-            lane, element, width = colors[self.indices], row_of, self.shape[0]
+            element = row_of if self.rows.where is None else self.rows.where[row_of]
+            lane, width = colors[self.indices], self.rows.total
         else:
             element = self.indices if self.columns.where is None else self.columns.where[self.indices]
             lane, width = colors[row_of], self.columns.total

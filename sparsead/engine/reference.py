@@ -6,6 +6,7 @@ import numpy as np
 
 from sparsead.ops import registry  # noqa: F401  (fills the table of ops)
 from sparsead.ops.structural import LOAD, storage
+from sparsead.tape._memory import blank
 from sparsead.tape.spec import BY_NAME
 from sparsead.transform._linear import linearize
 
@@ -58,7 +59,14 @@ class Program:
                     values[v] = result
                 for v in dropped:
                     values[v] = None
-        return [np.array(values[v], copy=True) for v in self.tape.outputs]
+        return [_owned(values[v], self.tape.type(v)) for v in self.tape.outputs]
+
+
+def _owned(value, vtype):
+    """A copy in the layout that the value's type declares; what NumPy gave may have another."""
+    copy = blank(vtype.shape, vtype.strides, vtype.dtype)
+    copy[...] = value
+    return copy
 
 
 def _step(tape, op, copied):

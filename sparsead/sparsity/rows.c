@@ -98,7 +98,12 @@ static int64_t merge(const run *p, const run *p_end, const run *q, const run *q_
 
 static int same_runs(const run *p, int64_t n_p, const run *q, int64_t n_q)
 {
-    return n_p == n_q && memcmp(p, q, (size_t)n_p * sizeof *p) == 0;
+    if (n_p != n_q)
+        return 0;
+    for (int64_t i = 0; i < n_p; i++) /* short lists, for which a call of memcmp costs more */
+        if (p[i].lo != q[i].lo || p[i].hi != q[i].hi)
+            return 0;
+    return 1;
 }
 
 /* The `n` runs behind the table's end as a row: a new one, or a or b if they are the same. */
@@ -126,8 +131,7 @@ int32_t rows_unite(row_table *t, int32_t a, int32_t b)
         b = other;
     }
     /* The same pairs come back where rows were broadcast or an expression is evaluated again. */
-    const uint32_t mixed = (uint32_t)a * 0x9E3779B1u ^ (uint32_t)b * 0x85EBCA77u;
-    union_memo *memo = t->memo + (mixed >> (32 - MEMO_BITS));
+    union_memo *memo = t->memo + (((uint32_t)a + 7 * (uint32_t)b) & ((1 << MEMO_BITS) - 1));
     if (memo->a == a && memo->b == b)
         return memo->both;
     const int64_t n_a = t->start[a + 1] - t->start[a], n_b = t->start[b + 1] - t->start[b];

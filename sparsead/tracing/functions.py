@@ -217,6 +217,10 @@ def einsum(*operands, out=None, optimize=False, **kwargs):
     """``np.einsum`` in all its forms: with ellipsis, implicit output, or interleaved sublists."""
     from sparsead.tracing.contractions import einsum as rule
 
+    if len(operands) == 2 and isinstance(operands[1], TracedArray) and out is None:
+        view = np.einsum(operands[0], operands[1].concrete)  # for one operand without a sum NumPy gives a writeable view
+        if isinstance(view, np.ndarray) and view.size and operands[1].same_memory(view):
+            return operands[1].view_as(view)
     if kwargs:
         raise TypeError(f"np.einsum: keyword {next(iter(kwargs))!r} is not supported for traced arrays{_trace_of().at()}")
     result = rule(_trace_of(), *operands)

@@ -144,7 +144,9 @@ def record(function, arguments, is_active, collect):
     outputs = _run(trace, replace(function, (("function", function),)), arguments, collect)
     replace.write_back()
     checks = [leaf for leaf in walk.leaves if leaf.kind in ("static", "contents", "length")]
-    return Recording(trace.tape, arrays, floats, checks, blocks, outputs, trace.snapshots, trace.imports, grouping)
+    # What the function itself changed is its own scratch: it is written anew at every call before it is read.
+    snapshots = [(array, copy) for array, copy in trace.snapshots if array.tobytes() == copy.tobytes()]
+    return Recording(trace.tape, arrays, floats, checks, blocks, outputs, snapshots, trace.imports, grouping)
 
 
 def _storages(trace, leaves, is_active):

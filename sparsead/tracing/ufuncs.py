@@ -30,8 +30,9 @@ def _call(trace, ufunc, inputs, out=None, where=True, dtype=None, casting="same_
     for keyword in ("order", "subok"):
         kwargs.pop(keyword, None)
     if ufunc not in CODE_OF_UFUNC:
-        extra = kwargs if out is None else {**kwargs, "out": out[0] if len(out) == 1 else out}
-        return trace.other_ufunc(ufunc, inputs, extra)
+        given = {"out": out if out is None or len(out) > 1 else out[0], "dtype": dtype}
+        kwargs.update({name: value for name, value in given.items() if value is not None})
+        return trace.other_ufunc(ufunc, inputs, kwargs if casting == "same_kind" else {**kwargs, "casting": casting})
     if kwargs:
         raise TypeError(f"np.{ufunc.__name__}: keyword {next(iter(kwargs))!r} is not supported for traced arrays{trace.at()}")
     if out is None and where is True:
@@ -68,6 +69,8 @@ def _results_before_store(trace, ufunc, inputs, outs, where, dtype, casting):
 
 
 def _check_out(trace, ufunc, out):
+    if isinstance(out, np.ndarray) and out.dtype.kind not in "fc":
+        return  # a mask or an index: structure, whose contents are guarded
     if out is not None and not isinstance(out, TracedArray):
         raise TraceError(
             f"np.{ufunc.__name__} writes a traced value into a plain array{trace.at()}: make the array inside the traced "
@@ -79,7 +82,7 @@ def _check_out(trace, ufunc, out):
 
 def _check_fit(ufunc, result, out, casting):
     if not np.can_cast(result.dtype, out.dtype, casting=casting):
-        np.add(concrete_of(result), 0, out=out.concrete, casting=casting)  # raises NumPy's own UFuncTypeError
+        np.add(concrete_of(result), 0, out=concrete_of(out), casting=casting)  # raises NumPy's own UFuncTypeError
     if np.broadcast_shapes(result.shape, out.shape) != out.shape:
         raise ValueError(
             f"non-broadcastable output operand with shape {out.shape} doesn't match the broadcast shape "
@@ -97,10 +100,11 @@ def _into(trace, ufunc, result, out, where):
 
 
 def _stored(out, result):
-    if out is None:
-        return result
-    out.assign(out.concrete[...], result)
-    return out
+    if isinstance(out, TracedArray):
+        out.assign(out.concrete[...], result)
+    elif out is not None:
+        out[...] = result
+    return result if out is None else out
 
 
 # ---- reduce --------------------------------------------------------------------------------------------------------
@@ -108,7 +112,7 @@ def _stored(out, result):
 
 def reduce(trace, ufunc, a, axis=0, dtype=None, out=None, keepdims=False, initial=np._NoValue, where=True):
     """``ufunc.reduce``."""
-    a = as_array(trace, a)
+    a, dtype = as_array(trace, a), _loop_dtype(dtype, out)
     if where is not True:
         a = select(trace, where, a, _neutral(ufunc, initial, a))
     axes = _axes(axis, a.ndim)
@@ -127,6 +131,12 @@ def reduce(trace, ufunc, a, axis=0, dtype=None, out=None, keepdims=False, initia
         _check_out(trace, ufunc, target)
         return _stored(target, result)
     return result
+
+
+def _loop_dtype(dtype, out):
+    # The dtype of `out` is that of the loop: float32 is summed in float64 if `out` is.
+    out = out[0] if isinstance(out, tuple) else out
+    return out.dtype if dtype is None and out is not None else dtype
 
 
 def _with_initial(trace, ufunc, initial, result):
@@ -159,11 +169,11 @@ def _is_neutral(ufunc, initial):
 
 
 def _reduced(trace, ufunc, a, axes, dtype):
-    concrete = ufunc.reduce(a.concrete, axis=axes, dtype=dtype) if a.ndim else a.concrete[()]
+    concrete = ufunc.reduce(a.concrete, axis=axes, dtype=dtype)
+    if concrete.dtype.kind != "f" or ufunc in LOGICAL:
+        return _inactive_reduce(trace, ufunc, a, axes, concrete)
     if not axes:
         return trace.result(concrete, trace.operand(a, concrete.dtype))
-    if concrete.dtype.kind not in "f" or ufunc in LOGICAL:
-        return _inactive_reduce(trace, ufunc, a, axes, concrete)
     if ufunc is np.add:
         value = trace.op("sum", (trace.operand(a, concrete.dtype),), concrete.dtype, concrete.shape, axes)
         return trace.result(_dense(concrete), value)
@@ -219,7 +229,7 @@ def _dense(concrete):
 
 def accumulate(trace, ufunc, a, axis=0, dtype=None, out=None):
     """``ufunc.accumulate``."""
-    a = as_array(trace, a)
+    a, dtype = as_array(trace, a), _loop_dtype(dtype, out)
     concrete = _dense(ufunc.accumulate(a.concrete, axis=axis, dtype=dtype))
     (axis,) = _axes(axis, a.ndim)
     name = ufunc.__name__

@@ -110,7 +110,8 @@ cdef class _Batcher:
         if code >= ELEMENTWISE:
             self._elementwise(k)
         elif code == LOAD:
-            self.value[z] = self.emit.load_attr(self.value[x], self._attr(old.attr[k], old.type_of(x)), imm)
+            self.value[z] = new.emit1(LOAD, self.value[x], self._attr(old.attr[k], old.type_of(x)), imm, line,
+                                      self._prefixed(old.vtype[z]))
         elif code == STORE or code == ACCUMULATE:
             self.value[z] = new.emit2(code, self._owned(x), self._spread(operands[1]),
                                       self._attr(old.attr[k], old.type_of(x)), imm, line, self._prefixed(old.vtype[z]))

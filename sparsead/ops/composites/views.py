@@ -9,7 +9,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from . import _primitives as prim
 from ._registry import composite, method
-from ._shared import at_axis, broadcast_shape, conjugate, zeros_like
+from ._shared import at_axis, broadcast_shape, conjugate, layout_order, zeros_like
 
 # -- what an array is
 
@@ -137,7 +137,14 @@ def reshape(a, /, shape, order="C", *, copy=None):
 @composite()
 def ravel(a, order="C"):
     """As a vector; a view where NumPy's strides allow it."""
-    return prim.as_array(a).ravel(order)
+    a = prim.as_array(a)
+    if order == "K":
+        return a.transpose(*_axes_as_in_memory(a)).ravel()
+    return a.ravel(layout_order(a) if order == "A" else order)
+
+
+def _axes_as_in_memory(a):
+    return sorted(range(a.ndim), key=lambda axis: -abs(prim.strides(a)[axis]))
 
 
 @composite()

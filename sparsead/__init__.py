@@ -3,6 +3,7 @@
 from importlib.metadata import version as _version
 
 from sparsead import config as config
+from sparsead.derivatives.black_box import black_box as black_box
 from sparsead.derivatives.gradients import grad as grad
 from sparsead.derivatives.gradients import value_and_grad as value_and_grad
 from sparsead.derivatives.jacobians import hessian as hessian
@@ -16,5 +17,7 @@ from sparsead.derivatives.products import vjp as vjp
 from sparsead.tracing.errors import LeakError as LeakError
 from sparsead.tracing.errors import TraceError as TraceError
 from sparsead.tracing.errors import TraceLimit as TraceLimit
+
+from sparsead import numpy as numpy  # isort: skip  (after what it stands on)
 
 __version__ = _version("sparsead")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import math
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array, issparse
+from scipy.sparse import csr_array, issparse
 
 from sparsead.sparsity.colouring import color_columns
+from sparsead.sparsity.rules import RULES
 from sparsead.tracing._traced import CURRENT, Traced, concrete_of
+from sparsead.tracing.errors import LeakError, TraceError
 from sparsead.tracing.functions import contains_traced
 from sparsead.tracing.record import name_of
 
@@ -35,7 +36,7 @@ class BlackBox:
         moving = [k for k, a in enumerate(args) if isinstance(a, (Traced, np.ndarray))]
         concrete = [concrete_of(args[k]) for k in moving]
         call = Call(self, args, moving, concrete)
-        result = call.value(concrete)
+        result = call.first_value(trace, concrete)
         values = [trace.c_order(trace.operand(args[k])) for k in moving]
         call.patterns = call.patterns_for(result)
         return trace.result(result, trace.op("black_box", values, np.asarray(result).dtype, np.shape(result), call))
@@ -96,6 +97,16 @@ class Call:
     def value(self, operands):
         """The function's result for these operands, an array in C order or a number, never the function's own memory."""
         return self._checked(outside_of_traces(self.box.function, self._arguments(operands)))
+
+    def first_value(self, trace, operands):
+        """`value` in the trace, where the function may still hold traced values."""
+        try:
+            return self.value(operands)
+        except LeakError:
+            raise TraceError(
+                f"sparsead.black_box({self.name}) captures a traced value{trace.at()}: make the black box outside of the traced "
+                "function, and pass the value as an argument"
+            ) from None
 
     def _arguments(self, operands):
         """What the function is called with: C-order copies of arrays, and numbers of the type they had in the trace."""
@@ -189,16 +200,116 @@ class Call:
         return (ahead - back) / (width[which[0]] if columns is None else width[columns])
 
     def _moved(self, operands, i, which, steps):
-        moved = list(operands)
-        x = np.asarray(operands[i])
-        flat = x.ravel().astype(np.result_type(x, steps.dtype) if steps.dtype.kind == "c" else x.dtype)
+        """The flat result with some elements of operand i moved."""
+        moved, x = list(operands), np.asarray(operands[i])
+        flat = x.ravel().astype(np.result_type(x, np.complex64) if np.iscomplexobj(steps) else x.dtype)
         flat[which] += steps[which]
         moved[i] = flat.reshape(x.shape)
-        kinds = list(self.kinds)
-        try:
-            if steps.dtype.kind == "c":
-                self.kinds = [complex if j == i and k is not np.ndarray else k for j, k in enumerate(kinds)]
-            result = outside_of_traces(self.box.function, self._arguments(moved))
-        finally:
-            self.kinds = kinds
-        return np.asarray(self._checked(result, "fc")).ravel()
+        return np.asarray(self._checked(outside_of_traces(self.box.function, self._arguments(moved)), "fc")).ravel()
+
+    def _by_user(self, operands, i, pattern):
+        given = outside_of_traces(self.box.jac, self._arguments(operands))
+        given = given if isinstance(given, tuple) else (given,)
+        if len(given) != len(self.floating):
+            raise self._wrong_jac(TypeError, f"{len(given)} Jacobians for {len(self.floating)} floating arguments")
+        value = np.asarray(self.value(operands))
+        J, k = given[self.floating.index(i)], self.moving[i]
+        shape, full = (value.size, np.size(operands[i])), value.shape + np.shape(operands[i])
+        kind = J.dtype.kind if issparse(J) else np.asarray(J).dtype.kind
+        if kind not in "fiub":
+            raise self._wrong_jac(TypeError, f"{_described(J)} by argument {k}; it has to be a real array or sparse array")
+        if np.shape(J) not in (shape, full):
+            raise self._wrong_jac(ValueError, f"shape {np.shape(J)} by argument {k}; it has to be {shape}"
+                                  + (f" or {full}" if full != shape else ""))  # fmt: skip
+        J = J.astype(value.dtype) if issparse(J) else np.array(J, value.dtype).reshape(shape)
+        if pattern is None:
+            return J.toarray() if issparse(J) else J
+        return self._entries_of(csr_array(J), pattern, k)
+
+    def _entries_of(self, J, pattern, k):
+        J.sum_duplicates()
+        J.eliminate_zeros()
+        rows, columns = pattern
+        place = rows * J.shape[1] + columns  # ascending
+        where = np.repeat(np.arange(J.shape[0]), np.diff(J.indptr)) * J.shape[1] + J.indices
+        at = np.searchsorted(place, where)
+        outside = np.append(place, -1)[at] != where
+        if outside.any():
+            row, column = divmod(int(where[outside][0]), J.shape[1])
+            raise self._wrong_jac(ValueError, f"an entry at ({row}, {column}) by argument {k} that pattern= does not have")
+        entries = np.zeros(len(rows), J.dtype)
+        entries[at] = J.data
+        return entries
+
+    def _wrong_jac(self, kind, what):
+        return kind(f"sparsead.black_box({self.name}): jac returned {what}")
+
+
+def _rows(p, op):
+    """The rule of the pattern pass: by the given patterns, dense where there is none."""
+    t = p.tape.type(op.results[0])
+    memory = np.zeros(t.size, np.int32)
+    for i, v in enumerate(op.operands):
+        if p.active(v) and op.attr.pattern(i) is None:
+            p.note_dense(op)
+            memory = p.unite(memory, p.unite_groups(np.ravel(p.rows(v))[None]))
+        elif p.active(v):
+            rows, columns = op.attr.pattern(i)
+            p.scatter_unite(memory, rows, np.ravel(p.rows(v))[columns])
+    p.put(op.results[0], memory.reshape(t.shape))
+
+
+RULES["black_box"] = _rows
+
+
+def _described(x):
+    return f"a {type(x).__name__} of dtype {np.asarray(x).dtype}"
+
+
+def black_box(f, jac="fd", pattern=None):
+    """A function that is run but not traced, for code that needs real arrays: Numba, Cython, f2py, ctypes.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(*args) -> array or number``, of dtype float64 or float32. Arguments are positional; arrays arrive as C-order copies,
+        so what `f` writes into them is lost: it has to return its result. It must give the same result for the same arguments.
+        Arguments that are neither arrays nor numbers (and arrays of integers) are passed on as they are. No derivative goes
+        through what `f` captures.
+    jac : {"fd", "cs"} or callable
+        "fd": central differences with steps ``eps**(1/3) * max(abs(x), 1)``, good for about 9 digits in float64. "cs":
+        complex steps, exact to rounding, for an `f` that is analytic and takes complex arrays. A callable ``jac(*args)`` gives
+        for each floating argument an array or `scipy.sparse` array of shape ``(result.size, arg.size)``, or an array of shape
+        ``result.shape + arg.shape``: a tuple of them if there are several such arguments.
+    pattern : array_like of bool, scipy.sparse array, or tuple of these, optional
+        Where the Jacobian, of shape ``(result.size, arg.size)``, may be other than zero, one for each floating argument (None:
+        everywhere). Then `jacobian` knows it, "fd" and "cs" need one sweep per colour, and no dense Jacobian is made.
+
+    Returns
+    -------
+    BlackBox
+        Outside of traced functions it is `f`. Inside, its result is traced, with first derivatives only.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `jac` is unknown; or, when it is called, `f` returns None, several values or no floating numbers, or `jac` or `pattern`
+        is of the wrong shape or number. The message names `f`.
+    NotImplementedError
+        A second derivative is asked for.
+
+    Notes
+    -----
+    Complex step: Squire and Trapp, SIAM Review 40 (1998). Compressed differences: Curtis, Powell and Reid, J. Inst. Math. Appl.
+    13 (1974).
+
+    Examples
+    --------
+    >>> import numpy as np, sparsead
+    >>> fft_power = sparsead.black_box(lambda x: np.abs(np.fft.fft(x)) ** 2)
+    >>> gradient = sparsead.grad(lambda x: np.sum(fft_power(x)))(np.array([1.0, 2.0]))
+    >>> gradient.round(6)
+    array([4., 8.])
+
+    """
+    return BlackBox(f, jac, pattern)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsead.tape.spec import BY_NAME, GuardFailed, Op, register
+from sparsead.tape.spec import GuardFailed, Op, register
 
 
 def _evaluate(arrays, op, types):
@@ -35,12 +35,7 @@ def _jacobian_of(e, op, i, operands):
     m, n = e.type(op.results[0]).size, e.type(op.operands[i]).size
     shape = (m, n) if pattern is None else (len(pattern[0]),)
     J = e.op("black_box_jacobian", operands, e.array_type(dtype, shape), (op.attr, i))
-    return J, None if pattern is None else [_constant(e, index) for index in pattern]
-
-
-def _constant(e, index):
-    (v,) = e.tape.add(BY_NAME["const"], (), [e.array_type(index.dtype, index.shape)], index)
-    return v
+    return J, None if pattern is None else [e.tape.const(index) for index in pattern]
 
 
 def _times(e, J, pattern, v, n):

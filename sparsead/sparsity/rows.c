@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MEMO_BITS = 14, MERGE_AT = 1 << 16 };
+enum { MEMO_BITS = 12, MERGE_AT = 1 << 16 };
 
 #define RETURN_IF_FAILED(code) do { const int32_t failed_ = (code); if (failed_ < 0) return failed_; } while (0)
 

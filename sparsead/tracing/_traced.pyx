@@ -51,6 +51,7 @@ cdef class Storage:
     """Memory of the traced function, and the tape's value that it holds now."""
     cdef readonly cnp.ndarray base          # an array that spans the memory
     cdef readonly int version               # current value
+    cdef readonly int first                 # the value it was made with
     cdef readonly int vtype
     cdef Py_ssize_t lo, nbytes
     cdef readonly object dtype
@@ -58,7 +59,7 @@ cdef class Storage:
     cdef public object label                # what to call it in errors
 
     def __init__(self, cnp.ndarray base, ValueType vtype, int version):
-        self.base, self.version, self.vtype = base, version, vtype.id
+        self.base, self.version, self.first, self.vtype = base, version, version, vtype.id
         self.lo = <Py_ssize_t> cnp.PyArray_DATA(base)
         self.nbytes = vtype.nbytes
         self.dtype, self.shape, self.strides = vtype.dtype, vtype.shape, vtype.strides

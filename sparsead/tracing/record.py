@@ -49,6 +49,7 @@ class Recording:
     snapshots: list = field(default_factory=list)
     imports: list = field(default_factory=list)
     grouping: list = field(default_factory=list)
+    joint: bool = False
 
     def match(self, arguments):
         """Inputs of the tape for this call, or None if the call is of another kind than the recorded one."""
@@ -67,7 +68,7 @@ class Recording:
             if type(array) is not np.ndarray or not same_layout(array, leaf.value):
                 return None
             arrays.append(array)
-        if arrays and groups(arrays) != self.grouping:
+        if arrays and groups_of(self.arrays, arrays, self.joint) != self.grouping:
             return None
         numbers = []
         for leaf in self.floats:
@@ -85,6 +86,8 @@ def _unchanged(leaf, arguments):
     if leaf.kind == "length":
         return len(resolve(leaf.path[:-1], arguments)) == leaf.value
     now = resolve(leaf.path, arguments)
+    if leaf.kind == "identity":
+        return now is leaf.value
     if leaf.kind == "contents":
         return now.shape == leaf.value.shape and now.dtype == leaf.value.dtype and np.array_equal(now, leaf.value)
     return type(now) is type(leaf.value) and (now == leaf.value or (now != now and leaf.value != leaf.value))
@@ -113,7 +116,7 @@ def name_of(function):
     return getattr(function, "__name__", None) or type(function).__name__
 
 
-def record(function, arguments, is_active, collect):
+def record(function, arguments, is_active, collect, joint=False):
     """Trace one call.
 
     Parameters
@@ -134,26 +137,54 @@ def record(function, arguments, is_active, collect):
     for name, value in names.items():
         walk.scan(value, (("argument", name),), True)
     walk.scan(function, (("function", function),), False)
-    trace = Trace(COMPOSITES, METHODS, config.max_ops)
     arrays = [leaf for leaf in walk.leaves if leaf.kind == "array"]
-    blocks, traced, grouping = _storages(trace, arrays, is_active)
+    trace = Trace(COMPOSITES, METHODS, config.max_ops)
+    grouping = groups_of(arrays, [leaf.value for leaf in arrays], joint)
+    blocks, traced = _storages(trace, arrays, grouping, is_active)
     floats: list[Leaf] = []
-    replace = Replacement(traced, lambda path, number: _live(trace, floats, path, number, is_active))
-    called = {name: replace(value, (("argument", name),), True) for name, value in names.items()}
-    arguments.arguments.update(called)
+    of_arguments = {k: t for (captured, k), t in traced.items() if not captured}
+    of_function = {**of_arguments, **{k: t for (captured, k), t in traced.items() if captured}}
+    pass_in = Replacement(of_arguments, lambda path, number: _live(trace, floats, path, number, is_active))
+    replace = Replacement(of_function, None)
+    arguments.arguments.update({name: pass_in(value, (("argument", name),), True) for name, value in names.items()})
     outputs = _run(trace, replace(function, (("function", function),)), arguments, collect)
+    if not joint and any(view.storage.version != view.storage.first for view in traced.values()) and (
+        grouping != groups_of(arrays, [leaf.value for leaf in arrays], True)
+    ):
+        # An argument shares memory with a captured array, and one of them was written: now it matters.
+        arguments.arguments.update(names)
+        return record(function, arguments, is_active, collect, True)
     replace.write_back()
-    checks = [leaf for leaf in walk.leaves if leaf.kind in ("static", "contents", "length")]
+    pass_in.write_back()
+    checks = [
+        leaf for leaf in walk.leaves
+        if leaf.kind in ("static", "contents", "identity")
+        or (leaf.kind == "length" and _unchanged(leaf, names))  # a list that the function itself extends is its log
+    ]  # fmt: skip
     # What the function itself changed is its own scratch: it is written anew at every call before it is read.
     snapshots = [(array, copy) for array, copy in trace.snapshots if array.tobytes() == copy.tobytes()]
-    return Recording(trace.tape, arrays, floats, checks, blocks, outputs, snapshots, trace.imports, grouping)
+    return Recording(trace.tape, arrays, floats, checks, blocks, outputs, snapshots, trace.imports, grouping, joint)
 
 
-def _storages(trace, leaves, is_active):
-    """An input and a storage for each block of memory; traced arrays by the identity of the user's."""
+def groups_of(leaves, arrays, joint):
+    """Groups of arrays that share memory; captured arrays apart from arguments unless `joint`.
+
+    A captured array that is only read is a parameter, also where the same array is passed as an argument.
+    """
+    if joint:
+        return groups(arrays) if arrays else []
+    found = []
+    for captured in (False, True):
+        part = [k for k, leaf in enumerate(leaves) if (leaf.path[0][0] != "argument") == captured]
+        if part:
+            found += [[part[k] for k in group] for group in groups([arrays[k] for k in part])]
+    return found
+
+
+def _storages(trace, leaves, grouping, is_active):
+    """An input and a storage for each block of memory; traced arrays by path and by the identity of the user's."""
     arrays = [leaf.value for leaf in leaves]
     traced, blocks = {}, []
-    grouping = groups(arrays) if arrays else []
     for members in grouping:
         block = Block(members, arrays)
         base, views = block.private(arrays)
@@ -164,9 +195,10 @@ def _storages(trace, leaves, is_active):
             if not arrays[k].flags.writeable:
                 view = view.view()
                 view.flags.writeable = False
-            traced[id(arrays[k])] = trace.array(view, storage)
+            captured = leaves[k].path[0][0] != "argument"
+            traced[captured, id(arrays[k])] = trace.array(view, storage)
         blocks.append(block)
-    return blocks, traced, grouping
+    return blocks, traced
 
 
 def _live(trace, floats, path, number, is_active):

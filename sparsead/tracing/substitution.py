@@ -35,8 +35,9 @@ class Leaf(NamedTuple):
     ----------
     path : tuple
         Root and steps that lead to it; see `resolve`.
-    kind : {"array", "float", "static", "contents"}
-        A traced array, a live float, a value compared by equality, an array compared by contents.
+    kind : {"array", "float", "static", "contents", "length", "identity"}
+        A traced array, a live float, a value compared by equality, an array compared by contents, a container compared by
+        length, a function or module that has to be the same object.
     value : object
         What stood there at the trace (for "contents": a copy).
     """
@@ -96,7 +97,16 @@ class Walk:
             self.leaves.append(Leaf(path, "float" if live else "static", obj))
         elif isinstance(obj, np.ndarray):
             self._array(obj, path)  # every path to an array is a leaf of its own: aliasing may change between calls
-        elif id(obj) not in self._seen:
+        elif not isinstance(obj, (list, tuple, dict, functools.partial, types.MethodType)) and not _is_user_object(obj):
+            # A function, a ufunc, a module, a class: another one by the same name means another program.
+            if len(path) > 1 or path[0][0] == "argument":
+                self.leaves.append(Leaf(path, "identity", obj))
+            self._descend(obj, path, live)
+        else:
+            self._descend(obj, path, live)
+
+    def _descend(self, obj, path, live):
+        if id(obj) not in self._seen:
             self._seen[id(obj)] = path
             self._alive.append(obj)
             if len(self._seen) > MAX_OBJECTS:
@@ -298,7 +308,7 @@ class Replacement:
 
     def _object(self, obj, path, live):
         cls = type(obj)
-        new = object.__new__(cls)
+        new = cls() if cls is types.SimpleNamespace else object.__new__(cls)
         self._memo[id(obj)] = new
         before = dict(vars(obj))
         after = {name: self(x, (*path, ("attribute", name)), live) for name, x in before.items()}

@@ -553,7 +553,7 @@ cdef class Adjoint:
             return 0
         if self.bar[x] < 0 and self._is_reshape(k, tx, tz):
             whole = self.emit.whole_view(tx.id)
-            self._add_bar(x, self.new.emit1(LOAD, self._dense_bar(z), whole, 0, old.line[k], tx.id), self.strong[z])
+            self._add_bar(x, self.new.emit1(LOAD, self.bar[z], whole, 0, old.line[k], tx.id), self.strong[z])
             return 0
         if self.bar[x] < 0:
             self.bar[x] = self.emit.zeros_of(tx.id)
@@ -565,10 +565,6 @@ cdef class Adjoint:
         """Whether the load reads all of x's memory in its order."""
         return tx.size == tz.size and self.old.imm[k] == 0 \
             and self.old.pool.attrs[self.old.attr[k]].strides == tz.strides
-
-    cdef int _dense_bar(self, int z) except -1:
-        # An adjoint may have another layout than the value it belongs to; memory is addressed in C order here.
-        return self.emit.dense(self.bar[z])
 
     cdef int _reverse_store(self, int k) except -1:
         cdef Tape old = self.old, new = self.new

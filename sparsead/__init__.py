@@ -19,5 +19,6 @@ from sparsead.tracing.errors import TraceError as TraceError
 from sparsead.tracing.errors import TraceLimit as TraceLimit
 
 from sparsead import numpy as numpy  # isort: skip  (after what it stands on)
+from sparsead import testing as testing  # isort: skip
 
 __version__ = _version("sparsead")

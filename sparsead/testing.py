@@ -38,7 +38,8 @@ class Report:
     dot : float
         Largest mismatch of tangent and adjoint, relative to the terms of the dot products.
     rate : float
-        Smallest order at which the first Taylor remainder vanished: 2, or more; inf where it was rounding from the start.
+        Smallest order at which the first Taylor remainder vanished: 2, or more; inf where it was rounding from the
+        start.
     """
 
     function: str
@@ -48,17 +49,19 @@ class Report:
     rate: float
 
     def __repr__(self):
-        return (f"<derivatives of {self.function} are right to order {self.order}: difference/tolerance {self.difference:.1e}, "
-                f"adjoint mismatch {self.dot:.1e}, Taylor rate {self.rate:.2f}>")  # fmt: skip
+        return (
+            f"<derivatives of {self.function} are right to order {self.order}: difference/tolerance "
+            f"{self.difference:.1e}, adjoint mismatch {self.dot:.1e}, Taylor rate {self.rate:.2f}>"
+        )
 
 
 def check_derivatives(f, *args, wrt=0, of="return", order=2, seed=0, rtol=None, **kwargs):
     """Check the derivatives of a function at a point, along random directions.
 
-    Three tests: the tangent against extrapolated central differences of `f` itself, element by element; the Taylor test,
-    ``|f(x + h v) - f(x) - h J v| = O(h^2)``; and the agreement of tangent and adjoint, ``<w, J v> = <J^T w, v>``. For ``order=2``
-    and a function with one number as its result, Hessian-vector products are held against differences of the gradient, and
-    ``<u, H v> = <H u, v>`` is checked.
+    Three tests: the tangent against extrapolated central differences of `f` itself, element by element; the Taylor
+    test, ``|f(x + h v) - f(x) - h J v| = O(h^2)``; and the agreement of tangent and adjoint, ``<w, J v> = <J^T w,
+    v>``. For ``order=2`` and a function with one number as its result, Hessian-vector products are held against
+    differences of the gradient, and ``<u, H v> = <H u, v>`` is checked.
 
     Parameters
     ----------
@@ -72,8 +75,8 @@ def check_derivatives(f, *args, wrt=0, of="return", order=2, seed=0, rtol=None, 
     seed : int
         Of the random directions, which are relative to the size of the numbers.
     rtol : float, optional
-        Tolerance for an element of a tangent, added to the estimated error of the differences; 1e-6, and 5e-3 if any of the
-        arguments or results is float32.
+        Tolerance for an element of a tangent, added to the estimated error of the differences; 1e-6, and 5e-3 if any
+        of the arguments or results is float32.
 
     Returns
     -------
@@ -82,15 +85,15 @@ def check_derivatives(f, *args, wrt=0, of="return", order=2, seed=0, rtol=None, 
     Raises
     ------
     DerivativeError
-        A test failed, or a value or derivative is NaN or infinite. The message has the numbers, the arguments that a wrong
-        derivative belongs to, and the first direction that shows it.
+        A test failed, or a value or derivative is NaN or infinite. The message has the numbers, the arguments that a
+        wrong derivative belongs to, and the first direction that shows it.
     TypeError, ValueError, TraceError
         As `sparsead.jvp` raises them.
 
     Notes
     -----
-    Differences: Richardson extrapolation, as Ridders, Advances in Engineering Software 4 (1982). Noise of `f`: the difference
-    table of Moré and Wild, SIAM J. Sci. Comput. 33 (2011).
+    Differences: Richardson extrapolation, as Ridders, Advances in Engineering Software 4 (1982). Noise of `f`: the
+    difference table of Moré and Wild, SIAM J. Sci. Comput. 33 (2011).
 
     Examples
     --------
@@ -111,7 +114,7 @@ def check_derivatives(f, *args, wrt=0, of="return", order=2, seed=0, rtol=None, 
     return Report(check.name, 1, difference, dot, rate)
 
 
-# ---- structures --------------------------------------------------------------------------------------------------------
+# ---- structures -----------------------------------------------------------------------------------------------------
 
 
 def _mapped(obj, function):
@@ -170,10 +173,10 @@ class _Point:
                 self._find(x, (*path, ("attribute", k)))
 
     def direction(self, rng, only=None):
-        """Random, of the size of each number; zero outside the leaf `only`."""
+        """Random, of the size of each number; zero outside the leaf `only` (and others that are the same array)."""
         result = {path: _direction_of(rng, x) for path, x in self.leaves.items()}
         if only is not None:
-            result = {path: v if path == only else 0 * v for path, v in result.items()}
+            result = {p: v if self.leaves[p] is self.leaves[only] else 0 * v for p, v in result.items()}
         memory = {id(self.leaves[path]): v for path, v in result.items()}
         for block in self.blocks:
             given = {k: memory[id(self.arrays[m])] for k, m in enumerate(block.members) if id(self.arrays[m]) in memory}
@@ -218,14 +221,15 @@ class _Point:
 
 
 def _direction_of(rng, x):
-    """Every element between half and all of its size; small elements at least a tenth of the typical size."""
+    """Every element between half and all of its own size, so that domains are kept; zeros and rounding move by the "
+    "typical size."""
     x = np.asarray(x)
     typical = np.sqrt(np.mean(np.square(x, dtype=np.float64))) if x.size else 0.0
-    scale = np.maximum(np.abs(x), 0.1 * typical) if typical > 0 else np.ones(x.shape)
+    scale = np.where(np.abs(x) > 1e-8 * typical, np.abs(x), typical or 1.0)
     return (rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1, x.shape) * scale).astype(x.dtype)
 
 
-# ---- the tests -----------------------------------------------------------------------------------------------------------
+# ---- the tests ------------------------------------------------------------------------------------------------------
 
 
 class _Check:
@@ -247,7 +251,7 @@ class _Check:
         dtypes = [np.asarray(x).dtype for x in self.point.leaves.values()] + [self.base.dtype]
         return max(np.finfo(d).eps for d in dtypes if d.kind == "f")
 
-    # ---- evaluations ---------------------------------------------------------------------------------------------------
+    # ---- evaluations ------------------------------------------------------------------------------------------------
 
     def _result(self, direction, h):
         """What `f` itself gives at x + h * direction."""
@@ -289,7 +293,7 @@ class _Check:
         if bad.size:
             raise DerivativeError(f"{what} {values[bad[0]]} at element {bad[0]} of {values.size} ({bad.size} not finite)")
 
-    # ---- first order -----------------------------------------------------------------------------------------------------
+    # ---- first order ------------------------------------------------------------------------------------------------
 
     def first_order(self):
         difference, mismatch, rate = 0.0, 0.0, np.inf
@@ -309,8 +313,10 @@ class _Check:
         i = int(np.argmax(errors))
         estimate, _, _ = self._differences(v, self._values, dot)
         raise DerivativeError(
-            f"the tangent of {self.name}{self._culprit()} is wrong: element {i} of {dot.size} is {dot[i]:.10g}, central "
-            f"differences give {estimate[i]:.10g} ({errors[i]:.3g} times the tolerance of {self.rtol:.1g}){self._shown(k, v)}"
+            f"the tangent of {self.name}{self._culprit()} is wrong: element {i} of {dot.size} is {dot[i]:.10g}, "
+            "central "
+            f"differences give {estimate[i]:.10g} ({errors[i]:.3g} times the tolerance of "
+            f"{self.rtol:.1g}){self._shown(k, v)}"
         )
 
     def _errors(self, v, dot, function):
@@ -325,7 +331,8 @@ class _Check:
         return np.abs(dot - estimate) / np.maximum(self.rtol * scale + 10 * noise, np.finfo(float).tiny)
 
     def _differences(self, v, function, like):
-        """Extrapolated central differences along `v`, an estimate of their error, elementwise, and the size of the values."""
+        """Extrapolated central differences along `v`, an estimate of their error, elementwise, and the size of the "
+        "values."""
         h = 2.0**-6 if self.eps < 1e-10 else 2.0**-4
         for _ in range(6):  # smaller steps until the function is defined on both sides
             ahead, back = function(v, h), function(v, -h)
@@ -361,7 +368,8 @@ class _Check:
             before, h = remainder, h / 4
         if rate < 1.5:
             raise DerivativeError(
-                f"the Taylor remainder of {self.name}{self._culprit()} vanishes at order {rate:.2f} instead of 2 (remainder "
+                f"the Taylor remainder of {self.name}{self._culprit()} vanishes at order {rate:.2f} instead of 2 "
+                "(remainder "
                 f"{before:.3g} at h = {4 * h:.2g}): the derivative is not that of the function{self._shown(k, v)}"
             )
         return rate
@@ -389,12 +397,13 @@ class _Check:
         mismatch = abs(left - right) / size if size else 0.0
         if mismatch > self.eps**0.6:
             raise DerivativeError(
-                f"tangent and adjoint of {self.name} disagree: <w, J v> = {left:.12g}, <J^T w, v> = {right:.12g} (relative to "
+                f"tangent and adjoint of {self.name} disagree: <w, J v> = {left:.12g}, <J^T w, v> = {right:.12g} "
+                "(relative to "
                 f"their terms {mismatch:.2g}){self._shown(k, v)}"
             )
         return mismatch
 
-    # ---- second order ----------------------------------------------------------------------------------------------------
+    # ---- second order -----------------------------------------------------------------------------------------------
 
     def second_order(self):
         difference, mismatch, last = 0.0, 0.0, None
@@ -409,8 +418,10 @@ class _Check:
             if difference > 1:
                 i = int(np.argmax(errors))
                 raise DerivativeError(
-                    f"the product of the Hessian of {self.name} with a vector is wrong: element {i} of {product.size} is "
-                    f"{product[i]:.10g}, {errors[i]:.3g} times the tolerance from differences of the gradient{self._shown(k, v)}"
+                    f"the product of the Hessian of {self.name} with a vector is wrong: element {i} of "
+                    f"{product.size} is "
+                    f"{product[i]:.10g}, {errors[i]:.3g} times the tolerance from differences of the "
+                    f"gradient{self._shown(k, v)}"
                 )
             if last is not None:
                 mismatch = max(mismatch, self._symmetric(k, v, by_path, *last))
@@ -426,7 +437,7 @@ class _Check:
             )
         return mismatch
 
-    # ---- messages ----------------------------------------------------------------------------------------------------------
+    # ---- messages ---------------------------------------------------------------------------------------------------
 
     def _culprit(self):
         """By which arguments it is wrong, found by moving one leaf at a time."""

@@ -160,11 +160,11 @@ def total(xs, ys):
 # -- tests
 
 
-def each(name, kinds, make, check):
-    """Check every case, the kinds of arrays taking turns; the note names the one that fails."""
+def each(name, kinds, make, check, at_most=LONG):
+    """Check the cases, the kinds of arrays taking turns; the note names the one that fails."""
     checked = 0
     cases = CASES[name]
-    for number in range(0, len(cases), 1 + len(cases) // LONG):
+    for number in range(0, len(cases), 1 + len(cases) // at_most):
         case = cases[number]
         kind = kinds[number % len(kinds)]
         found = prepared(name, case, make(*kind))
@@ -216,3 +216,31 @@ def test_tangents_and_adjoints(name):
         assert abs(total(adjoints, tangents) - total(dots, seeds)) <= (1e-11 if tol < 1e-5 else 1e-4) * scale
 
     each(name, SLOPE_KINDS, Smooth, check)
+
+
+def test_second_order():
+    """Of the sum of squares of all results, against differences of its gradient."""
+    rng, checked = np.random.default_rng(12), []
+
+    def check(f, floats, others):
+        values = plainly(f, floats, others)[0]
+        if not all(np.all(np.isfinite(a)) for a in [*values, *floats]) or any(z.dtype != np.float64 for z in values):
+            return
+        weights = [rng.uniform(0.5, 1.5, np.shape(z)) for z in values]
+        v = [rng.uniform(-1, 1, a.shape) for a in floats]
+
+        def loss(floats, others):
+            return sum([np.sum(w * z * z) for w, z in zip(weights, f(floats, others)[0], strict=True)])
+
+        def gradients(floats, others):
+            return sparsead.grad(loss)(floats, others), []
+
+        with quiet():
+            got = sparsead.hvp(loss)(floats, others, v)
+            expected, tol = slope(gradients, floats, others, v)
+        assert_slopes(got, expected, tol)
+        checked.append(f)
+
+    for name in CASES:
+        each(name, SLOPE_KINDS, Smooth, check, at_most=4)
+    assert len(checked) > 300

@@ -393,12 +393,14 @@ AXES = [None, 0, 1, -1, (0, 2), (-1, 1), ()]
 @pytest.mark.parametrize(("ufunc", "method"), [(np.add, "cs"), (np.multiply, "cs"), (np.maximum, "fd"), (np.minimum, "fd"),
                                                (np.fmax, "fd"), (np.logaddexp, "fd")], ids=str)  # fmt: skip
 def test_reduce(ufunc, method, axis, keepdims):
-    if ufunc is np.logaddexp and (axis is None or isinstance(axis, tuple) and len(axis) > 1):
+    if ufunc is np.logaddexp and (axis is None or (isinstance(axis, tuple) and len(axis) > 1)):
         pytest.skip("NumPy does not reorder logaddexp: it reduces one axis")
     layout = list(LAYOUTS)[AXES.index(axis) % len(LAYOUTS)]
     exact = ufunc not in (np.add, np.multiply)  # NumPy sums in the order of memory, which a tape need not keep
-    check(lambda x: ufunc.reduce(x, axis=axis, keepdims=keepdims), laid(smooth((2, 3, 4)), layout), method, exact,
-          second=not keepdims)  # fmt: skip
+    f = lambda x: ufunc.reduce(x, axis=axis, keepdims=keepdims)
+    if axis is None:
+        f = lambda x: ufunc.reduce(x, axis=None, keepdims=keepdims)
+    check(f, laid(smooth((2, 3, 4)), layout), method, exact, second=not keepdims)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -426,7 +428,7 @@ def test_reduce_with_keywords(f, layout):
     lambda x: np.hypot.reduce(x, axis=0),
     lambda x: np.subtract.reduce(x, axis=1),
     lambda x: np.divide.reduce(x, axis=0),
-    lambda x: np.arctan2.reduce(x, axis=1),
+    lambda x: np.fmod.reduce(4 * x, axis=1),  # arctan2 and power would be wrong in NumPy (2.4) along contiguous axes
 )
 def test_reduce_to_kinks_and_of_other_ufuncs(f):
     check(f, smooth((3, 4)), "fd", exact=False)
@@ -484,6 +486,26 @@ def test_logaddexp_of_infinite_terms():
     np.testing.assert_allclose(sparsead.grad(f)(np.array([800.0, 801.0])), [1 / (1 + np.e), np.e / (1 + np.e)], rtol=1e-13)
 
 
+@pytest.mark.parametrize(
+    ("f", "outside"),
+    [
+        (lambda x: np.add.reduce(1 / x, where=x != 0), 0),
+        (lambda x: np.add.reduce(np.log(x), where=x > 0), 0),
+        (lambda x: np.multiply.reduce(1 / x, where=x != 0), 0),
+        (lambda x: np.maximum.reduce(1 / x, where=x != 0, initial=-9.0), 0),
+        (lambda x: np.add.reduce(np.divide(1.0, x, out=x * 1, where=x != 0)), 1),  # what `out` held
+    ],
+)
+def test_what_a_mask_leaves_out_contributes_zero(f, outside):
+    grad = sparsead.grad(f)
+    with np.errstate(all="ignore"):
+        for x in (np.array([0.0, 2.0, 4.0]), np.array([0.5, 0.0, 4.0]), np.array([8.0, 1.0, 0.0])):  # masks of replays
+            got, seen = grad(x), x != 0
+            rest = sparsead.grad(lambda y: f(y))(x[seen])
+            np.testing.assert_allclose(got[seen], rest, rtol=1e-15)
+            assert got[~seen] == outside
+
+
 @pytest.mark.parametrize("ufunc", [np.add, np.multiply], ids=str)
 def test_reduction_of_nothing(ufunc):
     x = np.ones((0, 3))
@@ -500,7 +522,7 @@ def test_reduction_of_nothing(ufunc):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize(("ufunc", "method"), [(np.add, "cs"), (np.multiply, "cs"), (np.maximum, "fd"), (np.fmin, "fd"),
-                                               (np.logaddexp, "fd"), (np.subtract, "cs"), (np.divide, "cs")], ids=str)
+                                               (np.logaddexp, "fd"), (np.subtract, "cs"), (np.divide, "cs")], ids=str)  # fmt: skip
 def test_accumulate(ufunc, method, axis, layout):
     check(lambda x: ufunc.accumulate(x, axis=axis), laid(smooth((3, 4)), layout), method, second=layout == "C")
 
@@ -653,8 +675,41 @@ def test_matmul(shapes, layout):
 @cases(
     lambda x, y: np.matmul(x, y, out=np.zeros((2, 4), dtype=np.result_type(x, y))),
     lambda x, y: np.dot(x, y) * np.dot(x[0], y[:, 0]),
-    lambda x, y: np.vecdot(x, y.T[:2]),
     lambda x, y: np.tensordot(x, y, ([1], [0])) + np.inner(x, y.T),
 )
 def test_other_products(f):
     check(f, laid(smooth((2, 3), (3, 4)), "F"), exact=False)
+
+
+def test_vecdot():
+    check(lambda x, y: np.vecdot(x, y), smooth((2, 3), (3,)), "fd", exact=False)  # it conjugates: no complex step
+
+
+# ---- Ufuncs as functions, and operands that are numbers ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ufunc", [np.sin, np.multiply, np.hypot], ids=str)
+def test_a_ufunc_is_a_function_to_differentiate(ufunc):
+    x = [np.array([0.5, 1.5])] * ufunc.nin
+    value, dot = sparsead.jvp(ufunc)(*x, np.ones(2))
+    oracle.same_bits(value, ufunc(*x))
+    near(dot, BY_NAME[ufunc.__name__].rows(tuple(x), (value,))[0][0], 1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@cases(
+    lambda x: x**2, lambda x: x**3, lambda x: x**-1, lambda x: x**0.5, lambda x: 2**x, lambda x: 1.5 - x / 3,
+    lambda x: 2 // x + x % 1, lambda x: np.ldexp(x, 3), lambda x: np.ldexp(x, np.int8(-2)), lambda x: np.maximum(x, 1),
+    lambda x: np.arctan2(1, x), lambda x: abs(-x) + (+x), lambda x: divmod(x, 0.7)[1], lambda x: np.clip(x, 0.6, 1),
+    lambda x: np.hypot(x, np.float64(2)), lambda x: np.hypot(x, np.array(2.0)), lambda x: np.float32(0.5) * x,
+    lambda x: np.heaviside(x, 0.5) * x, lambda x: np.copysign(3.0, x) * x, lambda x: np.where(x > 1, x, 0) + True,
+)  # fmt: skip
+def test_numbers_as_operands(f, dtype):
+    x = np.array([0.53, 0.81, 1.37, 1.62], dtype)
+    with np.errstate(all="ignore"):
+        value, dot = sparsead.jvp(f)(x, np.ones_like(x))
+        oracle.same_bits(value, f(x))
+        assert dot.dtype == value.dtype
+        (want,) = central_differences(lambda x: (f(x),), (x.astype(np.float64),), 0)
+    near(dot, want, 1e-6)
+    near(sparsead.vjp(f)(x)[1](np.ones_like(value)), want, 1e-6)

@@ -6,10 +6,11 @@ from scipy.sparse import csr_array
 
 from sparsead.engine.reference import Program
 from sparsead.ops import registry, structural  # noqa: F401  (fills the table of ops)
-from sparsead.sparsity.pattern import jacobian_pattern, shaping_inputs
+from sparsead.sparsity.pattern import jacobian_pattern
 from sparsead.tape._memory import address, blank
 from sparsead.tape._tape import Tape
 from sparsead.tape.spec import BY_NAME, View
+from sparsead.transform._batch import batch
 from sparsead.transform._tangent import tangent
 
 F8, I8 = np.dtype(np.float64), np.dtype(np.int64)
@@ -362,3 +363,37 @@ def test_random_tapes_have_ops_of_all_kinds():
     seen |= {op.op.name for seed in range(100) for op in RandomTape(seed, ANY).tape}
     families = {"load", "store", "accumulate", "gather", "scatter", "scatter_add", "copy", "cast", "sum", "reduce", "scan"}
     assert families | {"linrec", "einsum", "select", *ANY["unary"], *ANY["binary"], *GROWING["binary"]} <= seen
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_dropping_dead_rows_changes_nothing(seed, monkeypatch):
+    b = RandomTape(seed, ANY)
+    wanted = dense(jacobian_pattern(b.tape, [0, 1, 2], [0, 1, 2, 3]), sizes(b.tape, [0, 1, 2]))
+    monkeypatch.setattr(sparsity_pattern, "SQUEEZE_AT", 1)
+    found = dense(jacobian_pattern(b.tape, [0, 1, 2], [0, 1, 2, 3]), sizes(b.tape, [0, 1, 2]))
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_batch_is_block_diagonal(seed):
+    b = RandomTape(seed, GROWING)
+    wrt, of = [0, 1, 2], [0, 1, 2, 3]
+    moving = [o for o in of if moves(b.tape, wrt, b.tape.outputs[o])]
+    one = batch(b.tape, wrt, 3)
+    for i in wrt:
+        for o in moving:
+            single = dense(jacobian_pattern(b.tape, [i], [o], {4: [1, 0, 1]}), sizes(b.tape, [i]))
+            lanes = dense(jacobian_pattern(one, [i], [o], {4: [1, 0, 1]}), sizes(one, [i]))
+            same_layout = (one.type(one.outputs[o]).strides[1:], one.type(one.inputs[i]).strides[1:]) == (
+                b.tape.type(b.tape.outputs[o]).strides, b.tape.type(b.tape.inputs[i]).strides)  # fmt: skip
+            if same_layout:
+                np.testing.assert_array_equal(lanes, np.kron(np.eye(3, dtype=bool), single))
+
+
+def moves(tape, wrt, v):
+    """Whether `v` is computed from any of `wrt`."""
+    reached = {tape.inputs[w] for w in wrt}
+    for op in tape:
+        if reached & set(op.operands):
+            reached |= set(op.results)
+    return v in reached

@@ -1,4 +1,5 @@
-"""Functions that cannot be traced (Numba, Cython, f2py, ctypes), with derivatives by differences or by the user's Jacobian."""
+"""Functions that cannot be traced (Numba, Cython, f2py, ctypes), with derivatives by differences or by the user's "
+"Jacobian."""
 
 from __future__ import annotations
 
@@ -38,13 +39,14 @@ class BlackBox:
         call = Call(self, args, moving, concrete)
         result = call.first_value(trace, concrete)
         values = [trace.c_order(trace.operand(args[k])) for k in moving]
-        call.patterns = call.patterns_for(result)
+        call.patterns = call.patterns_for(result, concrete)
         return trace.result(result, trace.op("black_box", values, np.asarray(result).dtype, np.shape(result), call))
 
     def _untraced(self, trace, args):
         if any(contains_traced(a) for a in args):
             raise TypeError(
-                f"sparsead.black_box({self.name}): an argument is a list or tuple with traced values{trace.at()}; pass arrays "
+                f"sparsead.black_box({self.name}): an argument is a list or tuple with traced values{trace.at()}; "
+                "pass arrays "
                 "and numbers as arguments of their own (np.stack or np.array make one array of a list)"
             )
         result = outside_of_traces(self.function, args)
@@ -95,7 +97,8 @@ class Call:
     # ---- the value -----------------------------------------------------------------------------------------------
 
     def value(self, operands):
-        """The function's result for these operands, an array in C order or a number, never the function's own memory."""
+        """The function's result for these operands, an array in C order or a number, never the function's own "
+        "memory."""
         return self._checked(outside_of_traces(self.box.function, self._arguments(operands)))
 
     def first_value(self, trace, operands):
@@ -104,7 +107,8 @@ class Call:
             return self.value(operands)
         except LeakError:
             raise TraceError(
-                f"sparsead.black_box({self.name}) captures a traced value{trace.at()}: make the black box outside of the traced "
+                f"sparsead.black_box({self.name}) captures a traced value{trace.at()}: make the black box outside of "
+                "the traced "
                 "function, and pass the value as an argument"
             ) from None
 
@@ -134,7 +138,7 @@ class Call:
         """(rows, columns) of operand i's Jacobian in row order, or None."""
         return self.patterns[i]
 
-    def patterns_for(self, result):
+    def patterns_for(self, result, operands):
         """What the user's ``pattern=`` says of each operand."""
         given = self.box.given_pattern
         if given is None:
@@ -142,21 +146,24 @@ class Call:
         given = given if isinstance(given, tuple) else (given,)
         if len(given) != len(self.floating):
             raise ValueError(
-                f"sparsead.black_box({self.name}): {len(given)} patterns for {len(self.floating)} floating arguments; give one for "
+                f"sparsead.black_box({self.name}): {len(given)} patterns for {len(self.floating)} floating "
+                "arguments; give one for "
                 "each, None where it is dense"
             )
         patterns = dict(zip(self.floating, given, strict=True))
-        return [self._entries(i, patterns.get(i), np.size(result)) for i in range(len(self.moving))]
+        return [self._entries(i, patterns.get(i), (np.size(result), np.size(x))) for i, x in enumerate(operands)]
 
-    def _entries(self, i, given, m):
+    def _entries(self, i, given, shape):
         if given is None:
             return None
         matrix = csr_array(given, copy=True)
-        if matrix.shape[0] != m:
-            raise ValueError(f"sparsead.black_box({self.name}): the pattern by argument {self.moving[i]} has {matrix.shape[0]} "
-                             f"rows, the result {m} elements")  # fmt: skip
+        if matrix.shape != shape:
+            raise ValueError(
+                f"sparsead.black_box({self.name}): the pattern by argument {self.moving[i]} has shape {matrix.shape}; it has "
+                f"to be (result.size, argument.size) = {shape}"
+            )
         matrix.sum_duplicates()
-        rows = np.repeat(np.arange(m), np.diff(matrix.indptr))
+        rows = np.repeat(np.arange(shape[0]), np.diff(matrix.indptr))
         return rows.astype(np.int64), matrix.indices.astype(np.int64)
 
     # ---- Jacobians -------------------------------------------------------------------------------------------------
@@ -223,7 +230,7 @@ class Call:
                                   + (f" or {full}" if full != shape else ""))  # fmt: skip
         J = J.astype(value.dtype) if issparse(J) else np.array(J, value.dtype).reshape(shape)
         if pattern is None:
-            return J.toarray() if issparse(J) else J
+            return J.toarray() if issparse(J) else J  # type: ignore[union-attr]
         return self._entries_of(csr_array(J), pattern, k)
 
     def _entries_of(self, J, pattern, k):
@@ -272,18 +279,20 @@ def black_box(f, jac="fd", pattern=None):
     Parameters
     ----------
     f : callable
-        ``f(*args) -> array or number``, of dtype float64 or float32. Arguments are positional; arrays arrive as C-order copies,
-        so what `f` writes into them is lost: it has to return its result. It must give the same result for the same arguments.
-        Arguments that are neither arrays nor numbers (and arrays of integers) are passed on as they are. No derivative goes
-        through what `f` captures.
+        ``f(*args) -> array or number``, of dtype float64 or float32. Arguments are positional; arrays arrive as
+        C-order copies, so what `f` writes into them is lost: it has to return its result. It must give the same
+        result for the same arguments. Arguments that are neither arrays nor numbers (and arrays of integers) are
+        passed on as they are. No derivative goes through what `f` captures.
     jac : {"fd", "cs"} or callable
-        "fd": central differences with steps ``eps**(1/3) * max(abs(x), 1)``, good for about 9 digits in float64. "cs":
-        complex steps, exact to rounding, for an `f` that is analytic and takes complex arrays. A callable ``jac(*args)`` gives
-        for each floating argument an array or `scipy.sparse` array of shape ``(result.size, arg.size)``, or an array of shape
-        ``result.shape + arg.shape``: a tuple of them if there are several such arguments.
+        "fd": central differences with steps ``eps**(1/3) * max(abs(x), 1)``, good for about 9 digits in float64.
+        "cs": complex steps, exact to rounding, for an `f` that is analytic and takes complex arrays. A callable
+        ``jac(*args)`` gives for each floating argument an array or `scipy.sparse` array of shape ``(result.size,
+        arg.size)``, or an array of shape ``result.shape + arg.shape``: a tuple of them if there are several such
+        arguments.
     pattern : array_like of bool, scipy.sparse array, or tuple of these, optional
-        Where the Jacobian, of shape ``(result.size, arg.size)``, may be other than zero, one for each floating argument (None:
-        everywhere). Then `jacobian` knows it, "fd" and "cs" need one sweep per colour, and no dense Jacobian is made.
+        Where the Jacobian, of shape ``(result.size, arg.size)``, may be other than zero, one for each floating
+        argument (None: everywhere). Then `jacobian` knows it, "fd" and "cs" need one sweep per colour, and no dense
+        Jacobian is made.
 
     Returns
     -------
@@ -293,15 +302,15 @@ def black_box(f, jac="fd", pattern=None):
     Raises
     ------
     TypeError, ValueError
-        `jac` is unknown; or, when it is called, `f` returns None, several values or no floating numbers, or `jac` or `pattern`
-        is of the wrong shape or number. The message names `f`.
+        `jac` is unknown; or, when it is called, `f` returns None, several values or no floating numbers, or `jac` or
+        `pattern` is of the wrong shape or number. The message names `f`.
     NotImplementedError
         A second derivative is asked for.
 
     Notes
     -----
-    Complex step: Squire and Trapp, SIAM Review 40 (1998). Compressed differences: Curtis, Powell and Reid, J. Inst. Math. Appl.
-    13 (1974).
+    Complex step: Squire and Trapp, SIAM Review 40 (1998). Compressed differences: Curtis, Powell and Reid, J. Inst.
+    Math. Appl. 13 (1974).
 
     Examples
     --------

@@ -256,7 +256,7 @@ class Jacobian(Derivative):
 
     def _work(self, prepared, inputs, out):
         if any(not isinstance(x, np.ndarray) for x in inputs):
-            raise TraceError(f"sparsead.{self.kind} inside a differentiated function is not supported; use grad, vjp or jvp there")
+            raise TraceError(f"sparsead.{self.kind} inside a differentiated function is not supported; use grad or vjp there")
         jacobian = self._compressed(prepared).assemble(inputs, out)
         if not self.has_aux:
             return jacobian

@@ -33,11 +33,11 @@ class Program:
         ops = list(tape)
         last, copied = _lifetimes(tape, ops)
         self._steps = [_step(tape, op, op.results and op.results[0] in copied) for op in ops if op.op is not INPUT]
-        self._dropped = [[] for _ in ops]
+        dropped: list[list[int]] = [[] for _ in ops]
         for v, k in enumerate(last):
             if k < len(ops):
-                self._dropped[k if k >= 0 else tape.maker(v)].append(v)
-        self._dropped = [tuple(self._dropped[op.index]) for op in ops if op.op is not INPUT]
+                dropped[k if k >= 0 else tape.maker(v)].append(v)
+        self._dropped = [tuple(dropped[op.index]) for op in ops if op.op is not INPUT]
 
     def run(self, inputs):
         """Outputs for `inputs`, which are left alone; no output shares memory with an input or another output.

@@ -1,8 +1,8 @@
 """Functions that run but cannot be traced: an op for the value, and one for the entries of its Jacobian.
 
-Law: the attribute of both ops is a call (see `sparsead.derivatives.black_box`) that computes with plain arrays. By operand
-i the Jacobian is a value of the tape, all of it as an (m, n_i) matrix, or its entries at the rows and columns of a pattern;
-what a tangent or adjoint does with it are ordinary ops. The Jacobian itself has no derivative.
+Law: the attribute of both ops is a call (see `sparsead.derivatives.black_box`) that computes with plain arrays. By
+operand i the Jacobian is a value of the tape, all of it as an (m, n_i) matrix, or its entries at the rows and columns
+of a pattern; what a tangent or adjoint does with it are ordinary ops. The Jacobian itself has no derivative.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def _adjoint_by(e, op, i, operands, bar):
 
 def _no_second(e, op, seeds):
     raise NotImplementedError(
-        f"second derivatives of sparsead.black_box({op.attr[0].name}) are not available: its Jacobian is computed outside "
+        f"second derivatives of sparsead.black_box({op.attr[0].name}) are not available: its Jacobian is computed "
+        "outside "
         "the tape"
     )
 

@@ -9,7 +9,7 @@ from sparsead.engine.reference import Program
 from sparsead.ops.table import CODE_OF_NAME
 from sparsead.tape.spec import BY_NAME
 
-from sparsead.tape._tape cimport CONST, EMPTY, GATHER, GUARD, INPUT, SCATTER, SCATTER_ADD, Tape, ValueType
+from sparsead.tape._tape cimport CONST, EMPTY, GATHER, SCATTER, SCATTER_ADD, Tape
 
 cdef int MULTIPLY = CODE_OF_NAME["multiply"]
 cdef int STRONG_MULTIPLY = CODE_OF_NAME["strong_multiply"]
@@ -55,7 +55,7 @@ def index_inputs(Tape tape, wrt):
     """Inputs (values) that index arrays are computed from; those that depend on `wrt` (values) as well are left out."""
     cdef signed char[::1] varies = reached_from(tape, wrt)
     cdef signed char[::1] needed = np.zeros(tape.n_vals + 1, np.int8)
-    cdef int k, j, v
+    cdef int k, v
     for k in range(tape.n_ops):
         if tape.code[k] in (GATHER, SCATTER, SCATTER_ADD):
             v = tape.operand[tape.start[k] + 1]

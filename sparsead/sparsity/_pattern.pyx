@@ -253,7 +253,7 @@ cdef class Propagation:
         cdef Tape tape = self.tape
         cdef int k, j
         for k in range(tape.n_ops):
-            if k % 1024 == 0:
+            if k % 64 == 0:
                 PyErr_CheckSignals()
             if self.table.n_rows + self.table.n_runs > self.squeeze_at:
                 self._squeeze(k)
@@ -287,15 +287,12 @@ cdef class Propagation:
     cdef int _by_rule(self, int k) except -1:
         cdef Tape tape = self.tape
         cdef int v
+        cdef bint wanted = False, active = False
         for v in range(tape.out[k], tape.out[k + 1]):
-            if self._wanted(v):
-                break
-        else:
-            return 0
-        for j in range(tape.start[k], tape.start[k + 1]):
-            if self._active(tape.operand[j]):
-                break
-        else:
+            wanted = wanted or self._wanted(v)
+        for v in range(tape.start[k], tape.start[k + 1]):
+            active = active or self._active(tape.operand[v])
+        if not (wanted and active):
             return 0
         op = tape.op(k)
         rule = RULES.get(op.op.name)

@@ -86,12 +86,14 @@ def _written(p, op, pos, rows):
     """Positions and rows of a scatter as flat arrays over all lanes."""
     lanes, size = op.imm or 1, p.tape.type(op.results[0]).size
     pos = np.where(pos < 0, pos + size // lanes, pos).astype(np.int64)
+    if pos.size and not (0 <= pos.min() and pos.max() < size // lanes):
+        raise IndexError(f"{op.op.name} at {op.line}: positions out of bounds for {size // lanes} elements")
     pos = np.arange(lanes).reshape((lanes,) + (1,) * pos.ndim) * (size // lanes) + pos
     return pos.ravel(), np.broadcast_to(rows, pos.shape if op.imm else pos.shape[1:]).ravel()
 
 
 def _scatter(p, op):
-    x, pos, v = op.operands
+    _, pos, v = op.operands
     if pos not in p.known:
         return _scatter_anywhere(p, op)
     pos, rows = _written(p, op, p.known[pos], p.rows(v))
@@ -99,7 +101,7 @@ def _scatter(p, op):
 
 
 def _scatter_add(p, op):
-    x, pos, v = op.operands
+    _, pos, v = op.operands
     if pos not in p.known:
         return _scatter_anywhere(p, op)
     p.scatter_unite(p.succeed(op), *_written(p, op, p.known[pos], p.rows(v)))
@@ -198,8 +200,28 @@ def _by_known_factor(p, rows, letters, factor, term, out, sizes):
     return memory.reshape(shape)
 
 
+# ---- functions that cannot be traced --------------------------------------------------------------------------------
+
+
+def _black_box(p, op):
+    """By the patterns that the user gave, over C-order elements; dense where there is none."""
+    shape = p.tape.type(op.results[0]).shape
+    memory = np.zeros(math.prod(shape), np.int32)
+    for i, v in enumerate(op.operands):
+        if not p.active(v):
+            continue
+        rows, pattern = p.rows(v).ravel(), op.attr.pattern(i)
+        if pattern is None:
+            p.note_dense(op)
+            memory = p.unite(memory, p.unite_groups(rows[None]))
+        else:
+            p.scatter_unite(memory, pattern[0], rows[pattern[1]])
+    p.put(op.results[0], memory.reshape(shape))
+
+
 RULES = {
     "accumulate": _accumulate,
+    "black_box": _black_box,
     "einsum": _einsum,
     "gather": _gather,
     "linrec": _linrec,

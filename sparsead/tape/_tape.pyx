@@ -323,11 +323,11 @@ cdef class Tape:
         return f"Tape({self.n_ops} ops, {len(self.inputs)} inputs, {len(self.outputs)} outputs)"
 
 
-def is_dense(array):
-    """Whether the elements of `array` fill its memory without gaps or repeats, in any order of axes."""
-    step = array.dtype.itemsize
-    for n, stride in sorted(((n, s) for n, s in zip(array.shape, array.strides) if n != 1), key=lambda p: p[1]):
-        if stride != step and array.size > 0:
+def is_dense(elements):
+    """Whether the elements of `elements` fill its memory without gaps or repeats, in any order of axes."""
+    step = elements.dtype.itemsize
+    for n, stride in sorted(((n, s) for n, s in zip(elements.shape, elements.strides) if n != 1), key=lambda p: p[1]):
+        if stride != step and elements.size > 0:
             return False
         step *= n
     return True

@@ -57,7 +57,7 @@ class Op:
 class OpView(NamedTuple):
     """One op of one tape, unpacked."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple's own method of this name is of no use here
     op: Op
     operands: tuple[int, ...]
     results: tuple[int, ...]

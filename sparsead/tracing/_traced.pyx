@@ -15,15 +15,16 @@ from functools import partial
 import numpy as np
 from numpy import array, asarray, zeros                # NumPy's own: the names in its namespace are wrapped in a trace
 
-from sparsead.ops import registry  # noqa: F401  (fills the table of ops)
+from sparsead.ops.registry import table as op_table
 from sparsead.ops.table import CODE_OF_NAME, CODE_OF_UFUNC
 from sparsead.tape.spec import OPS, View
+from sparsead.tracing.libraries import LIBRARIES
 from sparsead.tracing.errors import LeakError, TraceError, TraceLimit
 
 from sparsead.tape._memory import blank, window
 
-from sparsead.tape._tape cimport (CAST, CONST, COPY, ELEMENTWISE, EMPTY, GATHER, GUARD, INPUT, LOAD, SCATTER,
-                                  SCATTER_ADD, STORE, ZEROS, Tape, ValueType, offset_t)
+from sparsead.tape._tape cimport (CAST, CONST, COPY, EMPTY, GUARD, INPUT, LOAD, SCATTER, SCATTER_ADD, STORE, ZEROS, Tape,
+                                  ValueType, offset_t)
 from sparsead.tape._tape import Tape as PyTape, is_dense
 
 cnp.import_array()
@@ -40,11 +41,11 @@ cdef enum:
     VARIES = 2                      # depends on an input or parameter: not known before the call
 
 _INACTIVE_CODES = array(
-    [op is None or op.code in (INPUT, CONST, ZEROS, EMPTY, GUARD)
+    [op is not None and (op.code in (INPUT, CONST, ZEROS, EMPTY, GUARD)
      or (op.elementwise is not None and op.elementwise.partials is None and op.name != "select")
-     or op.name in ("inactive", "winners", "stop_gradient") for op in OPS], np.int8)
+     or op.name in ("inactive", "winners", "stop_gradient")) for op in OPS], np.int8)
 cdef signed char[::1] inactive_codes = _INACTIVE_CODES
-cdef dict code_of_ufunc = CODE_OF_UFUNC
+cdef dict code_of_ufunc = op_table.CODE_OF_UFUNC
 
 
 cdef class Storage:
@@ -162,7 +163,7 @@ cdef class Trace:
         return id
 
     def user_frame(self):
-        """The innermost Python frame that is neither ours nor NumPy's."""
+        """The innermost Python frame that is the user's, not a library's."""
         frame = sys._getframe()
         while frame is not None:
             code = frame.f_code
@@ -170,7 +171,7 @@ cdef class Trace:
             if internal is None:
                 name = frame.f_globals.get("__name__", "")
                 root = name.partition(".")[0] if isinstance(name, str) else ""
-                internal = root in ("sparsead", "numpy") or code.co_filename.startswith("<__array_function__")
+                internal = root in LIBRARIES and root != "__main__" or code.co_filename.startswith("<__array_function__")
                 self._internal[code] = internal
             if not internal:
                 return frame
@@ -278,7 +279,7 @@ cdef class Trace:
 
     def inline(self, Tape tape, values):
         """Append all ops of `tape` with `values` for its inputs; returns the values of its outputs."""
-        cdef int k, j, n, first
+        cdef int k, j, n
         cdef int[64] args
         cdef dict given = dict(zip(tape.inputs, values))
         cdef list value = [-1] * tape.n_vals
@@ -378,13 +379,13 @@ cdef class Trace:
             return make_array(concrete, Storage(concrete, self.tape.type_of(value), value), self)
         return make_scalar(concrete, value, self)
 
-    def fresh(self, cnp.ndarray concrete, bint zeros=False):
+    def fresh(self, cnp.ndarray concrete, bint zeroed=False):
         """A new array of the traced function: zeros, or undefined, or the constant contents of `concrete`."""
         cdef int vtype, value
         if not is_dense(concrete):
             concrete = array(concrete, order="C")
         vtype = self.tape.pool.type_id(concrete.dtype, (<object> concrete).shape, (<object> concrete).strides)
-        value = self.emit(ZEROS if zeros else EMPTY, NULL, 0, -1, 0, vtype)
+        value = self.emit(ZEROS if zeroed else EMPTY, NULL, 0, -1, 0, vtype)
         return make_array(concrete, Storage(concrete, <ValueType> self.tape.pool.types[vtype], value), self)
 
     def constant_array(self, concrete):
@@ -413,9 +414,9 @@ cdef class Trace:
         """Byte offset of the first element of `a` in its storage."""
         return <Py_ssize_t> cnp.PyArray_DATA(a.concrete) - a.storage.lo
 
-    def constant_value(self, array):
+    def constant_value(self, contents):
         """A constant array as a value; it must not be changed afterwards."""
-        return self._const_value(array)
+        return self._const_value(contents)
 
     def stop(self, x):
         """The value of `x`, without derivative."""
@@ -440,7 +441,7 @@ cdef class Trace:
         found = code_of_ufunc.get(ufunc)
         if found is None:
             return self.other_ufunc(ufunc, inputs, {})
-        cdef int code = found, k, n = len(inputs)
+        cdef int code = found
         cdef list concrete = [plain(x) for x in inputs]
         results = ufunc(*concrete)
         loop = self.loop_of(ufunc, inputs, concrete, results, None)
@@ -554,8 +555,8 @@ class SameBytes:
     def __init__(self, contents):
         self.contents = contents
 
-    def __call__(self, array):
-        return np.bool_(asarray(array).tobytes() == self.contents)
+    def __call__(self, values):
+        return np.bool_(asarray(values).tobytes() == self.contents)
 
     def __eq__(self, other):
         return type(other) is SameBytes and self.contents == other.contents
@@ -1263,8 +1264,12 @@ cdef class TracedArray(Traced):
     cdef object _copied_if(self, object concrete, order):
         if order == "F" and not self.shares(concrete) and concrete.size:
             return (<TracedArray> self.view(self.concrete.T))._derived(concrete)
-        if order in "AK" and not self.shares(concrete):
-            raise NotImplementedError(f"ravel or flatten with order {order!r} of a traced array{self.trace.at()}: use 'C' or 'F'")
+        if order == "A" and self.concrete.flags.fnc:
+            return self._copied_if(concrete, "F")
+        if order == "K" and not self.shares(concrete) and concrete.size:
+            # Memory order: axes from the largest step to the smallest (ties as they stand).
+            axes = sorted(range(self.concrete.ndim), key=lambda k: -abs(self.concrete.strides[k]))
+            return (<TracedArray> self.view(self.concrete.transpose(axes)))._derived(concrete)
         return self._derived(concrete)
 
     def transpose(self, *axes):

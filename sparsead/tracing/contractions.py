@@ -17,7 +17,8 @@ def einsum(trace, *operands):
     for term, a in zip(terms, arrays, strict=True):
         for letter, n in zip(term, a.shape, strict=True):
             dims[letter] = n if dims.get(letter, 1) == 1 else dims[letter]
-    return contraction(trace, *_without_broadcasts(terms, arrays, dims), out)
+    terms, arrays = _without_broadcasts(terms, arrays, dims)
+    return contraction(trace, terms, arrays, out)
 
 
 def contraction(trace, terms, arrays, out):

@@ -221,4 +221,4 @@ def _run(trace, function, arguments, collect):
         trace.ended = True
 
 
-__all__ = ["FLOAT", "Recording", "Traced", "TracedArray", "TracedScalar", "TraceError", "bind", "record"]
+__all__ = ["FLOAT", "Recording", "TraceError", "Traced", "TracedArray", "TracedScalar", "bind", "record"]

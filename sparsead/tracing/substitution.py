@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import sys
 import types
 from typing import Any, NamedTuple
 
@@ -19,11 +18,9 @@ import numpy as np
 
 from sparsead.tracing._traced import Traced
 from sparsead.tracing.errors import TraceError
+from sparsead.tracing.libraries import LIBRARIES
 from sparsead.tracing.wrappers import wrapper_of
 
-LIBRARIES = frozenset(sys.stdlib_module_names) | {
-    "numpy", "scipy", "sparsead", "matplotlib", "pytest", "_pytest", "hypothesis", "mpi4py", "numba", "cython", "pandas",
-}  # fmt: skip
 USER_MODULES = {"__main__", "__mp_main__"}
 MAX_OBJECTS = 20_000
 

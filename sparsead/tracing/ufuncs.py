@@ -1,4 +1,4 @@
-"""Everything about ufuncs except the plain call: ``out=``, ``where=``, ``dtype=``, and the methods reduce, accumulate, outer, at."""
+"""Ufuncs beyond the plain call: ``out=``, ``where=``, ``dtype=``, and the methods reduce, accumulate, outer, at."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def dispatch(trace, ufunc, method, inputs, kwargs):
     """What ``__array_ufunc__`` was called with."""
     if method == "__call__":
         return _call(trace, ufunc, inputs, **kwargs)
-    rule = {"reduce": reduce, "accumulate": accumulate, "outer": outer, "at": at}.get(method)
+    rules: dict = {"reduce": reduce, "accumulate": accumulate, "outer": outer, "at": at}
+    rule = rules.get(method)
     if rule is None:
         raise NotImplementedError(f"np.{ufunc.__name__}.{method} has no derivative rule{trace.at()}")
     return rule(trace, ufunc, *inputs, **kwargs)
@@ -59,7 +60,7 @@ def call_into(trace, ufunc, inputs, outs, where=True, dtype=None, casting="same_
 def _results_before_store(trace, ufunc, inputs, outs, where, dtype, casting):
     for out in outs:
         _check_out(trace, ufunc, out)
-    with np.errstate(**({} if where is True else {"all": "ignore"})):  # what the mask hides may be infinite
+    with np.errstate(all=None if where is True else "ignore"):  # what the mask hides may be infinite
         results = _typed(trace, ufunc, inputs, None if dtype is None else dtype, casting)
     results = results if isinstance(results, tuple) else (results,)
     for r, out in zip(results, outs, strict=True):

@@ -76,7 +76,7 @@ def _array(trace, original, a, dtype=None, *args, copy=True, order="K", **kwargs
     if dtype is not None and made.dtype != np.dtype(dtype):
         return made.astype(dtype)
     fresh = not isinstance(a, TracedArray)
-    return made.copy(order) if copy and not fresh else made
+    return made.copy(order) if copy is True and not fresh else made
 
 
 def _asarray(trace, original, a, dtype=None, order=None, **kwargs):

@@ -7,8 +7,7 @@ adjoint storage, as for the storage itself.
 What the reverse sweep needs of primal values it takes, in this order: from the user's memory, restored (RESTORE, LOAD); by
 computing it again from such values (cheap elementwise ops); or by keeping it. To restore memory, the forward sweep logs
 the elements that a store is about to overwrite, if a later-needed read looked at them, and the reverse sweep stores
-them back. A store of k elements so costs O(k) in both sweeps. Measured in DESIGN studies of a Burgers step: 1.0 array kept a step,
-2.0 when operands are kept.
+them back. A store of k elements so costs O(k) in both sweeps.
 """
 from bisect import bisect_left
 
@@ -17,11 +16,11 @@ from numpy import array, full, zeros  # NumPy's own: a trace wraps the names in 
 
 from sparsead.ops.structural import injective
 from sparsead.ops.table import CODE_OF_NAME
-from sparsead.tape.spec import BY_NAME, OPS, OpView, View
+from sparsead.tape.spec import OPS
 from sparsead.transform._linear import linearize
 
-from sparsead.tape._tape cimport (ACCUMULATE, CAST, CONST, COPY, ELEMENTWISE, EMPTY, GATHER, GUARD, INPUT, LOAD,
-                                  SCATTER, SCATTER_ADD, STORE, SUM, ZEROS, Tape, ValueType, offset_t)
+from sparsead.tape._tape cimport (ACCUMULATE, CAST, CONST, ELEMENTWISE, EMPTY, GATHER, GUARD, INPUT, LOAD, SCATTER,
+                                  SCATTER_ADD, STORE, SUM, ZEROS, Tape, ValueType, offset_t)
 from sparsead.transform._emit cimport CompiledTemplate, Emitter, compiled
 from sparsead.transform._linear cimport consuming
 
@@ -622,4 +621,3 @@ cdef class Adjoint:
             if g is not None and self.varied[op.operands[j]]:
                 self._pass_on(op.operands[j], g, strong)
         return 0
-

@@ -5,10 +5,10 @@ Law: what depends on a batched input gets a leading axis of lanes; everything el
 import numpy as np
 from numpy import zeros  # NumPy's own: a trace wraps the names in its namespace
 
-from sparsead.tape.spec import OPS, OpView, View
+from sparsead.tape.spec import OPS, View
 
-from sparsead.tape._tape cimport (ACCUMULATE, CAST, CONST, COPY, ELEMENTWISE, GATHER, INPUT, LOAD, SCATTER,
-                                  SCATTER_ADD, STORE, SUM, Tape, ValueType, offset_t)
+from sparsead.tape._tape cimport (ACCUMULATE, CAST, COPY, ELEMENTWISE, GATHER, INPUT, LOAD, SCATTER, SCATTER_ADD, STORE,
+                                  SUM, Tape, ValueType, offset_t)
 from sparsead.transform._emit cimport Emitter
 
 
@@ -40,7 +40,7 @@ cdef class _Batcher:
 
     def run(self, positions):
         cdef Tape old = self.old, new = self.new
-        cdef int k, j, n
+        cdef int k, j
         cdef bint any_batched
         at = {v: p for p, v in enumerate(old.inputs)}
         for k in range(old.n_ops):

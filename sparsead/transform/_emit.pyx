@@ -6,7 +6,7 @@ from sparsead.ops.table import CODE_OF_NAME
 from sparsead.ops.templates import template_of
 from sparsead.tape.spec import BY_NAME, OPS, View
 
-from sparsead.tape._tape cimport (CAST, CONST, COPY, ELEMENTWISE, LOAD, SUM, ZEROS, Tape, ValueType, offset_t)
+from sparsead.tape._tape cimport CAST, COPY, LOAD, SUM, ZEROS, Tape, ValueType, offset_t
 
 cdef int ADD = CODE_OF_NAME["add"]
 cdef int MULTIPLY = CODE_OF_NAME["multiply"]
@@ -80,7 +80,7 @@ cdef class Emitter:
             dtype = loop[len(loop) - 1]
         else:
             dtype = types[1].dtype if len(types) == 3 else types[0].dtype
-        if len(set(t.shape for t in types)) == 1 and len(set(t.strides for t in types)) == 1:
+        if len({t.shape for t in types}) == 1 and len({t.strides for t in types}) == 1:
             return self.tape.pool.type_id(dtype, types[0].shape, scaled(types[0], dtype))
         shape = np.broadcast_shapes(*[t.shape for t in types])
         for t in types:                    # a scalar operand leaves the layout of the other alone

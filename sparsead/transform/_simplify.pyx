@@ -8,8 +8,7 @@ from numpy import array, asarray, zeros  # NumPy's own: a trace wraps the names 
 from sparsead.ops.table import CODE_OF_NAME
 from sparsead.tape.spec import OPS, View
 
-from sparsead.tape._tape cimport (ACCUMULATE, CAST, CONST, COPY, ELEMENTWISE, EMPTY, GATHER, GUARD, INPUT, LOAD, STORE,
-                                  SUM, ZEROS, Tape, ValueType)
+from sparsead.tape._tape cimport CAST, CONST, COPY, EMPTY, GUARD, INPUT, LOAD, STORE, ZEROS, Tape
 from sparsead.transform._linear cimport consuming
 
 cdef int MULTIPLY = CODE_OF_NAME["multiply"]
@@ -76,7 +75,7 @@ cdef class _Simplifier:
         return new
 
     cdef int _op(self, int k) except -1:
-        cdef Tape old = self.old, new = self.new
+        cdef Tape old = self.old
         cdef int code = old.code[k], j, n = old.start[k + 1] - old.start[k], found, first
         cdef int n_out = old.out[k + 1] - old.out[k]
         cdef int[64] args

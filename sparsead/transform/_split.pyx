@@ -109,7 +109,6 @@ def sift(Tape tape, int n_seeds):
 
     The order of stores to one storage changes only between storages that seeds reach and those they do not.
     """
-    from sparsead.transform._linear import linearize
     cdef int k, j, n, first, late
     cdef int[64] args
     seeds = set(tape.inputs[len(tape.inputs) - n_seeds:])

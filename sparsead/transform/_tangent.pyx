@@ -5,10 +5,10 @@ at once, so that partials see its operands before anything overwrites them.
 """
 from libc.stdlib cimport free, malloc
 
-from sparsead.tape.spec import OPS, OpView, View
+from sparsead.tape.spec import OPS, OpView
 
-from sparsead.tape._tape cimport (ACCUMULATE, CAST, CONST, COPY, ELEMENTWISE, EMPTY, GATHER, GUARD, INPUT, LOAD,
-                                  SCATTER, SCATTER_ADD, STORE, ZEROS, Tape, ValueType, offset_t)
+from sparsead.tape._tape cimport (ACCUMULATE, CAST, COPY, ELEMENTWISE, GATHER, GUARD, INPUT, LOAD, SCATTER, SCATTER_ADD,
+                                  STORE, Tape, ValueType, offset_t)
 from sparsead.transform._emit cimport CompiledTemplate, Emitter, compiled
 
 
@@ -133,7 +133,6 @@ cdef class Tangent:
     cdef int _select(self, int k, int *operands) except -1:
         cdef Emitter e = self.emit
         cdef int z = self.old.out[k], j
-        dtype = self.old.type_of(z).dtype
         picked = [self.value[operands[0]]]
         for j in (1, 2):
             picked.append(self.dot[operands[j]] if self.dot[operands[j]] >= 0 else 0.0)
@@ -143,7 +142,6 @@ cdef class Tangent:
 
     cdef int _structural(self, int k, int code, int *operands) except -1:
         cdef Tape old = self.old, new = self.new
-        cdef Emitter e = self.emit
         cdef int attr = old.attr[k], line = old.line[k], z = old.out[k], x = operands[0], base, v
         cdef offset_t imm = old.imm[k]
         if code == LOAD:

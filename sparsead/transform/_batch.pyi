@@ -1,0 +1,5 @@
+from collections.abc import Iterable
+
+from sparsead.tape._tape import Tape
+
+def batch(tape: Tape, positions: Iterable[int], lanes: int) -> Tape: ...

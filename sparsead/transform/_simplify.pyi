@@ -1,0 +1,6 @@
+from collections.abc import Iterable
+
+from sparsead.tape._tape import Tape
+
+def simplify(tape: Tape, fold: bool = True) -> Tape: ...
+def prune(tape: Tape, outputs: Iterable[int]) -> Tape: ...

@@ -1,0 +1,5 @@
+from collections.abc import Iterable
+
+from sparsead.tape._tape import Tape
+
+def tangent(tape: Tape, wrt: Iterable[int]) -> Tape: ...

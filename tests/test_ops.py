@@ -293,6 +293,12 @@ def cases(*functions):
     return pytest.mark.parametrize("f", functions, ids=range(len(functions)))
 
 
+def over_ufuncs(**by_oracle):
+    """Ufuncs by the method of their oracle: complex steps or differences."""
+    rows = [pytest.param(ufunc, method, id=ufunc.__name__) for method, them in by_oracle.items() for ufunc in them]
+    return pytest.mark.parametrize(("ufunc", "method"), rows)
+
+
 # ---- Keywords of ufuncs ---------------------------------------------------------------------------------------------
 
 MASK = np.array([[True, False, True, True], [False, False, True, False], [True, True, False, True]])
@@ -390,8 +396,7 @@ AXES = [None, 0, 1, -1, (0, 2), (-1, 1), ()]
 
 @pytest.mark.parametrize("axis", AXES, ids=str)
 @pytest.mark.parametrize("keepdims", [False, True])
-@pytest.mark.parametrize(("ufunc", "method"), [(np.add, "cs"), (np.multiply, "cs"), (np.maximum, "fd"), (np.minimum, "fd"),
-                                               (np.fmax, "fd"), (np.logaddexp, "fd")], ids=str)  # fmt: skip
+@over_ufuncs(cs=[np.add, np.multiply], fd=[np.maximum, np.minimum, np.fmax, np.logaddexp])
 def test_reduce(ufunc, method, axis, keepdims):
     if ufunc is np.logaddexp and (axis is None or (isinstance(axis, tuple) and len(axis) > 1)):
         pytest.skip("NumPy does not reorder logaddexp: it reduces one axis")
@@ -495,6 +500,7 @@ def test_logaddexp_of_infinite_terms():
         (lambda x: np.maximum.reduce(1 / x, where=x != 0, initial=-9.0), 0),
         (lambda x: np.add.reduce(np.divide(1.0, x, out=x * 1, where=x != 0)), 1),  # what `out` held
     ],
+    ids=["reciprocal", "logarithm", "product", "maximum", "out"],
 )
 def test_what_a_mask_leaves_out_contributes_zero(f, outside):
     grad = sparsead.grad(f)
@@ -521,8 +527,7 @@ def test_reduction_of_nothing(ufunc):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("axis", [0, 1, -1])
-@pytest.mark.parametrize(("ufunc", "method"), [(np.add, "cs"), (np.multiply, "cs"), (np.maximum, "fd"), (np.fmin, "fd"),
-                                               (np.logaddexp, "fd"), (np.subtract, "cs"), (np.divide, "cs")], ids=str)  # fmt: skip
+@over_ufuncs(cs=[np.add, np.multiply, np.subtract, np.divide], fd=[np.maximum, np.fmin, np.logaddexp])
 def test_accumulate(ufunc, method, axis, layout):
     check(lambda x: ufunc.accumulate(x, axis=axis), laid(smooth((3, 4)), layout), method, second=layout == "C")
 
@@ -581,8 +586,7 @@ def at(ufunc, index):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(("ufunc", "method"), [(np.add, "cs"), (np.subtract, "cs"), (np.multiply, "cs"), (np.divide, "cs"),
-                                               (np.maximum, "fd"), (np.minimum, "fd")], ids=str)  # fmt: skip
+@over_ufuncs(cs=[np.add, np.subtract, np.multiply, np.divide], fd=[np.maximum, np.minimum])
 def test_at_with_repeated_indices(ufunc, method, layout):
     check(at(ufunc, REPEATED), laid(smooth((3, 2), (5, 2)), layout), method, second=layout == "C")
     check(at(ufunc, (REPEATED, slice(None, None, -1))), laid(smooth((3, 2), (2,)), layout), method, second=False)

@@ -1,119 +1,17 @@
 """Patterns of tapes, built by hand and at random, against Jacobians computed number by number."""
 
+import doctest
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from sparsead.engine.reference import Program
-from sparsead.ops import registry, structural  # noqa: F401  (fills the table of ops)
-from sparsead.sparsity.pattern import jacobian_pattern
-from sparsead.tape._memory import address, blank
-from sparsead.tape._tape import Tape
-from sparsead.tape.spec import BY_NAME, View
+import sparsead
+from sparsead.sparsity import pattern as sparsity_pattern
+from sparsead.sparsity.pattern import jacobian_pattern, shaping_inputs
+from sparsead.tape.spec import BY_NAME, OPS, Op, View, register
 from sparsead.transform._batch import batch
-from sparsead.transform._tangent import tangent
-
-F8, I8 = np.dtype(np.float64), np.dtype(np.int64)
-
-
-class Builder:
-    """Ops appended to a tape, with windows given as functions of an array: ``b.load(x, lambda a: a[1:])``."""
-
-    def __init__(self):
-        self.tape = Tape()
-
-    def op(self, name, operands, shape, attr=None, imm=0, dtype=F8, strides=None):
-        return self.tape.add(BY_NAME[name], operands, [self.tape.pool.type(dtype, shape, strides)], attr, imm)[0]
-
-    def input(self, shape, dtype=F8, strides=None):
-        self.tape.inputs.append(self.op("input", (), shape, dtype=dtype, strides=strides))
-        return self.tape.inputs[-1]
-
-    def const(self, value):
-        return self.tape.const(np.asarray(value))
-
-    def view(self, x, window):
-        t = self.tape.type(x)
-        array = blank(t.shape, t.strides, t.dtype)
-        part = window(array)
-        assert np.shares_memory(part, array)
-        return View(part.shape, part.strides, t.dtype), address(part) - address(array)
-
-    def load(self, x, window, strides=None):
-        view, offset = self.view(x, window)
-        return self.op("load", (x,), view.shape, view, offset, view.dtype, strides)
-
-    def write(self, name, x, window, v):
-        t = self.tape.type(x)
-        return self.op(name, (x, v), t.shape, *self.view(x, window), t.dtype, t.strides)
-
-    def store(self, x, window, v):
-        return self.write("store", x, window, v)
-
-    def accumulate(self, x, window, v):
-        return self.write("accumulate", x, window, v)
-
-    def ew(self, name, *operands, strides=None):
-        types = [self.tape.type(v) for v in operands]
-        shape = np.broadcast_shapes(*(t.shape for t in types))
-        dtype = bool if name in ("greater", "less") else types[-1].dtype
-        if strides is None:
-            strides = next((t.strides for t in types if t.shape == shape and t.dtype == dtype), None)
-        return self.op(name, operands, shape, dtype=dtype, strides=strides)
-
-    def done(self, *outputs):
-        self.tape.outputs = list(outputs)
-        return self.tape
-
-
-def brusselator(n):
-    """The tape that the right-hand side of examples/brusselator.py makes."""
-    b = Builder()
-    y, dy = b.input((2 * n * n,)), b.input((2 * n * n,))
-    fields = [lambda a, i=i: a.reshape(2, n, n)[i] for i in (0, 1)]
-    u, v = (b.load(y, f) for f in fields)
-    edges = [np.s_[1:], np.s_[0], np.s_[:-1], np.s_[-1], np.s_[:, 1:], np.s_[:, 0], np.s_[:, :-1], np.s_[:, -1]]
-    sources = [np.s_[:-1], np.s_[-1], np.s_[1:], np.s_[0], np.s_[:, :-1], np.s_[:, -1], np.s_[:, 1:], np.s_[:, 0]]
-    for field, x in zip(fields, (u, v), strict=True):
-        dy = b.store(dy, field, b.ew("multiply", x, b.const(-4.0)))
-        for to, frm in zip(edges, sources, strict=True):
-            part = lambda a, field=field, to=to: field(a)[to]
-            dy = b.store(dy, part, b.ew("add", b.load(dy, part), b.load(x, lambda a, frm=frm: a[frm])))
-    for field in fields:
-        dy = b.store(dy, field, b.ew("multiply", b.load(dy, field), b.const(0.1)))
-    work = b.ew("multiply", b.ew("multiply", u, u), v)
-    du = b.ew("add", b.const(1.0), work)
-    du = b.ew("subtract", du, b.ew("multiply", b.const(4.4), u))
-    dy = b.store(dy, fields[0], b.ew("add", b.load(dy, fields[0]), du))
-    dv = b.ew("subtract", b.ew("multiply", b.const(3.4), u), work)
-    dy = b.store(dy, fields[1], b.ew("add", b.load(dy, fields[1]), dv))
-    return b.done(dy)
-
-
-# ---- the oracle ----------------------------------------------------------------------------------------------------
-
-
-def memory(array, t):
-    """The elements of `array` in the order of the memory of a value of type `t`."""
-    return structural.flat(np.asarray(array, t.dtype), t)
-
-
-def jacobian(tape, wrt, of, inputs):
-    """d(of)/d(wrt) at `inputs`, one tangent for each column, rows and columns in the order of memory."""
-    program, columns = Program(tangent(tape, wrt)), []
-    types = [tape.type(tape.inputs[w]) for w in wrt]
-    n_out = len(tape.outputs)
-    for k, t in enumerate(types):
-        for i in range(t.size):
-            seeds = [blank(s.shape, s.strides, s.dtype) for s in types]
-            for s in seeds:
-                s[...] = 0
-            structural.flat(seeds[k], t)[i] = 1
-            results = program.run([*inputs, *seeds])[n_out:]
-            parts = [memory(results[o], tape.type(tape.outputs[o])) for o in of]
-            columns.append(np.concatenate([np.zeros(0), *parts]))
-    rows = sum(tape.type(tape.outputs[o]).size for o in of)
-    return np.array(columns).reshape(len(columns), rows).T
+from tapes import ANY, F8, GROWING, I8, Builder, RandomTape, brusselator, jacobian
 
 
 def dense(pattern, n_columns):
@@ -131,211 +29,7 @@ def sizes(tape, wrt):
     return sum(tape.type(tape.inputs[w]).size for w in wrt)
 
 
-# ---- random tapes ----------------------------------------------------------------------------------------------------
-
-# All values and partials of GROWING ops are positive: nothing cancels, and what is structurally nonzero is a number.
-GROWING = {
-    "unary": ["sqrt", "log1p", "arctan", "positive"],
-    "binary": ["add", "multiply", "hypot", "logaddexp"],
-    "reduce": ["multiply", "logaddexp"],
-    "scan": ["add", "multiply", "logaddexp"],
-}
-ANY = {
-    "unary": ["sin", "absolute", "floor", "negative", "stop_gradient", "tanh"],
-    "binary": ["subtract", "multiply", "maximum", "copysign", "heaviside", "arctan2", "nextafter"],
-    "reduce": ["maximum", "multiply"],
-    "scan": ["minimum", "add"],
-}
-CONTRACTIONS = ["ij,j->i", "ij,kj->ki", "i,j->ij", "ij,jk->ik", "ii->i", "ij->", "ijk,ik->kj", "ij,i->ji", "i,i,i->", "iij,j->i"]
-
-
-def random_window(rng, a, injective):
-    """A view of `a`: slices, permuted and dropped axes, diagonals; repeated elements too unless `injective`."""
-    for _ in range(rng.integers(0, 4)):
-        kind = rng.choice(["slice", "transpose", "index", "diagonal", "newaxis", "flat", "repeat", "slide"])
-        if kind == "slice":
-            a = a[(*(slice(None, None, rng.choice([1, -1, 2, -2])) for _ in a.shape), ...)]
-        elif kind == "transpose":
-            a = a.transpose(rng.permutation(a.ndim))
-        elif kind == "index" and a.ndim:
-            a = np.moveaxis(a, rng.integers(a.ndim), 0)
-            a = a[rng.integers(len(a)), ...]
-        elif kind == "diagonal" and a.ndim > 1:
-            a = a.diagonal()
-        elif kind == "newaxis" and a.ndim < 3:
-            a = np.expand_dims(a, rng.integers(a.ndim + 1))
-        elif kind == "flat" and np.shares_memory(a, a.reshape(-1)):
-            a = a.reshape(-1)
-        elif kind == "repeat" and not injective and a.ndim < 3:
-            a = np.broadcast_to(a, (2, *a.shape))
-        elif kind == "slide" and not injective and a.ndim == 1 and len(a) > 1:
-            a = np.lib.stride_tricks.sliding_window_view(a, 2)
-    return a
-
-
-class RandomTape(Builder):
-    """A tape of random ops on small arrays of all layouts; `values` are those that later ops may read."""
-
-    def __init__(self, seed, names):
-        super().__init__()
-        self.rng, self.names = np.random.default_rng(seed), names
-        self.values = [self.input(shape, strides=self.layout(shape)) for shape in (self.shape(3), self.shape(2), ())]
-        self.parameter = self.input((3, 2))
-        self.index = self.input((3,), I8)
-        self.values.append(self.parameter)
-        for _ in range(self.rng.integers(4, 16)):
-            step = self.rng.choice([
-                self.elementwise, self.windowed, self.stored, self.accumulated, self.gathered, self.scattered, self.summed,
-                self.scanned, self.recurrent, self.contracted, self.converted, self.masked, self.chosen,
-            ])  # fmt: skip
-            self.values.append(self.bounded(step()))
-        picked = self.rng.permutation(len(self.values))[:3]
-        self.done(*(self.values[k] for k in picked), self.values[-1])
-
-    def shape(self, ndim):
-        return tuple(int(n) for n in self.rng.integers(1, 4, ndim))
-
-    def layout(self, shape, dtype=F8):
-        """Strides of a dense array with its axes in random order."""
-        order = self.rng.permutation(len(shape))
-        array = np.empty([shape[k] for k in order], dtype).transpose(np.argsort(order))
-        return array.strides
-
-    def pick(self, ndim=0):
-        found = [v for v in self.values if self.tape.type(v).ndim >= ndim]
-        v = found[self.rng.integers(len(found))]
-        return v if self.tape.type(v).dtype == F8 else self.cast(v, F8)
-
-    def fitting(self, shape):
-        """A value of this shape with elements from anywhere in another one; or a scalar, or a constant."""
-        kind = self.rng.random()
-        if kind < 0.2:
-            return self.load(self.pick(), lambda a: a[(*(0,) * a.ndim, ...)])
-        return self.const(np.full(shape, 0.7)) if kind < 0.3 else self.gather(self.pick(), self.positions(shape))
-
-    def bounded(self, v):
-        """Small values, away from zero: then no partial is zero that need not be."""
-        if self.names is GROWING:
-            return self.ew("add", self.ew("log1p", v), self.const(self.tape.type(v).dtype.type(0.3)))
-        return self.ew("tanh", v)
-
-    # Each of these appends an op of one kind and returns its value.
-
-    def elementwise(self):
-        x = self.pick()
-        if self.rng.random() < 0.3:
-            return self.ew(self.rng.choice(self.names["unary"]), x)
-        shape = self.tape.type(x).shape
-        y = self.fitting(tuple(n if self.rng.random() < 0.7 else 1 for n in shape[self.rng.integers(len(shape) + 1) :]))
-        operands = (x, y) if self.rng.random() < 0.5 else (y, x)
-        return self.ew(self.rng.choice(self.names["binary"]), *operands, strides=self.layout(shape))
-
-    def windowed(self):
-        return self.load(self.pick(), lambda a: random_window(self.rng, a, False))
-
-    def stored(self):
-        return self.written("store", True)
-
-    def accumulated(self):
-        return self.written("accumulate", False)
-
-    def written(self, name, injective):
-        x = self.pick()
-        window, offset = self.view(x, lambda a: random_window(self.rng, a, injective))
-        t = self.tape.type(x)
-        v = self.fitting(window.shape) if injective else self.gather(self.pick(), self.positions(window.shape))
-        return self.op(name, (x, v), t.shape, window, offset, t.dtype, t.strides)
-
-    def positions(self, shape):
-        """Positions in memory: those of `pick`'s first element or so; folded into range by `gather`."""
-        return self.rng.integers(-9, 9, shape)
-
-    def fold(self, x, pos):
-        size = self.tape.type(x).size
-        if self.rng.random() < 0.3 and pos.shape == (3,):  # an index array that is an input
-            return self.ew("remainder", self.index, self.const(np.int64(size)))
-        return self.const(np.where(pos < 0, -1 - (-1 - pos) % size, pos % size))
-
-    def gather(self, x, pos):
-        return self.op("gather", (x, self.fold(x, pos)), pos.shape, strides=self.layout(pos.shape))
-
-    def gathered(self):
-        return self.gather(self.pick(), self.positions(self.shape(self.rng.integers(3))))
-
-    def scattered(self):
-        x, pos = self.pick(), self.positions(self.shape(self.rng.integers(1, 3)))
-        name, t = self.rng.choice(["scatter", "scatter_add"]), self.tape.type(x)
-        return self.op(name, (x, self.fold(x, pos), self.fitting(pos.shape)), t.shape, strides=t.strides)
-
-    def axes(self, t):
-        return tuple(k for k in range(t.ndim) if self.rng.random() < 0.6) or (0,)
-
-    def summed(self):
-        x = self.pick(ndim=1)
-        axes = self.axes(self.tape.type(x))
-        shape = tuple(n for k, n in enumerate(self.tape.type(x).shape) if k not in axes)
-        if self.rng.random() < 0.5:
-            return self.op("sum", (x,), shape, axes, strides=self.layout(shape))
-        name = self.rng.choice(self.names["reduce"])
-        return self.op("reduce", (x,), shape, (str(name), axes[:1])) if len(axes) == 1 else self.op("sum", (x,), shape, axes)
-
-    def scanned(self):
-        x = self.pick(ndim=1)
-        t = self.tape.type(x)
-        attr = (str(self.rng.choice(self.names["scan"])), int(self.rng.integers(t.ndim)))
-        return self.op("scan", (x,), t.shape, attr, strides=self.layout(t.shape))
-
-    def recurrent(self):
-        x = self.pick(ndim=1)
-        t = self.tape.type(x)
-        attr = (int(self.rng.integers(t.ndim)), int(self.rng.integers(2)))
-        return self.op("linrec", (self.gather(self.pick(), self.positions(t.shape)), x), t.shape, attr)
-
-    def contracted(self):
-        subscripts = str(self.rng.choice(CONTRACTIONS))
-        inputs, out = subscripts.split("->")
-        n = dict(zip("ijk", self.shape(3), strict=True))
-        terms = inputs.split(",")
-        operands = [self.factor(tuple(n[c] for c in term), len(terms)) for term in terms]
-        shape = tuple(n[c] for c in out)
-        return self.op("einsum", operands, shape, subscripts, strides=self.layout(shape))
-
-    def factor(self, shape, count):
-        if self.rng.random() < 0.4:  # zeros of a constant count as such if there is one other factor
-            return self.const(self.rng.choice([0.0, 0.5, 1.0] if count < 3 else [0.5, 1.0], shape))
-        return self.gather(self.pick(), self.positions(shape))
-
-    def cast(self, v, dtype):
-        t = self.tape.type(v)
-        scale = lambda s: s // t.dtype.itemsize * np.dtype(dtype).itemsize
-        return self.op("cast", (v,), t.shape, dtype=np.dtype(dtype), strides=tuple(scale(s) for s in t.strides))
-
-    def converted(self):
-        x = self.pick()
-        if self.rng.random() < 0.5:
-            return self.cast(x, np.float32)
-        shape = self.tape.type(x).shape
-        return self.op("copy", (x,), shape, strides=self.layout(shape))
-
-    def masked(self):
-        x = self.pick()
-        mask = self.const(self.rng.choice([0.0, 1.0], self.tape.type(x).shape))
-        return self.ew("multiply", *((x, mask) if self.rng.random() < 0.5 else (mask, x)))
-
-    def chosen(self):
-        a = self.pick()
-        shape = self.tape.type(a).shape
-        if self.names is GROWING and np.prod(shape) == 1:
-            return self.elementwise()  # of scalars both sides count, whatever the condition is
-        if self.names is GROWING or self.rng.random() < 0.5:
-            condition = self.const(self.rng.random(shape) < 0.5)
-        else:
-            condition = self.ew("less", self.fitting(shape), self.const(0.4))
-        return self.ew("select", condition, a, self.fitting(shape))
-
-    def point(self):
-        floats = [self.rng.uniform(0.3, 0.9, self.tape.type(v).shape) for v in self.tape.inputs[:-1]]
-        return [*floats, np.array([1, 0, 1])]
+# ---- random tapes ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(150))
@@ -397,3 +91,339 @@ def moves(tape, wrt, v):
         if reached & set(op.operands):
             reached |= set(op.results)
     return v in reached
+
+
+# ---- small cases -------------------------------------------------------------------------------------------------------
+
+
+def matrix(tape, wrt=(0,), of=(0,), known=None):
+    pattern = jacobian_pattern(tape, wrt, of, known)
+    assert pattern.assumed_dense == []
+    return dense(pattern, sizes(tape, wrt)).astype(int)
+
+
+def columns_of(pattern):
+    """The rows as lists."""
+    return [pattern.indices[a:b].tolist() for a, b in zip(pattern.indptr, pattern.indptr[1:], strict=False)]
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_brusselator(n):
+    tape = brusselator(n)
+    found = matrix(tape)
+    point = [np.linspace(1, 2, 2 * n * n) ** 2, np.zeros(2 * n * n)]
+    np.testing.assert_array_equal(found, jacobian(tape, [0], [0], point) != 0)
+    assert found.sum() == 12 * n * n
+
+
+def test_elements_count_in_the_order_of_memory():
+    b = Builder()
+    x = b.input((2, 3), strides=(8, 16))  # F order: element (i, j) is at i + 2 j
+    b.done(b.load(x, lambda a: a[1]), b.ew("negative", x, strides=(24, 8)))
+    assert columns_of(jacobian_pattern(b.tape, [0], [0])) == [[1], [3], [5]]
+    assert columns_of(jacobian_pattern(b.tape, [0], [1])) == [[0], [2], [4], [1], [3], [5]]
+
+
+def test_a_store_replaces_and_the_old_version_can_still_be_read():
+    b = Builder()
+    x = b.input((4,))
+    sin = b.ew("sin", x)
+    after = b.store(sin, lambda a: a[::2], b.load(x, lambda a: a[3:1:-1]))
+    cleared = b.store(after, lambda a: a[1:3], b.const(np.zeros(2)))
+    b.done(after, sin, cleared)
+    assert columns_of(jacobian_pattern(b.tape, [0], [0, 1, 2])) == [[3], [1], [2], [3], [0], [1], [2], [3], [3], [], [], [3]]
+
+
+def test_accumulation_into_a_window_that_overlaps_itself():
+    b = Builder()
+    x, y = b.input((4,)), b.input((3, 2))
+    slide = lambda a: np.lib.stride_tricks.sliding_window_view(a, 2)
+    b.done(b.accumulate(x, slide, y))
+    assert columns_of(jacobian_pattern(b.tape, [1], [0])) == [[0], [1, 2], [3, 4], [5]]
+    assert columns_of(jacobian_pattern(b.tape, [0, 1], [0])) == [[0, 4], [1, 5, 6], [2, 7, 8], [3, 9]]
+
+
+@pytest.mark.parametrize(
+    "name, expected", [("copysign", [0]), ("heaviside", [1]), ("floor_divide", []), ("nextafter", [0]), ("fmod", [0, 1])]
+)
+def test_partials_that_are_zero_by_definition_do_not_count(name, expected):
+    b = Builder()
+    x = b.input((2,))
+    scalars = [b.load(x, lambda a, i=i: a[i, ...]) for i in (0, 1)]
+    b.done(b.ew(name, *scalars))
+    assert columns_of(jacobian_pattern(b.tape, [0], [0])) == [expected]
+
+
+def test_each_result_of_an_op_has_its_own_rows():
+    b = Builder()
+    x, y = b.input((2,)), b.input((2,))
+    t = b.tape.type(x)
+    fraction, whole = b.tape.add(BY_NAME["modf"], (x,), [t, t])
+    quotient, rest = b.tape.add(BY_NAME["divmod"], (x, y), [t, t])
+    b.done(fraction, whole, quotient, rest)
+    assert columns_of(jacobian_pattern(b.tape, [0, 1], [0, 1, 2, 3])) == [[0], [1], [], [], [], [], [0, 2], [1, 3]]
+
+
+def test_integers_and_truth_values_depend_on_nothing():
+    b = Builder()
+    x = b.input((2,))
+    whole = b.cast(x, I8)
+    b.done(b.ew("less", x, b.const(0.5)), whole, b.cast(whole, F8))
+    assert columns_of(jacobian_pattern(b.tape, [0], [0, 1, 2])) == [[]] * 6
+
+
+def test_an_integer_input_has_columns_that_stay_empty():
+    b = Builder()
+    i, x = b.input((3,), I8), b.input((2,))
+    b.done(b.ew("sin", x))
+    assert columns_of(jacobian_pattern(b.tape, [0, 1], [0])) == [[3], [4]]
+
+
+def test_both_sides_of_a_select_count_unless_its_condition_is_constant():
+    b = Builder()
+    x, y = b.input((3,)), b.input((3,))
+    condition = b.ew("less", x, b.const(0.5))
+    constant = b.const(np.array([True, False, True]))
+    b.done(b.ew("select", condition, x, y), b.ew("select", constant, x, y))
+    assert columns_of(jacobian_pattern(b.tape, [0, 1], [0, 1])) == [[0, 3], [1, 4], [2, 5], [0], [4], [2]]
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_zeros_of_a_constant_factor(swap):
+    b = Builder()
+    x, mask = b.input((3,)), b.const(np.array([[1.0, 0, 0], [0, 2, 0]]))
+    spread = b.load(x, lambda a: np.broadcast_to(a, (2, 3)))
+    s = b.load(x, lambda a: a[0, ...])
+    b.done(b.ew("multiply", *((mask, spread) if swap else (spread, mask))), b.ew("multiply", s, b.const(0.0)))
+    assert columns_of(jacobian_pattern(b.tape, [0], [0, 1])) == [[0], [], [], [], [1], [], []]
+
+
+def test_recurrence_is_a_triangle():
+    n = 60
+    b = Builder()
+    x = b.input((n,))
+    for i in range(1, n):
+        term = b.ew("sin", b.load(x, lambda a, i=i: a[i - 1, ...]))
+        x = b.store(x, lambda a, i=i: a[i, ...], b.ew("multiply", term, b.load(x, lambda a, i=i: a[i, ...])))
+    b.done(x)
+    np.testing.assert_array_equal(matrix(b.tape), np.tri(n))
+
+
+def test_product_with_a_constant_banded_matrix():
+    n = 8
+    band = np.tri(n, k=1) * np.tri(n, k=1).T
+    b = Builder()
+    x, X = b.input((n,)), b.input((n, 2))
+    A = b.const(band)
+    transposed = b.load(b.const(np.tri(n)), lambda a: a.T)
+    b.done(
+        b.op("einsum", (A, x), (n,), "ij,j->i"),
+        b.op("einsum", (x, transposed), (n,), "j,ij->i"),
+        b.op("einsum", (A, X), (2, n), "ij,jk->ki"),
+        b.op("einsum", (b.const(np.ones((n, n))), x), (n,), "ij,j->i"),
+    )
+    np.testing.assert_array_equal(matrix(b.tape, [0], [0]), band)
+    np.testing.assert_array_equal(matrix(b.tape, [0], [1]), np.tri(n).T)
+    np.testing.assert_array_equal(matrix(b.tape, [1], [2]), np.einsum("ij,kl->kijl", band, np.eye(2)).reshape(2 * n, 2 * n))
+    np.testing.assert_array_equal(matrix(b.tape, [0], [3]), np.ones((n, n)))
+
+
+def test_product_of_active_matrices():
+    b = Builder()
+    A, B = b.input((2, 3)), b.input((3, 2))
+    b.done(b.op("einsum", (A, B), (2, 2), "ij,jk->ik"))
+    row, column = np.kron(np.eye(2), np.ones((1, 3))), np.kron(np.ones((1, 3)), np.eye(2))
+    expected = [np.concatenate([row[i], column[k]]) for i in (0, 1) for k in (0, 1)]
+    np.testing.assert_array_equal(matrix(b.tape, [0, 1]), expected)
+
+
+def test_a_contraction_over_no_elements_depends_on_nothing():
+    b = Builder()
+    x, y = b.input((2,)), b.input((2, 0))
+    b.done(b.op("einsum", (x, y), (2,), "i,ij->i"))
+    assert columns_of(jacobian_pattern(b.tape, [0, 1], [0])) == [[], []]
+
+
+# ---- what is known, what is assumed -----------------------------------------------------------------------------------
+
+
+def test_an_index_array_that_is_an_input():
+    b = Builder()
+    x, y, index = b.input((4,)), b.input((2,)), b.input((2,), I8)
+    shifted = b.ew("add", index, b.const(np.int64(-1)))
+    b.done(b.op("gather", (x, shifted), (2,)), b.op("scatter", (x, shifted, y), (4,)), b.op("scatter_add", (x, index, y), (4,)))
+    assert shaping_inputs(b.tape, [0, 1]) == [2]
+    known = {2: np.array([3, 0])}
+    assert columns_of(jacobian_pattern(b.tape, [0, 1], [0], known)) == [[2], [3]]
+    assert columns_of(jacobian_pattern(b.tape, [0, 1], [1], known)) == [[0], [1], [4], [5]]
+    assert columns_of(jacobian_pattern(b.tape, [0, 1], [2], known)) == [[0, 5], [1], [2], [3, 4]]
+    unknown = jacobian_pattern(b.tape, [0, 1], [0])
+    assert columns_of(unknown) == [[0, 1, 2, 3]] * 2
+    assert unknown.assumed_dense == ["gather"]
+    unknown = jacobian_pattern(b.tape, [0, 1], [2, 1])
+    assert columns_of(unknown) == [[0, 4, 5], [1, 4, 5], [2, 4, 5], [3, 4, 5]] * 2
+    assert sorted(unknown.assumed_dense) == ["scatter", "scatter_add"]
+
+
+def test_positions_computed_from_what_is_differentiated_are_never_known():
+    b = Builder()
+    x, shift = b.input((3,)), b.input((), I8)
+    order = b.op("inactive", (x,), (3,), np.argsort, dtype=I8)
+    order = b.ew("add", order, shift)
+    b.done(b.op("gather", (x, order), (3,)))
+    assert shaping_inputs(b.tape, [0]) == []
+    pattern = jacobian_pattern(b.tape, [0], [0], {1: 0})
+    assert columns_of(pattern) == [[0, 1, 2]] * 3
+    assert pattern.assumed_dense == ["gather"]
+
+
+@pytest.mark.parametrize("position", [3, -4])
+def test_positions_out_of_bounds(position):
+    b = Builder()
+    x, y = b.input((3,)), b.input((1,))
+    for name in ("scatter", "scatter_add"):
+        b.done(b.op(name, (x, b.const(np.array([position])), y), (3,)))
+        with pytest.raises(IndexError, match=name):
+            jacobian_pattern(b.tape, [0, 1], [0])
+
+
+@pytest.fixture
+def mystery():
+    """Ops that the pattern knows nothing of: one with a tangent rule, one without."""
+    ops = [Op("mystery", 62, None, tangent=lambda e, op, dots: dots), Op("opaque", 63, None)]
+    for op in ops:
+        register(op)
+    yield
+    for op in ops:
+        OPS[op.code] = None
+        del BY_NAME[op.name]
+
+
+def test_an_op_without_a_rule_is_assumed_dense_if_it_has_a_derivative(mystery):
+    b = Builder()
+    x, y, z = b.input((2,)), b.input((2,)), b.input((2,))
+    b.done(b.op("mystery", (b.ew("sin", x), y), (3,)), b.op("opaque", (z,), (2,)))
+    pattern = jacobian_pattern(b.tape, [2, 0], [0, 1])
+    assert columns_of(pattern) == [[2, 3]] * 3 + [[]] * 2
+    assert pattern.assumed_dense == ["mystery"]
+    assert jacobian_pattern(b.tape, [2], [0, 1]).assumed_dense == []
+    assert jacobian_pattern(b.tape, [0], [1]).assumed_dense == []
+
+
+def test_views_of_another_item_size_are_assumed_dense():
+    b = Builder()
+    x, y = b.input((2,)), b.input((1,))
+    real = View((1,), (16,), F8)
+    pair = b.op("cast", (x,), (2,), dtype=np.dtype(complex))
+    b.done(b.op("load", (pair,), (1,), real, 16), b.op("store", (pair, y), (2,), real, 0, np.dtype(complex)))
+    pattern = jacobian_pattern(b.tape, [0, 1], [0, 1])
+    assert columns_of(pattern) == [[0, 1], [0, 1, 2], [0, 1, 2]]
+    assert sorted(pattern.assumed_dense) == ["load", "store"]
+
+
+def test_the_pattern_of_a_black_box_is_the_users():
+    box = lambda x: np.array([x[0] * x[2], x[1]])
+    given = np.array([[1, 0, 1], [0, 1, 0]])
+    for pattern, expected in ((given, given), (None, np.ones((2, 3)))):
+        wrapped = sparsead.black_box(box, pattern=pattern)
+        jac = sparsead.jacobian(lambda x, wrapped=wrapped: wrapped(x[::-1]))
+        np.testing.assert_allclose(jac(np.array([2.0, 3.0, 5.0])).toarray(), [[5, 0, 2], [0, 1, 0]], atol=1e-8)
+        np.testing.assert_array_equal(jac.pattern.toarray(), expected[:, ::-1])
+
+
+# ---- large sets ------------------------------------------------------------------------------------------------------------
+
+
+def sparse(pattern, n_columns):
+    return csr_array((np.ones(len(pattern.indices)), pattern.indices, pattern.indptr), (len(pattern.indptr) - 1, n_columns))
+
+
+def test_unions_of_many_scattered_rows():
+    rng = np.random.default_rng(0)
+    n = 200_000
+    b = Builder()
+    x = b.input((n,))
+    neighbours = b.ew("add", b.load(x, lambda a: a[:-1]), b.load(x, lambda a: a[1:]))
+    shuffled = b.op("gather", (neighbours, b.const(rng.permutation(n - 1))), (n - 1,))
+    some = np.sort(rng.permutation(n)[: n // 3])
+    b.done(
+        b.op("sum", (shuffled,), (), (0,)),
+        b.op("sum", (b.op("gather", (x, b.const(rng.permutation(some))), some.shape),), (), (0,)),
+    )
+    pattern = jacobian_pattern(b.tape, [0], [0, 1])
+    np.testing.assert_array_equal(pattern.indices, np.concatenate([np.arange(n), some]))
+    assert pattern.indptr.tolist() == [0, n, n + len(some)]
+
+
+def test_an_assembly_and_its_sums_are_products_of_incidence_matrices():
+    rng = np.random.default_rng(1)
+    n, cells = 300, 700
+    corners = rng.integers(0, n, (cells, 3))
+    b = Builder()
+    u = b.input((n,))
+    local = b.op("gather", (u, b.const(corners)), (cells, 3))
+    energy = b.op("reduce", (local,), (cells,), ("maximum", (1,)))
+    spread = b.load(b.ew("square", energy), lambda a: np.broadcast_to(a[:, None], (cells, 3)))
+    b.done(b.op("scatter_add", (b.op("zeros", (), (n,)), b.const(corners), spread), (n,)))
+    incidence = csr_array((np.ones(3 * cells), (np.repeat(np.arange(cells), 3), corners.ravel())), (cells, n))
+    found = sparse(jacobian_pattern(b.tape, [0], [0]), n)
+    np.testing.assert_array_equal(found.toarray(), (incidence.T @ incidence).toarray() != 0)
+
+
+# ---- edges and errors --------------------------------------------------------------------------------------------------------
+
+
+def test_outputs_may_be_inputs_and_come_in_any_order_and_number():
+    b = Builder()
+    x, y = b.input((2,)), b.input((1,))
+    b.done(x, b.ew("add", x, y))
+    assert columns_of(jacobian_pattern(b.tape, [1, 0], [1, 0, 1])) == [[0, 1], [0, 2], [1], [2], [0, 1], [0, 2]]
+    assert columns_of(jacobian_pattern(b.tape, [], [0, 1])) == [[]] * 4
+    empty = jacobian_pattern(b.tape, [0, 1], [])
+    assert empty.indptr.tolist() == [0] and empty.indices.tolist() == []
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3)])
+def test_arrays_without_elements(shape):
+    b = Builder()
+    x, y = b.input(shape), b.input((2,))
+    total = b.op("sum", (x,), (), tuple(range(len(shape))))
+    nothing = b.op("gather", (y, b.const(np.zeros(shape, int))), shape)
+    kept = b.store(y, lambda a: a[:0], b.load(nothing, lambda a: a.reshape(-1)))
+    b.done(b.ew("sin", x), b.ew("add", y, total), nothing, kept)
+    assert columns_of(jacobian_pattern(b.tape, [0, 1], [0, 1, 2, 3])) == [[0], [1], [0], [1]]
+
+
+def test_one_element_in_every_shape():
+    b = Builder()
+    x = b.input(())
+    cube = b.load(x, lambda a: a.reshape(1, 1, 1))
+    wide = b.load(cube, lambda a: np.broadcast_to(a[0], (4, 1)))
+    flat = b.op("sum", (wide,), (1,), (0,))
+    b.done(b.store(b.op("empty", (), ()), lambda a: a, b.load(flat, lambda a: a[0, ...])), wide, b.ew("add", cube, wide))
+    assert columns_of(jacobian_pattern(b.tape, [0], [0, 1, 2])) == [[0]] * 9
+
+
+def test_what_is_asked_of_a_tape_has_to_exist():
+    b = Builder()
+    x = b.input((2,))
+    b.input((3,))
+    b.done(x)
+    for arguments, message in [
+        (([2], [0]), "wrt"), (([0], [1]), "of"), (([0], [-1]), "of"), (([0, 0], [0]), "twice"), (([0], [0], {7: 1}), "known"),
+        (([0], [0], {0: np.ones(2)}), "both"), (([0], [0], {1: np.ones(2)}), r"shape \(2,\)"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            jacobian_pattern(b.tape, *arguments)
+
+
+def test_too_many_columns():
+    b = Builder()
+    b.done(b.input((2**30,)), b.input((2**30,)))
+    with pytest.raises(OverflowError, match="columns"):
+        jacobian_pattern(b.tape, [0, 1], [])
+
+
+def test_examples_in_docstrings():
+    assert doctest.testmod(sparsity_pattern).attempted > 5
+    assert doctest.testmod(sparsity_pattern).failed == 0

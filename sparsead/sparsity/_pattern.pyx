@@ -14,11 +14,12 @@ import numpy as np
 from sparsead.ops.structural import injective
 from sparsead.ops.table import CODE_OF_NAME
 from sparsead.sparsity.rules import RULES
-from sparsead.tape.spec import MAX_OPS, OPS, View
+from sparsead.tape.spec import MAX_OPS, OPS
 
 from sparsead.tape._memory import window
 
-from sparsead.tape._tape cimport (ACCUMULATE, CAST, CONST, COPY, ELEMENTWISE, GUARD, LOAD, STORE, Tape, ValueType)
+from sparsead.sparsity._layouts cimport Layout, Layouts, same_memory
+from sparsead.tape._tape cimport ACCUMULATE, CAST, CONST, COPY, ELEMENTWISE, GUARD, LOAD, STORE, Tape
 from sparsead.transform._emit cimport CompiledTemplate, compiled
 
 
@@ -42,8 +43,6 @@ cdef extern from "rows.h" nogil:
     void rows_rename(const int32_t *, int32_t *, int64_t)
 
 cdef extern from "windows.h" nogil:
-    int WINDOW_DIMS
-
     ctypedef struct window_pair:
         int ndim
         ptrdiff_t *shape
@@ -87,67 +86,6 @@ def propagate(Tape tape, wrt, of, known, long long squeeze_at):
     cdef Propagation p = Propagation(tape, wrt, of, known, squeeze_at)
     p.run()
     return *p.compressed(of), list(p.dense)
-
-
-# ---- layouts of values and views -----------------------------------------------------------------------------------
-
-cdef struct Layout:
-    int ndim, itemsize
-    bint inexact
-    int64_t size
-    Py_ssize_t *shape
-    Py_ssize_t *step                    # strides in elements
-
-
-cdef class Layouts:
-    """Shapes and steps of a pool's types or views, where C can read them."""
-    cdef Layout *items
-    cdef Py_ssize_t n
-
-    def __cinit__(self, list objects):
-        cdef Py_ssize_t k
-        self.items = <Layout *> calloc(len(objects) + 1, sizeof(Layout))
-        if self.items is NULL:
-            raise MemoryError("layouts of a tape")
-        self.n = len(objects)
-        for k in range(self.n):
-            if isinstance(objects[k], (View, ValueType)):
-                read_layout(self.items + k, objects[k])
-
-    def __dealloc__(self):
-        cdef Py_ssize_t k
-        for k in range(self.n):
-            free(self.items[k].shape)
-        free(self.items)
-
-
-cdef int read_layout(Layout *t, object described) except -1:
-    cdef int k
-    t.ndim, t.itemsize = len(described.shape), described.dtype.itemsize
-    if t.ndim > WINDOW_DIMS:
-        raise ValueError(f"an array of {t.ndim} axes; at most {WINDOW_DIMS} are supported")
-    t.inexact = described.dtype.kind in "fc"
-    t.shape = <Py_ssize_t *> malloc((2 * t.ndim + 1) * sizeof(Py_ssize_t))
-    if t.shape is NULL:
-        raise MemoryError("layouts of a tape")
-    t.step, t.size = t.shape + t.ndim, 1
-    for k in range(t.ndim):
-        t.shape[k], t.step[k] = described.shape[k], described.strides[k] // t.itemsize
-        t.size *= t.shape[k]
-    return 0
-
-
-cdef bint same_memory(const Layout *a, const Layout *b) noexcept:
-    """Whether elements of equal index sit at equal positions."""
-    cdef int k
-    if a == b:
-        return True
-    if a.ndim != b.ndim:
-        return False
-    for k in range(a.ndim):
-        if a.shape[k] != b.shape[k] or (a.step[k] != b.step[k] and a.shape[k] != 1):
-            return False
-    return True
 
 
 # ---- ids of an array -------------------------------------------------------------------------------------------------
@@ -399,7 +337,8 @@ cdef class Propagation:
         cdef Layout *view = self._view(k)
         cdef int64_t offset = self.tape.imm[k] // base.itemsize
         if view.itemsize != base.itemsize:
-            return self.assume_dense(self.tape.op(k))
+            self.assume_dense(self.tape.op(k))
+            return 0
         if t.size == 1:
             self.row[z] = self._rows(x)[offset]
         elif offset == 0 and view.size == base.size and same_memory(view, t):
@@ -415,7 +354,8 @@ cdef class Propagation:
         cdef int64_t offset = self.tape.imm[k] // t.itemsize
         cdef int32_t *dst
         if view.itemsize != t.itemsize:
-            return self.assume_dense(self.tape.op(k))
+            self.assume_dense(self.tape.op(k))
+            return 0
         if adds and not self._active(v):
             self._share(z, x)
             return 0

@@ -35,9 +35,7 @@ class Pattern(NamedTuple):
     assumed_dense: list[str]
 
 
-def jacobian_pattern(
-    tape: Tape, wrt: Sequence[int], of: Sequence[int], known: Mapping[int, ArrayLike] | None = None
-) -> Pattern:
+def jacobian_pattern(tape: Tape, wrt: Sequence[int], of: Sequence[int], known: Mapping[int, ArrayLike] | None = None) -> Pattern:
     """Which elements of outputs depend on which elements of inputs.
 
     Parameters
@@ -78,15 +76,15 @@ def jacobian_pattern(
     Examples
     --------
     >>> import numpy as np
-    >>> from sparsead.ops.registry import structural
+    >>> from sparsead.ops import registry  # fills the table of ops
     >>> from sparsead.tape._tape import Tape
     >>> from sparsead.tape.spec import BY_NAME, View
     >>> tape, f8 = Tape(), np.dtype(float)
     >>> three, two = tape.pool.type(f8, (3,)), tape.pool.type(f8, (2,))
-    >>> tape.inputs = x, = tape.add(BY_NAME["input"], (), [three])
-    >>> left, = tape.add(BY_NAME["load"], (x,), [two], View((2,), (8,), f8), 0)
-    >>> right, = tape.add(BY_NAME["load"], (x,), [two], View((2,), (8,), f8), 8)
-    >>> tape.outputs = tape.add(BY_NAME["multiply"], (left, right), [two])
+    >>> (x,) = tape.inputs = list(tape.add(BY_NAME["input"], (), [three]))
+    >>> (left,) = tape.add(BY_NAME["load"], (x,), [two], View((2,), (8,), f8), 0)
+    >>> (right,) = tape.add(BY_NAME["load"], (x,), [two], View((2,), (8,), f8), 8)
+    >>> tape.outputs = list(tape.add(BY_NAME["multiply"], (left, right), [two]))
     >>> jacobian_pattern(tape, [0], [0])
     Pattern(indptr=array([0, 2, 4], dtype=int32), indices=array([0, 1, 1, 2], dtype=int32), assumed_dense=[])
     """

@@ -6,7 +6,7 @@
 
 #include "rows.h"
 
-enum { WINDOW_DIMS = 64 };
+enum { WINDOW_DIMS = 64 }; /* MAX_NDIM of _layouts.pxd */
 
 /* Two windows of one shape. */
 typedef struct {

@@ -450,7 +450,7 @@ cdef class Trace:
     cdef tuple loop_of(self, object ufunc, tuple inputs, list concrete, object results, object dtype):
         """Dtypes that the operands are cast to. Fast where all arrays have the dtype of the result."""
         cdef object common = None
-        cdef bint mixed = dtype is not None
+        cdef bint mixed = dtype is not None or ufunc is np.ldexp        # its second operand stays an integer
         for x in concrete:
             kind = type(x)
             if kind is float or kind is int:

@@ -105,6 +105,9 @@ def bind(function, args, kwargs):
 
 def signature(function):
     """The signature of `function`; functions without one take ``*args``."""
+    if isinstance(function, np.ufunc):
+        kind = inspect.Parameter.POSITIONAL_ONLY
+        return inspect.Signature([inspect.Parameter(f"x{k}", kind) for k in range(1, function.nin + 1)])
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):

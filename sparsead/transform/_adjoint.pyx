@@ -292,7 +292,7 @@ cdef class Adjoint:
                 self.mode[z] = AGAIN
                 if self.chain[x] == x and self.consumer[x] < 0:
                     self._want(x, self.need[z])
-        elif code == CAST or code >= ELEMENTWISE and not kept:
+        elif (code == CAST or code >= ELEMENTWISE and not kept) and old.out[k + 1] - old.out[k] == 1:
             self.mode[z] = AGAIN
             for j in range(old.start[k], old.start[k + 1]):
                 self._want(old.operand[j], self.need[z])

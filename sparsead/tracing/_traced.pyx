@@ -568,16 +568,19 @@ class SameBytes:
 class Tainted(float):
     """A reading of the clock: it may be printed and compared, not computed with in a trace."""
 
-    def __add__(self, other):
-        return Tainted(float(self) + other) if isinstance(other, (int, float)) else NotImplemented
 
-    def __sub__(self, other):
-        return Tainted(float(self) - other) if isinstance(other, (int, float)) else NotImplemented
+def _install_tainted_operators():
+    names = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow"]
+    for name in [f"__{side}{n}__" for n in names for side in ("", "r")]:
+        def operate(self, other, plain_operator=getattr(float, name)):
+            result = plain_operator(self, other)
+            return result if result is NotImplemented else Tainted(result)
+        setattr(Tainted, name, operate)
+    for name in ("__neg__", "__pos__", "__abs__"):
+        setattr(Tainted, name, lambda self, plain_operator=getattr(float, name): Tainted(plain_operator(self)))
 
-    def __mul__(self, other):
-        return Tainted(float(self) * other) if isinstance(other, (int, float)) else NotImplemented
 
-    __radd__, __rmul__ = __add__, __mul__
+_install_tainted_operators()
 
 
 cdef bint identical(a, b):
@@ -806,7 +809,11 @@ cdef class TracedScalar(Traced):
         return complex(float(self))
 
     def __round__(self, digits=0):
-        return innermost(self).call(np.rint, (self,)) if not digits else round(float(self), digits)
+        if digits:
+            return round(float(self), digits)
+        rounded = innermost(self).call(np.rint, (self,))       # piecewise constant: a guard, not a derivative
+        (<TracedScalar> rounded).trace.guard((<TracedScalar> rounded).value, float((<TracedScalar> rounded).concrete))
+        return int((<TracedScalar> rounded).concrete)
 
     def __trunc__(self):
         return int(self)

@@ -7,8 +7,8 @@ import statistics
 import time
 
 import numpy as np
-import problems
 
+import problems
 import sparsead
 from sparsead.derivatives.outputs import collect
 from sparsead.tracing.record import bind, record

@@ -599,7 +599,10 @@ cdef class Propagation:
             row += self._type(v).size
         pointers = np.cumsum(indptr)
         n_entries = pointers[pointers.size - 1]
-        indices = np.empty(n_entries + 1, np.int32)
+        try:
+            indices = np.empty(n_entries + 1, np.int32)
+        except MemoryError:
+            raise MemoryError(f"no room for a pattern of {n_entries} entries in {pointers.size - 1} rows") from None
         end = &indices[0]
         for v in of:
             if self._active(v):

@@ -49,8 +49,9 @@ KNOWN_GAPS = {
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the known gaps; strict, so that closing one makes its line here fail."""
+    """Mark the known gaps; strict (but for what hangs on speed), so that closing one makes its line here fail."""
     for item in items:
         name = item.nodeid.rpartition("tests/")[2]
         if name in KNOWN_GAPS:
-            item.add_marker(pytest.mark.xfail(reason=KNOWN_GAPS[name], strict=True))
+            strict = "fast machine" not in KNOWN_GAPS[name]
+            item.add_marker(pytest.mark.xfail(reason=KNOWN_GAPS[name], strict=strict))

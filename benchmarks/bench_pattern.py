@@ -13,8 +13,8 @@ import statistics
 import time
 
 import numpy as np
-import problems
 
+import problems
 from sparsead.derivatives.prepared import Derivative
 from sparsead.sparsity.pattern import jacobian_pattern, shaping_inputs
 

@@ -169,7 +169,7 @@ def arguments(draw):
 def results(env, targets):
     """An expression that joins what was made or changed last, so that most statements matter."""
     last = list(dict.fromkeys(targets[::-1]))[:5] or ["a"]
-    parts = [f"{n}.ravel()" if isinstance(env[n], np.ndarray) else f"[{n}]" for n in last]
+    parts = [f"{n}.ravel()" if isinstance(env[n], np.ndarray) else f"np.array([{n}])" for n in last]
     return f"np.concatenate([{', '.join(parts)}])"
 
 

@@ -156,6 +156,7 @@ SELDOM = {
     "c_": lambda x: np.c_[x, x * x][:, 1],
     "require": lambda x: np.require(x * x, requirements="C"),
     "fromiter": lambda x: np.fromiter((v * v for v in x), float),
+    "concatenate of lists": lambda x: np.concatenate([[x[0] * x[1]], [x[2], 1.0]]),
     "list times array": lambda x: [1, 2, 3] * x,
     "int": lambda x: x[int(x[0])] * x,
     "math.floor": lambda x: x[math.floor(x[0])] * x,

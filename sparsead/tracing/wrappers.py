@@ -16,9 +16,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from sparsead.tracing._traced import CURRENT, Tainted, Traced, TracedArray, as_array, concrete_of
+from sparsead.tracing._traced import CURRENT, Traced, TracedArray, as_array, concrete_of
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.functions import array_of, contains_traced
+from sparsead.tracing.markers import Tainted
 
 
 def _is_held(dtype):

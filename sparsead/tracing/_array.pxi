@@ -1,0 +1,447 @@
+# Traced arrays. Included by _traced.pyx.
+
+cdef class TracedArray(Traced):
+    """An array of the traced function: a window on a `Storage`."""
+    cdef readonly object concrete
+    cdef readonly Storage storage
+    cdef readonly Trace trace
+    cdef int _version, _value               # the value loaded from this version of the storage
+
+    cdef int current(self) except -1:
+        """The tape's value of this array now."""
+        cdef Storage s = self.storage
+        cdef cnp.ndarray c
+        if self._version == s.version:
+            return self._value
+        c = self.concrete
+        shape, strides = (<object> c).shape, (<object> c).strides
+        cdef Py_ssize_t offset = <Py_ssize_t> cnp.PyArray_DATA(c) - s.lo
+        cdef Tape tape = self.trace.tape
+        if offset == 0 and shape == s.shape and strides == s.strides:
+            self._value = s.version
+        else:
+            self._value = self.trace.emit1(LOAD, s.version, tape.pool.attr_id(View(shape, strides, s.dtype)), offset,
+                                           tape.pool.dense_type_id(s.dtype, shape))
+        self._version = s.version
+        return self._value
+
+    def value(self):
+        """The tape's value of this array now."""
+        return self.current()
+
+    @property
+    def active(self):
+        return bool(self.trace.facts[self.storage.version] & ACTIVE)
+
+    cdef object view(self, object concrete):
+        """A traced array for another window on the same memory; `concrete` is what NumPy made."""
+        return make_array(concrete, self.storage, self.trace)
+
+    cdef bint shares(self, object concrete):
+        cdef Py_ssize_t at = <Py_ssize_t> cnp.PyArray_DATA(concrete)
+        return self.storage.lo <= at < self.storage.lo + max(self.storage.nbytes, 1)
+
+    def same_memory(self, concrete):
+        """Whether an array that NumPy made from ours is a view of our memory."""
+        return self.shares(concrete)
+
+    def rewrap(self, concrete):
+        """View or copy, as NumPy decided: a traced array for what a method of `concrete` returned."""
+        return self._derived(concrete)
+
+    cdef object _derived(self, object concrete):
+        if concrete.size == 0 or self.shares(concrete):
+            return self.view(concrete)
+        # A copy: elements in C order, then laid out as NumPy laid them out.
+        cdef Trace trace = self.trace
+        cdef Tape tape = trace.tape
+        cdef int v = trace.dense(self.current())
+        cdef int vtype = tape.pool.dense_type_id(concrete.dtype, concrete.shape)
+        if tape.vtype[v] != vtype:
+            t = <ValueType> tape.pool.types[vtype]
+            v = trace.emit1(LOAD, v, tape.pool.attr_id(View(t.shape, t.strides, t.dtype)), 0, vtype)
+        cdef int laid = tape.pool.type_id(concrete.dtype, concrete.shape, concrete.strides)
+        if laid != vtype:
+            v = trace.emit1(COPY, v, -1, 0, laid)
+        return make_array(concrete, Storage(concrete, <ValueType> tape.pool.types[laid], v), trace)
+
+    # ---- indexing ------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, index):
+        if innermost(self) is not self.trace:
+            return self._outer_item(index)
+        if type(index) is int and (<cnp.ndarray> self.concrete).ndim == 1:
+            return self._element(index)
+        if not is_basic(index):
+            from sparsead.tracing.indexing import take
+            return take(self, index)
+        result = self.concrete[index]
+        if type(result) is np.ndarray:
+            return self.view(result)
+        return self._scalar_at(self.concrete[with_ellipsis(index)], result)
+
+    def _outer_item(self, index):
+        # Read of an enclosing function's array inside a nested derivative: read there, use here.
+        token = CURRENT.set(self.trace)
+        try:
+            return self[index]
+        finally:
+            CURRENT.reset(token)
+
+    cdef object _element(self, Py_ssize_t i):
+        cdef cnp.ndarray c = self.concrete
+        result = (<object> c)[i]                               # NumPy's own IndexError
+        if i < 0:
+            i += c.shape[0]
+        cdef Py_ssize_t offset = <Py_ssize_t> cnp.PyArray_DATA(c) + i * c.strides[0] - self.storage.lo
+        return self._load_scalar(offset, result)
+
+    cdef object _scalar_at(self, cnp.ndarray where, object result):
+        return self._load_scalar(<Py_ssize_t> cnp.PyArray_DATA(where) - self.storage.lo, result)
+
+    cdef object _load_scalar(self, Py_ssize_t offset, object result):
+        cdef Trace trace = self.trace
+        cdef Tape tape = trace.tape
+        cdef Storage s = self.storage
+        if s.shape == ():
+            return make_scalar(result, s.version, trace)
+        cdef int v = trace.emit1(LOAD, s.version, tape.pool.attr_id(View((), (), s.dtype)), offset,
+                                 tape.pool.dense_type_id(s.dtype, ()))
+        return make_scalar(result, v, trace)
+
+    def __setitem__(self, index, value):
+        cdef Trace trace = innermost(self)
+        cdef cnp.ndarray dest
+        if not is_basic(index):
+            from sparsead.tracing.indexing import put
+            put(self, index, value)
+            return
+        dest = self.concrete[with_ellipsis(index)]
+        self._assign(trace, dest, value)
+
+    cdef int _assign(self, Trace trace, cnp.ndarray dest, object value) except -1:
+        cdef cnp.ndarray source
+        if isinstance(value, TracedArray) and (<TracedArray> value).storage is self.storage:
+            source = (<TracedArray> value).concrete
+            if cnp.PyArray_DATA(source) == cnp.PyArray_DATA(dest) and (<object> source).shape == (<object> dest).shape \
+                    and (<object> source).strides == (<object> dest).strides:
+                return 0                                       # x[a] += y ends with a store of x[a] onto itself
+        if type(value) in (list, tuple):
+            from sparsead.tracing.functions import array_of
+            value = array_of(trace, value)
+        concrete = plain(value)
+        if not dest.flags.writeable:
+            raise ValueError("assignment destination is read-only")
+        cdef int v
+        if isinstance(value, Traced):
+            v = trace.value_of(value, None)
+        elif isinstance(value, np.ndarray):
+            v = trace.value_of(value, None)
+        else:
+            v = trace.const(value.item() if isinstance(value, np.generic) else value, dest.dtype) \
+                if isinstance(value, (int, float, np.generic)) else trace.value_of(asarray(value), None)
+        dest[...] = concrete                                   # NumPy's own errors come first
+        trace.store(self, dest, v)
+        return 0
+
+    def assign(self, dest, value):
+        """Store `value` into `dest`, a NumPy view of this array's memory."""
+        self._assign(innermost(self), dest, value)
+
+    def scatter(self, int pos, int v, bint add):
+        """Record a scatter of value `v` to element positions `pos` of the storage."""
+        innermost(self).scatter(self, pos, v, add)
+
+    def __iter__(self):
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d array")
+        return iter([self[i] for i in range(len(self.concrete))])
+
+    def __len__(self):
+        return len(self.concrete)
+
+    def __contains__(self, x):
+        return bool((self == x).any())
+
+    def __bool__(self):
+        truth = bool(self.concrete)                            # NumPy's ValueError for more than one element
+        return bool(self.reshape(-1)[0]) if self.concrete.size == 1 else truth
+
+    def __int__(self):
+        return int(self._only("int"))
+
+    def __float__(self):
+        return float(self._only("float"))
+
+    def __index__(self):
+        return self._only("index").__index__()
+
+    def _only(self, what):
+        if self.concrete.ndim:
+            raise TypeError(f"{what}() of an array of shape {self.shape}: only 0-d arrays become Python numbers")
+        return self[()]
+
+    def __format__(self, spec):
+        return format(self.concrete, spec)
+
+    def __repr__(self):
+        return "Traced" + repr(self.concrete)
+
+    def __str__(self):
+        return str(self.concrete)
+
+    # ---- in place ---------------------------------------------------------------------------------------------------
+
+    cdef object _inplace(self, object ufunc, object other):
+        if not operand_like(other):
+            return NotImplemented
+        cdef Trace trace = innermost(self)
+        from sparsead.tracing.ufuncs import call_into
+        return call_into(trace, ufunc, (self, other), (self,))
+
+    def __iadd__(self, o):
+        return self._inplace(np.add, o)
+
+    def __isub__(self, o):
+        return self._inplace(np.subtract, o)
+
+    def __imul__(self, o):
+        return self._inplace(np.multiply, o)
+
+    def __itruediv__(self, o):
+        return self._inplace(np.true_divide, o)
+
+    def __ifloordiv__(self, o):
+        return self._inplace(np.floor_divide, o)
+
+    def __imod__(self, o):
+        return self._inplace(np.remainder, o)
+
+    def __ipow__(self, o):
+        return self._inplace(np.power, o)
+
+    def __iand__(self, o):
+        return self._inplace(np.bitwise_and, o)
+
+    def __ior__(self, o):
+        return self._inplace(np.bitwise_or, o)
+
+    def __ixor__(self, o):
+        return self._inplace(np.bitwise_xor, o)
+
+    def __imatmul__(self, o):
+        product = self @ o
+        if product.shape != self.shape:
+            raise ValueError(f"@= of shapes {self.shape} and {o.shape} gives {product.shape}, which does not fit in place")
+        self[...] = product
+        return self
+
+    # ---- attributes and views ----------------------------------------------------------------------------------------
+
+    @property
+    def shape(self):
+        return self.concrete.shape
+
+    @shape.setter
+    def shape(self, new):
+        self.concrete = self.concrete.view()
+        self.concrete.shape = new                              # NumPy's error where this would need a copy
+        self._version = -1
+
+    @property
+    def dtype(self):
+        return self.concrete.dtype
+
+    @property
+    def ndim(self):
+        return self.concrete.ndim
+
+    @property
+    def size(self):
+        return self.concrete.size
+
+    @property
+    def strides(self):
+        return self.concrete.strides
+
+    @property
+    def itemsize(self):
+        return self.concrete.itemsize
+
+    @property
+    def nbytes(self):
+        return self.concrete.nbytes
+
+    @property
+    def flags(self):
+        return self.concrete.flags
+
+    @property
+    def base(self):
+        return None if self.concrete is self.storage.base else self.storage.base
+
+    @property
+    def T(self):
+        return self.view(self.concrete.T)
+
+    @property
+    def mT(self):
+        return self.view(self.concrete.mT)
+
+    @property
+    def real(self):
+        return self
+
+    @property
+    def imag(self):
+        return zeros(self.shape, self.dtype)
+
+    @property
+    def flat(self):
+        from sparsead.tracing.indexing import Flat
+        return Flat(self)
+
+    @flat.setter
+    def flat(self, value):
+        from sparsead.tracing.indexing import Flat
+        Flat(self)[...] = value
+
+    def reshape(self, *shape, **kwargs):
+        """View or copy, as NumPy decides."""
+        order = kwargs.get("order", "C")
+        if order == "A":
+            order = "F" if self.concrete.flags.fnc else "C"
+        if order == "F":
+            new = self.concrete.reshape(*shape, **kwargs).shape
+            return self.transpose().reshape(new[::1 - 2]).transpose()
+        return self._derived(self.concrete.reshape(*shape, **kwargs))
+
+    def ravel(self, order="C"):
+        """View or copy, as NumPy decides."""
+        return self._copied_if(self.concrete.ravel(order), order)
+
+    def flatten(self, order="C"):
+        """Always a copy."""
+        return self._copied_if(self.concrete.flatten(order), order)
+
+    cdef object _copied_if(self, object concrete, order):
+        if order == "F" and not self.shares(concrete) and concrete.size:
+            return (<TracedArray> self.view(self.concrete.T))._derived(concrete)
+        if order == "A" and self.concrete.flags.fnc:
+            return self._copied_if(concrete, "F")
+        if order == "K" and not self.shares(concrete) and concrete.size:
+            # Memory order: axes from the largest step to the smallest (ties as they stand).
+            axes = sorted(range(self.concrete.ndim), key=lambda k: -abs(self.concrete.strides[k]))
+            return (<TracedArray> self.view(self.concrete.transpose(axes)))._derived(concrete)
+        return self._derived(concrete)
+
+    def transpose(self, *axes):
+        """View with permuted axes."""
+        return self.view(self.concrete.transpose(*axes))
+
+    def swapaxes(self, axis1, axis2):
+        """View with two axes swapped."""
+        return self.view(self.concrete.swapaxes(axis1, axis2))
+
+    def squeeze(self, axis=None):
+        """View without axes of length one."""
+        return self.view(self.concrete.squeeze(axis))
+
+    def diagonal(self, offset=0, axis1=0, axis2=1):
+        """Read-only view of a diagonal."""
+        return self.view(self.concrete.diagonal(offset, axis1, axis2))
+
+    def storage_as_vector(self):
+        """All of the storage's memory as a traced vector."""
+        cdef Storage s = self.storage
+        item = s.dtype.itemsize
+        return self.view(window(s.base, 0, (s.nbytes // item,), (item,), s.dtype))
+
+    def view_as(self, concrete):
+        """A traced array for `concrete`, a NumPy view of this array's memory."""
+        return self.view(concrete)
+
+    def copy(self, order="C"):
+        """A copy with memory of its own."""
+        return self._copy(self.concrete.copy(order))
+
+    cdef object _copy(self, object concrete):
+        return self._derived(concrete) if concrete.size else self.trace.fresh(concrete)
+
+    def __copy__(self):
+        return self.copy()
+
+    def __deepcopy__(self, memo):
+        return self.copy()
+
+    def astype(self, dtype, order="K", casting="unsafe", subok=True, copy=True):
+        """Cast; always a copy, unless ``copy=False`` and nothing changes."""
+        dtype = np.dtype(dtype)
+        if dtype == self.dtype:
+            return self if not copy else self._copy(self.concrete.astype(dtype, order=order))
+        concrete = self.concrete.astype(dtype, order=order, casting=casting)
+        cdef Trace trace = innermost(self)
+        cdef int v = trace.cast(trace.dense(trace.value_of(self, None)), dtype)
+        cdef int laid = trace.type_of_concrete(concrete)
+        if trace.tape.vtype[v] != laid:
+            v = trace.emit1(COPY, v, -1, 0, laid)
+        return trace.wrap(concrete, v)
+
+    def item(self, *args):
+        """One element as a traced scalar."""
+        if not args:
+            if self.size != 1:
+                raise ValueError("can only convert an array of size 1 to a Python scalar")
+            return self.reshape(1)[0]
+        return self[args] if len(args) > 1 or self.ndim == 1 or isinstance(args[0], tuple) and self[args[0]] is None \
+            else self.reshape(-1)[args[0]]
+
+    def tolist(self):
+        """Nested lists of traced scalars."""
+        return [row.tolist() if isinstance(row, TracedArray) else row for row in self] if self.ndim else self[()]
+
+    def __array__(self, dtype=None, copy=None):
+        cdef Trace trace = self.trace
+        cdef int v = self.current()
+        if not trace.facts[v] & VARIES:
+            return array(self.concrete, dtype=dtype)
+        if trace.facts[v] & ACTIVE or self.concrete.dtype.kind == "f":
+            raise_array(trace, self)
+        # Without a derivative (a mask, an index): the tape is right as long as its contents are these.
+        trace.guard_contents(v, self.concrete)
+        return array(self.concrete, dtype=dtype)
+
+    def __getattr__(self, name):
+        return method_of(self, name)
+
+    def __reduce__(self):
+        raise TraceError("a traced array cannot be pickled")
+
+
+cdef object with_ellipsis(object index):
+    """The same elements as `index`, always as an array."""
+    if type(index) is not tuple:
+        return index if index is Ellipsis else (index, ...)
+    for part in index:
+        if part is Ellipsis:
+            return index
+    return index + (Ellipsis,)
+
+
+cdef bint is_basic(object index):
+    if type(index) is tuple:
+        for part in index:
+            if not basic_part(part):
+                return False
+        return True
+    return basic_part(index)
+
+
+cdef bint basic_part(object part):
+    kind = type(part)
+    if kind is int or kind is slice or part is None or part is Ellipsis:
+        return True
+    if isinstance(part, np.integer):
+        return True
+    return kind is TracedScalar and isinstance((<TracedScalar> part).concrete, (int, np.integer)) \
+        and not isinstance((<TracedScalar> part).concrete, bool)

@@ -1,0 +1,129 @@
+# Traced numbers. Included by _traced.pyx.
+
+cdef class TracedScalar(Traced):
+    """A number of the traced function: a value without memory. Formatting shows its number at the trace."""
+    cdef readonly object concrete           # python number (weak) or NumPy scalar
+    cdef readonly int value
+    cdef readonly Trace trace
+
+    @property
+    def active(self):
+        return bool(self.trace.facts[self.value] & ACTIVE)
+
+    def __bool__(self):
+        cdef bint truth = bool(self.concrete)
+        cdef Trace trace = innermost(self)
+        cdef int v
+        if trace is self.trace:
+            v = self.value
+            if trace.facts[v] & VARIES and not isinstance(self.concrete, (bool, np.bool_)):
+                v = (<TracedScalar> trace.call(np.not_equal, (self, 0))).value
+            trace.guard(v, truth)
+        else:                               # a branch of the inner function is one of the outer function too
+            token = CURRENT.set(self.trace)
+            try:
+                bool(self)
+            finally:
+                CURRENT.reset(token)
+        return truth
+
+    def __int__(self):
+        return int(self._number("int"))
+
+    def __index__(self):
+        if not isinstance(self.concrete, (int, np.integer)):
+            raise TypeError(f"only integers may index: got a traced {type(self.concrete).__name__}{self.trace.at()}")
+        return int(self._number("index"))
+
+    def __float__(self):
+        if self.trace.facts[self.value] & ACTIVE:
+            raise TraceError(f"float() of a value with a derivative{self.trace.at()} would lose it: use NumPy's functions "
+                             "(np.sin for math.sin), or sparsead.value(x) for its number")
+        return float(self._number("float"))
+
+    def __complex__(self):
+        return complex(float(self))
+
+    def __round__(self, digits=0):
+        if digits:
+            return round(float(self), digits)
+        rounded = innermost(self).call(np.rint, (self,))       # piecewise constant: a guard, not a derivative
+        (<TracedScalar> rounded).trace.guard((<TracedScalar> rounded).value, float((<TracedScalar> rounded).concrete))
+        return int((<TracedScalar> rounded).concrete)
+
+    def __trunc__(self):
+        return int(self)
+
+    cdef object _number(self, str what):
+        cdef Trace trace = self.trace
+        if trace.facts[self.value] & ACTIVE and what != "float":
+            raise_active(trace, what)
+        trace.guard(self.value, self.concrete if isinstance(self.concrete, (int, float, bool)) else self.concrete.item())
+        return self.concrete
+
+    def __repr__(self):
+        return f"TracedScalar({self.concrete!r})"
+
+    def __str__(self):
+        return str(self.concrete)
+
+    def __format__(self, spec):
+        return format(self.concrete, spec)
+
+    @property
+    def dtype(self):
+        return asarray(self.concrete).dtype
+
+    @property
+    def shape(self):
+        return ()
+
+    @property
+    def ndim(self):
+        return 0
+
+    @property
+    def size(self):
+        return 1
+
+    @property
+    def T(self):
+        return self
+
+    @property
+    def real(self):
+        return self
+
+    @property
+    def imag(self):
+        return 0.0
+
+    def item(self):
+        return self
+
+    def copy(self):
+        return self
+
+    def conjugate(self):
+        return self
+
+    def astype(self, dtype, *args, **kwargs):
+        """A scalar of another dtype."""
+        cdef Trace trace = innermost(self)
+        concrete = asarray(self.concrete).astype(dtype)[()]
+        return make_scalar(concrete, trace.value_of(self, np.dtype(dtype)), trace)
+
+    def reshape(self, *shape):
+        """An array with this one element."""
+        return as_array(innermost(self), self).reshape(*shape)
+
+    def ravel(self):
+        return self.reshape(1)
+
+    flatten = ravel
+
+    def __array__(self, *args, **kwargs):
+        raise_array(innermost(self), self)
+
+    def __getattr__(self, name):
+        return method_of(self, name)

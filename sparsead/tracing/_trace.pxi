@@ -1,0 +1,483 @@
+# One recording. Included by _traced.pyx: its classes know one another.
+
+cdef class Trace:
+    """One recording: the tape, the facts of its values, and what it depends on besides the inputs."""
+    cdef readonly Tape tape
+    cdef signed char *facts
+    cdef int cap_facts
+    cdef dict _line_ids, _internal, _consts, _guarded, _foreign, _outer
+    cdef readonly list snapshots            # (array, copy): contents that were baked in
+    cdef readonly list imports              # (traced value of an enclosing trace, our input value)
+    cdef public object composites, methods  # tables set by the tracer
+    cdef public object where_am_i
+    cdef readonly long max_ops
+    cdef double started, warned
+    cdef public bint ended
+    cdef public object notes
+
+    def __init__(self, composites, methods, max_ops=20_000_000):
+        self.tape = PyTape()
+        self._line_ids, self._internal, self._consts = {}, {}, {}
+        self._guarded, self._foreign, self._outer = {}, {}, {}
+        self.snapshots, self.imports = [], []
+        self.composites, self.methods = composites, methods
+        self.max_ops = max_ops
+        self.started = time.monotonic()
+        self.notes = []
+
+    def __dealloc__(self):
+        free(self.facts)
+
+    # ---- emitting ----------------------------------------------------------------------------------------------
+
+    cdef int emit(self, int code, const int *args, int n, int attr, offset_t imm, int vtype) except -1:
+        cdef int k, fact = 0, value
+        cdef Tape tape = self.tape
+        if self.ended:
+            raise LeakError(f"a traced value was used after its trace had ended{self.at()}; return it instead, or take "
+                            "its number with sparsead.value(x) while tracing")
+        if tape.n_ops % CHECK_EVERY == CHECK_EVERY - 1:
+            self._check_length()
+        for k in range(n):
+            fact |= self.facts[args[k]]
+        if inactive_codes[code] or not (<ValueType> tape.pool.types[vtype]).inexact:
+            fact &= ~ACTIVE
+        value = tape.emit(code, args, n, attr, imm, self.line(), vtype)
+        self._set_fact(value, fact)
+        return value
+
+    cdef int _set_fact(self, int value, int fact) except -1:
+        cdef void *moved
+        if value >= self.cap_facts:
+            self.cap_facts = max(64, 2 * value)
+            moved = realloc(self.facts, self.cap_facts)
+            if moved is NULL:
+                raise MemoryError("facts of a trace")
+            self.facts = <signed char *> moved
+        self.facts[value] = fact
+        return 0
+
+    cdef int emit1(self, int code, int a, int attr, offset_t imm, int vtype) except -1:
+        return self.emit(code, &a, 1, attr, imm, vtype)
+
+    cdef int emit2(self, int code, int a, int b, int attr, offset_t imm, int vtype) except -1:
+        cdef int[2] ab
+        ab[0], ab[1] = a, b
+        return self.emit(code, ab, 2, attr, imm, vtype)
+
+    cdef int emit3(self, int code, int a, int b, int c, int attr, offset_t imm, int vtype) except -1:
+        cdef int[3] abc
+        abc[0], abc[1], abc[2] = a, b, c
+        return self.emit(code, abc, 3, attr, imm, vtype)
+
+    cdef int _check_length(self) except -1:
+        cdef double elapsed = time.monotonic() - self.started
+        if self.tape.n_ops > self.max_ops:
+            raise TraceLimit(f"the trace has {self.tape.n_ops} ops and goes on{self.at()}: an endless loop, or a long one "
+                             "that is unrolled op by op; write it as `for k in sparsead.steps(n)`, or raise the limit "
+                             "with sparsead.config.max_ops")
+        if elapsed > 2 and not self.warned:
+            self.warned = elapsed
+            print(f"sparsead: tracing has taken 2 s and {self.tape.n_ops} ops so far{self.at()}", file=sys.stderr)
+        return 0
+
+    # ---- the user's line ---------------------------------------------------------------------------------------
+
+    cdef int line(self) except -2:
+        frame = self.user_frame()
+        if frame is None:
+            return -1
+        code, number = frame.f_code, frame.f_lineno
+        known = self._line_ids.get(code)
+        if known is None:
+            known = self._line_ids[code] = {}
+        id = known.get(number)
+        if id is None:
+            id = known[number] = self.tape.pool.line_id((code.co_filename, number))
+        return id
+
+    def user_frame(self):
+        """The innermost Python frame that is the user's, not a library's."""
+        frame = sys._getframe()
+        while frame is not None:
+            code = frame.f_code
+            internal = self._internal.get(code)
+            if internal is None:
+                name = frame.f_globals.get("__name__", "")
+                root = name.partition(".")[0] if isinstance(name, str) else ""
+                internal = root in LIBRARIES and root != "__main__" or code.co_filename.startswith("<__array_function__")
+                self._internal[code] = internal
+            if not internal:
+                return frame
+            frame = frame.f_back
+        return None
+
+    def at(self):
+        """`` at file:line``, for messages."""
+        frame = self.user_frame()
+        return "" if frame is None else f" at {frame.f_code.co_filename}:{frame.f_lineno}"
+
+    # ---- values ------------------------------------------------------------------------------------------------
+
+    def input(self, dtype, shape, strides, bint active, name):
+        """A new input of the tape; returns its value."""
+        cdef int vtype = self.tape.pool.type_id(dtype, shape, strides)
+        cdef int value = self.tape.emit0(INPUT, -1, 0, -1, vtype)
+        self._set_fact(value, VARIES | (ACTIVE if active else 0))
+        self.tape.inputs.append(value)
+        self.tape.names[value] = name
+        return value
+
+    def storage(self, base, int value):
+        """A `Storage` over the memory of `base` that holds `value`."""
+        return Storage(base, self.tape.type_of(value), value)
+
+    def array(self, concrete, Storage storage):
+        """A traced array: `concrete` is a view of the storage's memory."""
+        return make_array(concrete, storage, self)
+
+    def scalar(self, concrete, int value):
+        """A traced scalar."""
+        return make_scalar(concrete, value, self)
+
+    def fact(self, int value):
+        """(active, varies) of a value."""
+        return bool(self.facts[value] & ACTIVE), bool(self.facts[value] & VARIES)
+
+    cdef int const(self, object value, object dtype) except -1:
+        """A number as a constant of the dtype of the op that uses it (NEP 50: Python numbers are weak)."""
+        cdef tuple key = (dtype, type(value), value if value == value and value != 0 else repr(value))
+        found = self._consts.get(key)
+        if found is None:
+            if type(value) is Tainted:
+                raise TraceError(f"a reading of the clock enters the computation{self.at()}: it would be frozen in the tape; "
+                                 "pass the time as an argument")
+            found = self._const_value(dtype.type(value))
+            self._consts[key] = found
+        return found
+
+    cdef int _const_value(self, object value) except -1:
+        cdef int made = self.tape.constant(value, self.line())
+        self._set_fact(made, 0)
+        return made
+
+    cdef int foreign(self, cnp.ndarray given) except -1:
+        """A plain array that enters an op: its contents are frozen, and compared at each call while it lives."""
+        if given.dtype == object:
+            raise TraceError(f"an array of dtype object cannot be traced{self.at()}; use a floating dtype")
+        known = self._foreign.get(id(given))
+        if known is not None and known[0] is given and identical(known[1], given):
+            return known[2]
+        copy = array(given, order="K")
+        if not is_dense(copy):
+            copy = array(given, order="C")
+        cdef int value = self._const_value(copy)
+        self._foreign[id(given)] = (given, copy, value)
+        self.snapshots.append((given, copy))
+        return value
+
+    cdef int outer(self, object traced) except -1:
+        """A value of an enclosing trace: an input of ours, tied to it."""
+        key = (id(traced.storage), traced.storage.version) if isinstance(traced, TracedArray) else \
+            (id(traced.trace), traced.value)
+        found = self._outer.get(key)
+        if found is None:
+            concrete = array(traced.concrete, order="C") if isinstance(traced, TracedArray) \
+                else asarray(traced.concrete)
+            t = self.tape.pool.type(concrete.dtype, concrete.shape)
+            value = self.input(t.dtype, t.shape, t.strides, False, "value of the enclosing function")
+            self.imports.append((value, traced))
+            found = self._outer[key] = (value, traced)
+        return found[0]
+
+    def hold(self, traced):
+        """The value of `traced` now, dense in C order."""
+        if isinstance(traced, TracedScalar):
+            return traced.value
+        cdef int v = (<TracedArray> traced).current()
+        return self.dense(v)
+
+    def c_order(self, int v):
+        """Value `v` in C order."""
+        return self.dense(v)
+
+    def memory_value(self, Storage storage, offset, shape, strides):
+        """What a dense window of a storage's memory holds now, in the window's own layout."""
+        cdef int laid = self.tape.pool.type_id(storage.dtype, shape, strides)
+        if offset == 0 and laid == storage.vtype:
+            return storage.version
+        cdef int vtype = self.tape.pool.dense_type_id(storage.dtype, shape)
+        cdef int v = self.emit1(LOAD, storage.version, self.tape.pool.attr_id(View(shape, strides, storage.dtype)), offset,
+                                vtype)
+        return v if vtype == laid else self.emit1(COPY, v, -1, 0, laid)
+
+    def inline(self, Tape tape, values):
+        """Append all ops of `tape` with `values` for its inputs; returns the values of its outputs."""
+        cdef int k, j, n
+        cdef int[64] args
+        cdef dict given = dict(zip(tape.inputs, values))
+        cdef list value = [-1] * tape.n_vals
+        for k in range(tape.n_ops):
+            n = tape.start[k + 1] - tape.start[k]
+            for j in range(n):
+                args[j] = value[tape.operand[tape.start[k] + j]]
+            op = tape.op(k)
+            attr = -1
+            if tape.code[k] == INPUT:
+                value[tape.out[k]] = given[tape.out[k]]
+                continue
+            if tape.code[k] == CONST:
+                value[tape.out[k]] = self._const_value(op.attr)
+                continue
+            if tape.code[k] == GUARD:
+                self.guard(args[0], op.attr)
+                continue
+            attr = -1 if op.attr is None else self.tape.pool.attr_id(op.attr)
+            types = [tape.type_of(z) for z in op.results]
+            if len(types) != 1:
+                raise NotImplementedError(f"op {op.op.name} with {len(types)} results inside a nested derivative")
+            value[tape.out[k]] = self.emit(tape.code[k], args, n, attr, op.imm,
+                                           self.tape.pool.type_id(types[0].dtype, types[0].shape, types[0].strides))
+        return [value[v] for v in tape.outputs]
+
+    cdef int dense(self, int v) except -1:
+        cdef ValueType t = self.tape.type_of(v)
+        cdef int vtype = self.tape.pool.dense_type_id(t.dtype, t.shape)
+        if self.tape.vtype[v] == vtype:
+            return v
+        return self.emit1(LOAD, v, self.tape.pool.attr_id(View(t.shape, t.strides, t.dtype)), 0, vtype)
+
+    cdef int value_of(self, object x, object dtype) except -1:
+        """The value of an operand, cast to the dtype of the op's loop."""
+        cdef int v
+        cdef ValueType t
+        if isinstance(x, TracedArray):
+            v = (<TracedArray> x).current() if (<TracedArray> x).trace is self else self.outer(x)
+        elif isinstance(x, TracedScalar):
+            v = (<TracedScalar> x).value if (<TracedScalar> x).trace is self else self.outer(x)
+        elif isinstance(x, np.ndarray):
+            v = self.foreign(x if x.ndim else x.reshape(()))
+        elif isinstance(x, (float, int, np.generic)):
+            if dtype is None:
+                dtype = asarray(x).dtype
+            return self.const(x.item() if isinstance(x, np.generic) and x.dtype.kind in "fiub" else x, dtype)
+        else:
+            raise TraceError(f"an operand of type {type(x).__name__} cannot be traced{self.at()}")
+        if dtype is not None:
+            t = self.tape.type_of(v)
+            if t.dtype is not dtype and t.dtype != dtype:
+                v = self.cast(v, dtype)
+        return v
+
+    def operand(self, x, dtype=None):
+        """`value_of` for callers in Python."""
+        return self.value_of(x, dtype)
+
+    cdef int cast(self, int v, object dtype) except -1:
+        cdef ValueType t = self.tape.type_of(v)
+        cdef Py_ssize_t a = t.dtype.itemsize, b = dtype.itemsize
+        strides = t.strides if a == b else tuple([s // a * b for s in t.strides])
+        return self.emit1(CAST, v, -1, 0, self.tape.pool.type_id(dtype, t.shape, strides))
+
+    cdef int fit(self, int v, object dtype, tuple shape) except -1:
+        """Cast and broadcast a value for a store."""
+        cdef ValueType t = self.tape.type_of(v)
+        if t.dtype != dtype:
+            v = self.cast(v, dtype)
+            t = self.tape.type_of(v)
+        if t.shape == shape:
+            return v
+        cdef int extra = t.ndim - len(shape)
+        have, steps = t.shape, t.strides
+        if extra > 0:                        # NumPy lets a store drop leading axes of length one
+            have, steps = have[extra:], steps[extra:]
+            extra = 0
+        strides = (0,) * -extra + tuple([0 if n == 1 else s for n, s in zip(have, steps)])
+        return self.emit1(LOAD, v, self.tape.pool.attr_id(View(shape, strides, dtype)), 0,
+                          self.tape.pool.dense_type_id(dtype, shape))
+
+    def op(self, str name, operands, dtype, shape, attr=None, imm=0):
+        """Any op with one C-order result; returns its value."""
+        from sparsead.tape.spec import BY_NAME
+        cdef int[:] args = array(list(operands) + [0], np.intc)
+        cdef int attr_id = -1 if attr is None else self.tape.pool.attr_id(attr)
+        return self.emit(BY_NAME[name].code, &args[0], len(operands), attr_id, imm,
+                         self.tape.pool.dense_type_id(np.dtype(dtype), tuple(shape)))
+
+    def result(self, concrete, int value):
+        """Wrap a fresh result: a scalar, or an array with memory of its own."""
+        return self.wrap(concrete, value)
+
+    cdef object wrap(self, object concrete, int value):
+        if type(concrete) is np.ndarray:
+            return make_array(concrete, Storage(concrete, self.tape.type_of(value), value), self)
+        return make_scalar(concrete, value, self)
+
+    def fresh(self, cnp.ndarray concrete, bint zeroed=False):
+        """A new array of the traced function: zeros, or undefined, or the constant contents of `concrete`."""
+        cdef int vtype, value
+        if not is_dense(concrete):
+            concrete = array(concrete, order="C")
+        vtype = self.tape.pool.type_id(concrete.dtype, (<object> concrete).shape, (<object> concrete).strides)
+        value = self.emit(ZEROS if zeroed else EMPTY, NULL, 0, -1, 0, vtype)
+        return make_array(concrete, Storage(concrete, <ValueType> self.tape.pool.types[vtype], value), self)
+
+    def constant_array(self, concrete):
+        """A new array of the traced function with known contents."""
+        concrete = concrete if is_dense(concrete) else array(concrete, order="C")
+        return self.wrap(concrete, self._const_value(array(concrete, order="K")))
+
+    # ---- guards --------------------------------------------------------------------------------------------------
+
+    cdef int guard(self, int value, object expected) except -1:
+        """From here on the tape is right only while `value` is `expected`."""
+        if not self.facts[value] & VARIES or value in self._guarded:
+            return 0
+        self._guarded[value] = expected
+        self.tape.emit_many(GUARD, &value, 1, self.tape.pool.attr_id(expected), 0, self.line(), NULL, 0)
+        return 0
+
+    def call_as(self, ufunc, inputs, dtype, casting):
+        """``ufunc(*inputs, dtype=dtype)``."""
+        concrete = [plain(x) for x in inputs]
+        results = ufunc(*concrete, dtype=dtype, casting=casting)
+        return self.record(CODE_OF_UFUNC[ufunc], tuple(inputs), self.loop_of(ufunc, inputs, concrete, results, dtype),
+                           results)
+
+    def offset_of(self, TracedArray a):
+        """Byte offset of the first element of `a` in its storage."""
+        return <Py_ssize_t> cnp.PyArray_DATA(a.concrete) - a.storage.lo
+
+    def constant_value(self, contents):
+        """A constant array as a value; it must not be changed afterwards."""
+        return self._const_value(contents)
+
+    def stop(self, x):
+        """The value of `x`, without derivative."""
+        concrete = plain(x)
+        cdef int v = self.value_of(x, None)
+        cdef int z = self.emit1(CODE_OF_NAME["stop_gradient"], v, -1, 0, self.tape.vtype[v])
+        if not isinstance(concrete, np.ndarray):
+            return make_scalar(concrete, z, self)
+        copy = blank(concrete.shape, self.tape.type_of(v).strides, concrete.dtype)
+        copy[...] = concrete
+        return self.wrap(copy, z)
+
+    def guard_contents(self, int value, concrete):
+        """Guard all elements of an inactive array."""
+        same = self.op("inactive", (value,), bool, (), SameBytes(concrete.tobytes()))
+        self.guard(same, True)
+
+    # ---- ufuncs ----------------------------------------------------------------------------------------------------
+
+    cpdef object call(self, object ufunc, tuple inputs):
+        """``ufunc(*inputs)`` on concrete values and on the tape."""
+        found = code_of_ufunc.get(ufunc)
+        if found is None:
+            return self.other_ufunc(ufunc, inputs, {})
+        cdef int code = found
+        cdef list concrete = [plain(x) for x in inputs]
+        results = ufunc(*concrete)
+        loop = self.loop_of(ufunc, inputs, concrete, results, None)
+        return self.record(code, inputs, loop, results)
+
+    cdef tuple loop_of(self, object ufunc, tuple inputs, list concrete, object results, object dtype):
+        """Dtypes that the operands are cast to. Fast where all arrays have the dtype of the result."""
+        cdef object common = None
+        cdef bint mixed = dtype is not None or ufunc is np.ldexp        # its second operand stays an integer
+        for x in concrete:
+            kind = type(x)
+            if kind is float or kind is int:
+                continue
+            d = x.dtype if hasattr(x, "dtype") else asarray(x).dtype
+            if common is None:
+                common = d
+            elif d is not common and d != common:
+                mixed = True
+        result = results[0] if type(results) is tuple else results
+        out = result.dtype if hasattr(result, "dtype") else None
+        if not mixed and common is not None and common.kind == "f" and (out is common or out is BOOL):
+            return (common,) * len(inputs)
+        if not isinstance(ufunc, np.ufunc):                    # select
+            if len(inputs) == 3:
+                return (BOOL, out, out)
+            return (out,) * len(inputs)
+        given = [type(x) if type(x) in (int, float) else asarray(x).dtype for x in concrete]
+        extra = {} if dtype is None else {"signature": (None,) * ufunc.nin + (dtype,) * ufunc.nout}
+        try:
+            loop = ufunc.resolve_dtypes(tuple(given) + (None,) * ufunc.nout, **extra)
+        except TypeError:
+            given = [asarray(x).dtype for x in concrete]
+            loop = ufunc.resolve_dtypes(tuple(given) + (None,) * ufunc.nout, **extra)
+        return loop[:ufunc.nin]
+
+    cdef object record(self, int code, tuple inputs, tuple loop, object results):
+        cdef int[8] args
+        cdef int[2] vtypes
+        cdef int k, first, n = len(inputs), fact = 0
+        for k in range(n):
+            args[k] = self.value_of(inputs[k], loop[k])
+        if type(results) is not tuple:
+            return self.wrap(results, self.emit(code, args, n, -1, 0, self.type_of_concrete(results)))
+        for k in range(n):
+            fact |= self.facts[args[k]]
+        for k in range(2):
+            vtypes[k] = self.type_of_concrete(results[k])
+        first = self.tape.emit_many(code, args, n, -1, 0, self.line(), vtypes, 2)
+        for k in range(2):
+            inexact = (<ValueType> self.tape.pool.types[vtypes[k]]).inexact
+            self._set_fact(first + k, fact if inexact and not inactive_codes[code] else fact & ~ACTIVE)
+        return tuple([self.wrap(r, first + j) for j, r in enumerate(results)])
+
+    cdef int type_of_concrete(self, object x) except -1:
+        if isinstance(x, (np.ndarray, np.generic)):
+            if x.dtype.kind not in "fiub":
+                raise TraceError(f"results of dtype {x.dtype} are not supported yet{self.at()}")
+            return self.tape.pool.type_id(x.dtype, x.shape, x.strides)
+        if type(x) not in (float, int, bool):
+            raise TraceError(f"a result of type {type(x).__name__} cannot be traced{self.at()}")
+        return self.tape.pool.type_id(asarray(x).dtype, (), ())
+
+    def other_ufunc(self, ufunc, inputs, kwargs):
+        """Ufuncs that are no elementwise record: contractions, or none of ours."""
+        if ufunc in self.composites:
+            return self.composites[ufunc](*inputs, **kwargs)
+        raise NotImplementedError(f"no derivative rule for the ufunc {ufunc.__name__!r}{self.at()}; wrap the code that "
+                                  "uses it in sparsead.black_box, or register a record for it")
+
+    # ---- stores ------------------------------------------------------------------------------------------------------
+
+    cdef int store(self, TracedArray target, cnp.ndarray view, int v) except -1:
+        """Record that the memory under `view` (part of the target's) now holds value `v`."""
+        cdef Storage s = target.storage
+        cdef object dtype = view.dtype
+        cdef tuple shape = (<object> view).shape
+        if target.trace is not self:
+            raise TraceError(f"an array of an enclosing differentiated function is written inside another{self.at()}; "
+                             "pass it to the inner function as an argument")
+        if self.facts[v] & ACTIVE and dtype.kind not in "fc":
+            raise TraceError(f"a value with a derivative is stored into an array of dtype {dtype}{self.at()}; "
+                             "make the array floating, or store sparsead.stop_gradient(value)")
+        v = self.fit(v, dtype, shape)
+        cdef Py_ssize_t offset = <Py_ssize_t> cnp.PyArray_DATA(view) - s.lo
+        cdef tuple strides = (<object> view).strides
+        if offset == 0 and shape == s.shape and strides == s.strides and self.tape.vtype[v] == s.vtype:
+            s.version = v
+            return 0
+        if view.size == 0:
+            return 0
+        cdef int base = s.version
+        if view.size * dtype.itemsize == s.nbytes:             # all of it: the old contents do not matter
+            base = self.emit(EMPTY, NULL, 0, -1, 0, s.vtype)
+        s.version = self.emit2(STORE, base, v, self.tape.pool.attr_id(View(shape, strides, dtype)), offset, s.vtype)
+        return 0
+
+    cdef int scatter(self, TracedArray target, int pos, int v, bint add) except -1:
+        cdef Storage s = target.storage
+        if target.trace is not self:
+            raise TraceError(f"an array of an enclosing differentiated function is written inside another{self.at()}")
+        if self.facts[v] & ACTIVE and s.dtype.kind not in "fc":
+            raise TraceError(f"a value with a derivative is stored into an array of dtype {s.dtype}{self.at()}")
+        v = self.fit(v, s.dtype, self.tape.type_of(pos).shape)
+        s.version = self.emit3(SCATTER_ADD if add else SCATTER, s.version, pos, v, -1, 0, s.vtype)
+        return 0

@@ -2,9 +2,12 @@
 
 import copy
 import itertools
+import math
 import pickle
+import runpy
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +17,7 @@ from scipy.optimize import minimize
 
 import sparsead
 
+oracle = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("oracle.py"))))
 X = np.array([0.5, 1.5, 2.5])
 Y = np.array([2.0, -1.0, 0.25])
 
@@ -455,3 +459,89 @@ def test_check_derivatives_catches_a_rule_wrong_by_a_thousandth(order):
     sparsead.testing.check_derivatives(lambda x: (right(x) * x).sum(), X, order=1)
     with pytest.raises(AssertionError):
         sparsead.testing.check_derivatives(lambda x: (wrong(x) * x).sum(), X, order=order)
+
+
+# ---- recordings that differ in numbers only
+
+
+def decay(t, y, dy):
+    dy[:] = -y * math.sin(t)
+    dy[1:] += math.cos(2 * t) * y[:-1] ** 2
+
+
+def decay_matrix(t, y):
+    return np.diag(np.full(y.size, -math.sin(t))) + np.diag(2 * math.cos(2 * t) * y[:-1], -1)
+
+
+@pytest.mark.parametrize("derivative", [sparsead.jacobian, sparsead.hessian], ids=["jacobian", "hessian"])
+def test_a_new_time_keeps_pattern_and_colouring(derivative):
+    """What has changed twice is an input of the sweeps: nothing is prepared again."""
+    if derivative is sparsead.hessian:
+        prepared = sparsead.hessian(lambda t, y: np.sum(math.sin(t) * y**3), wrt=1)
+        call, expected = prepared, lambda t, y: np.diag(6 * math.sin(t) * y)
+    else:
+        prepared = sparsead.jacobian(decay, wrt="y", of="dy")
+        call, expected = lambda t, y: prepared(t, y, np.empty(3)), decay_matrix
+    y, results = np.array([0.5, 1.0, 2.0]), []
+    for t in (0.3, 0.7, 0.7, 1.1, 0.3, 1.1):
+        results.append(call(t, y))
+        oracle.close(results[-1].toarray(), expected(t, y))
+        if t == 0.7:
+            coloring = prepared.coloring
+    assert prepared.coloring is coloring
+    assert all(result.indices is results[0].indices for result in results)
+    assert prepared.report().count("recording") == 1
+
+
+def test_a_new_captured_number_keeps_the_sweeps():
+    def solver(rate):
+        return sparsead.grad(lambda y: np.sum(np.exp(rate.value * y)))
+
+    rate, y = SimpleNamespace(value=0.5), np.array([0.1, 0.2])
+    gradient = solver(rate)
+    for rate.value in (0.5, 0.7, 0.9, 1.1):
+        oracle.close(gradient(y), rate.value * np.exp(rate.value * y))
+    assert gradient.report().count("recording") == 1
+
+
+def test_numbers_with_a_meaning_of_their_own_are_right():
+    """0 and 1 are simplified away where they are constants, and NaN and infinity spread; as numbers that change they must not."""
+    jac = sparsead.jacobian(decay, wrt="y", of="dy")
+    y = np.array([0.5, 1.0, 2.0])
+    for t in (0.0, np.pi / 2, 0.0, 1.0, 2.0, 0.0, np.pi / 4):
+        oracle.close(jac(t, y, np.empty(3)).toarray(), decay_matrix(t, y))
+    scaled = sparsead.grad(lambda t, y: np.sum(float(t) * y * y), wrt="y")
+    for t in (1.0, 2.0, 0.0, -0.0, np.inf, np.nan, 3.0):
+        np.testing.assert_array_equal(scaled(t, y), 2 * t * y)
+
+
+def test_numbers_that_choose_a_path_are_recorded_anew():
+    def f(t, y):
+        return y * math.sin(t) if math.sin(t) > 0.5 else y * y + math.cos(t)
+
+    jac, y = sparsead.jacobian(f, wrt="y"), np.array([2.0, 3.0])
+    for t in (0.1, 1.0, 0.2, 1.1, 0.3, 1.2):
+        expected = np.diag(np.full(2, math.sin(t)) if math.sin(t) > 0.5 else 2 * y)
+        oracle.close(jac(t, y).toarray(), expected)
+    assert jac.report().count("recording") == 2
+
+
+def test_arrays_from_elsewhere_that_change():
+    """A plain array made anew at each call is frozen in its recording; its successor takes the new contents."""
+    level = [1.0]
+    gradient = sparsead.grad(lambda y: np.sum(np.array([math.sqrt(level[0]), level[0]]) * y * y))
+    y = np.array([2.0, 3.0])
+    for level[0] in (1.0, 4.0, 9.0, 16.0):
+        oracle.close(gradient(y), 2 * y * [math.sqrt(level[0]), level[0]])
+    assert gradient.report().count("recording") == 1
+
+
+def test_threads_with_times_of_their_own():
+    jac, y = sparsead.jacobian(decay, wrt="y", of="dy"), np.array([0.5, 1.0, 2.0])
+
+    def work(k):
+        for t in np.linspace(k, k + 1, 25).tolist():
+            oracle.close(jac(t, y, np.empty(3)).toarray(), decay_matrix(t, y))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))

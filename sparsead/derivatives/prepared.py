@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import threading
-from functools import cached_property
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from sparsead.engine.reference import Program
 from sparsead.tape.spec import GuardFailed
 from sparsead.tracing.record import bind, name_of, record, signature
 from sparsead.transform._adjoint import adjoint
+from sparsead.transform._numbers import differing, numbers_of, with_numbers
 from sparsead.transform._simplify import prune, simplify
 from sparsead.transform._tangent import tangent
 
@@ -30,20 +31,47 @@ class Prepared:
     Attributes
     ----------
     recording : Recording
+    numbers : list
+        What the tape's last inputs take: constants in which recordings of this path have differed.
     tape : Tape
         The simplified primal tape; outputs: targets, then auxiliary values.
     wrt : list of list of WrtLeaf
         For each differentiated argument its leaves.
     """
 
-    def __init__(self, recording, names):
-        self.recording = recording
-        self.outputs = recording.outputs
-        self.tape = simplify(recording.tape)
-        self.wrt = wrt_leaves(recording, names)
-        self.active = sorted({leaf.input for leaves in self.wrt for leaf in leaves})
+    def __init__(self, recording, names, free=()):
+        self._bind(recording, names, free)
+        self.tape = simplify(with_numbers(recording.tape, free) if free else recording.tape)
         self.lock = threading.RLock()
         self.cache = {}
+
+    def _bind(self, recording, names, free):
+        self.recording, self.names, self.free = recording, names, free
+        self.numbers = numbers_of(recording.tape, free)
+        self.outputs = recording.outputs
+        self.wrt = wrt_leaves(recording, names)
+        self.active = sorted({leaf.input for leaves in self.wrt for leaf in leaves})
+
+    def inputs(self, arguments):
+        """Inputs of the tape for this call, or None if it is of another kind than the recorded one."""
+        found = self.recording.match(arguments)
+        return found if found is None else found + self.numbers
+
+    def succeeded_by(self, recording):
+        """For a recording that differs from this one in numbers only, its `Prepared`; else None.
+
+        Numbers that differ for the first time become inputs of a new tape; after that all is shared: pattern, colouring, sweeps.
+        """
+        if not self.recording.same_inputs(recording):
+            return None
+        changed = differing(self.recording.tape, recording.tape)
+        if changed is None:
+            return None
+        if not set(changed) <= set(self.free):
+            return Prepared(recording, self.names, sorted({*changed, *self.free}))
+        successor = copy.copy(self)
+        successor._bind(recording, self.names, self.free)
+        return successor
 
     @property
     def leaves(self):
@@ -58,16 +86,15 @@ class Prepared:
                     self.cache[key] = make()
         return self.cache[key]
 
-    @cached_property
+    @property
     def tangent_tape(self):
         """Primal and tangents."""
-        return simplify(tangent(self.tape, self.active))
+        return self.once("tangent tape", lambda: simplify(tangent(self.tape, self.active)))
 
-    @cached_property
+    @property
     def adjoint_tape(self):
         """Primal and adjoints of all targets."""
-        tape, _ = adjoint(self.tape, self.active, range(self.outputs.n_targets))
-        return simplify(tape)
+        return self.once("adjoint tape", lambda: simplify(adjoint(self.tape, self.active, range(self.outputs.n_targets))[0]))
 
     def values(self, results):
         """(targets, aux) from the results of the primal outputs."""
@@ -159,15 +186,24 @@ class Derivative:
     def _find(self, bound):
         arguments = dict(bound.arguments)
         for prepared in list(self._state.known):
-            if prepared.recording.match(arguments) is not None:
+            if prepared.inputs(arguments) is not None:
                 return prepared
-        return self._add(self._record(bound))
+        prepared, outdated = self._settled(self._record(bound))
+        return self._add(prepared, outdated)
 
-    def _add(self, prepared):
+    def _settled(self, prepared):
+        """(prepared, outdated): what the known recordings make of a new one, and the one that it replaces or None."""
+        for known in list(self._state.known):
+            successor = known.succeeded_by(prepared.recording)
+            if successor is not None:
+                return successor, known
+        return prepared, None
+
+    def _add(self, prepared, outdated):
         with self._state.lock:
             self._state.traces += 1
-            self._state.known.insert(0, prepared)
-            del self._state.known[config.max_recordings :]
+            known = [prepared, *(p for p in self._state.known if p is not outdated)]
+            self._state.known[:] = known[: config.max_recordings]
         return prepared
 
     def _run(self, args, kwargs, work):
@@ -177,21 +213,21 @@ class Derivative:
             return call_nested(self, bound, work)
         arguments = dict(bound.arguments)
         for prepared in list(self._state.known):
-            inputs = prepared.recording.match(arguments)
+            inputs = prepared.inputs(arguments)
             if inputs is not None:
                 try:
                     return work(prepared, inputs, arguments)
                 except GuardFailed:
                     continue
-        prepared = self._record(bound)
-        inputs = prepared.recording.match(arguments)
+        prepared, outdated = self._settled(self._record(bound))
+        inputs = prepared.inputs(arguments)
         if inputs is None:
             raise TypeError(
                 f"{name_of(self.function)} changed what it reaches (a captured array or number) while it was traced; "
                 "pass what it changes as an argument"
             )
         result = work(prepared, inputs, arguments)
-        self._add(prepared)
+        self._add(prepared, outdated)
         return result
 
     # ---- looking inside --------------------------------------------------------------------------------------------
@@ -214,7 +250,7 @@ class Derivative:
         for k, prepared in enumerate(self._state.known):
             recording = prepared.recording
             lines.append(f"recording {k}: {len(prepared.tape)} ops, {len(recording.blocks)} arrays, "
-                         f"{len(recording.floats)} live numbers, {len(recording.checks)} checks")  # fmt: skip
+                         f"{len(recording.floats) + len(prepared.numbers)} live numbers, {len(recording.checks)} checks")  # fmt: skip
             lines += [f"  frozen: array of shape {array.shape}" for array, _ in recording.snapshots]
             lines += self._report_on(prepared)
         return "\n".join(lines)

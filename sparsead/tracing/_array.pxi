@@ -330,9 +330,7 @@ cdef class TracedArray(Traced):
         if order == "A" and self.concrete.flags.fnc:
             return self._copied_if(concrete, "F")
         if order == "K" and not self.shares(concrete) and concrete.size:
-            # Memory order: axes from the largest step to the smallest (ties as they stand).
-            axes = sorted(range(self.concrete.ndim), key=lambda k: -abs(self.concrete.strides[k]))
-            return (<TracedArray> self.view(self.concrete.transpose(axes)))._derived(concrete)
+            return (<TracedArray> self.view(self.concrete.transpose(memory_order(self.concrete))))._derived(concrete)
         return self._derived(concrete)
 
     def transpose(self, *axes):
@@ -445,3 +443,18 @@ cdef bint basic_part(object part):
         return True
     return kind is TracedScalar and isinstance((<TracedScalar> part).concrete, (int, np.integer)) \
         and not isinstance((<TracedScalar> part).concrete, bool)
+
+
+cdef list memory_order(object a):
+    """Axes in the order in which NumPy's iterator walks over memory: the insertion sort of its
+    `npyiter_find_best_axis_ordering`, where an axis without a step is at home anywhere."""
+    cdef list axes = [], steps = [0 if n == 1 else abs(step) for n, step in zip(a.shape, a.strides)]
+    for axis in reversed(range(a.ndim)):                # from the innermost outwards
+        place = len(axes)
+        for k in reversed(range(len(axes))):
+            if steps[axis] and steps[axes[k]]:
+                if steps[axes[k]] <= steps[axis]:
+                    break
+                place = k
+        axes.insert(place, axis)
+    return axes[::-1]

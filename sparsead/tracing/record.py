@@ -58,6 +58,15 @@ class Recording:
         except (LookupError, AttributeError, ValueError, TypeError):
             return None
 
+    def same_inputs(self, other):
+        """Whether the inputs of both tapes stand for the same arguments and captured arrays."""
+        return (
+            [leaf.path for leaf in self.arrays] == [leaf.path for leaf in other.arrays]
+            and [leaf.path for leaf in self.floats] == [leaf.path for leaf in other.floats]
+            and [vars(block) for block in self.blocks] == [vars(block) for block in other.blocks]
+            and not self.imports and not other.imports
+        )  # fmt: skip
+
     def _matched(self, arguments):
         for leaf in self.checks:
             if not _unchanged(leaf, arguments):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from sparsead.ops import registry  # noqa: F401  (fills the table of ops)
-from sparsead.ops.structural import LOAD, storage
-from sparsead.tape._memory import blank
+from sparsead.ops.structural import storage
+from sparsead.tape._memory import blank, laid_out
 from sparsead.tape.spec import BY_NAME
 from sparsead.transform._linear import linearize
 
-INPUT, CONST, COPY = BY_NAME["input"], BY_NAME["const"], BY_NAME["copy"]
-MEMORY_OPS = {BY_NAME[name] for name in ("load", "store", "accumulate", "gather", "scatter", "scatter_add")}
+INPUT, CONST, LOOP = BY_NAME["input"], BY_NAME["const"], BY_NAME["loop"]
+MAKERS = {BY_NAME[name] for name in ("zeros", "empty", "copy", "cast", "sum", "loop")}
+MEMORY_OPS = {BY_NAME[name] for name in ("load", "store", "accumulate", "gather", "scatter", "scatter_add",
+                                         "load_at", "store_at", "accumulate_at")}  # fmt: skip
+VIEWS = {BY_NAME["load"], BY_NAME["load_at"]}
 
 
 class Program:
@@ -21,14 +26,18 @@ class Program:
     ----------
     tape : Tape
         Any tape; it is made linear first, so that stores may run in place.
+    consumed : sequence of int
+        Positions of inputs whose memory `run` may take over, for stores and for outputs: the carries of a loop.
 
     Notes
     -----
     Immutable: many threads may run one program.
     """
 
-    def __init__(self, tape):
-        self.tape = tape = linearize(tape)
+    def __init__(self, tape, consumed=()):
+        own = [tape.inputs[position] for position in consumed]
+        self.tape = tape = linearize(tape, own)
+        self._own = _own_outputs(tape, {tape.inputs[position] for position in consumed})
         self._slots = {v: position for position, v in enumerate(tape.inputs)}
         ops = list(tape)
         last, copied = _lifetimes(tape, ops)
@@ -59,14 +68,27 @@ class Program:
                     values[v] = result
                 for v in dropped:
                     values[v] = None
-        return [_owned(values[v], self.tape.type(v)) for v in self.tape.outputs]
+        return [
+            laid_out(value, t.shape, t.strides, t.dtype) if own and isinstance(value, np.ndarray) else _copied(value, t)
+            for value, t, own in ((values[v], self.tape.type(v), own) for v, own in zip(self.tape.outputs, self._own, strict=True))
+        ]  # fmt: skip
 
 
-def _owned(value, vtype):
+def _copied(value, vtype):
     """A copy in the layout that the value's type declares; what NumPy gave may have another."""
     copy = blank(vtype.shape, vtype.strides, vtype.dtype)
     copy[...] = value
     return copy
+
+
+def _own_outputs(tape, consumed):
+    """For each output whether its memory is nobody else's."""
+    count = Counter(tape.outputs)
+    return [count[v] == 1 and (v in consumed or _makes_memory(tape.op(tape.maker(v)).op)) for v in tape.outputs]
+
+
+def _makes_memory(op):
+    return op in MAKERS or op.consumes or isinstance(getattr(op.elementwise, "ufunc", None), np.ufunc)
 
 
 def _step(tape, op, copied):
@@ -81,6 +103,11 @@ def _step(tape, op, copied):
     return evaluate, op, types, base
 
 
+def _consumed(op):
+    """The operands that `op` ends."""
+    return op.operands[: op.attr.carries] if op.op is LOOP else op.operands[: op.op.consumes]
+
+
 def _lifetimes(tape, ops):
     """Last use of each value, and the loads that may not be views: their memory is overwritten while they are read."""
     last = [-1] * tape.n_values
@@ -88,20 +115,20 @@ def _lifetimes(tape, ops):
     for op in ops:
         for v in op.operands:
             last[v] = op.index
-        if op.op.consumes:
-            ended[op.operands[0]] = op.index
+        for v in _consumed(op):
+            ended[v] = op.index
     for v in tape.outputs:
         last[v] = len(ops)
     read_until, copied = list(last), set()
     for op in reversed(ops):
-        if op.op is LOAD:
+        if op.op in VIEWS:
             (view,), base = op.results, op.operands[0]
             if ended[view] < len(ops):
                 copied.add(view)
             else:
                 read_until[base] = max(read_until[base], read_until[view])
     for op in ops:
-        if op.op is LOAD:
+        if op.op in VIEWS:
             (view,), base = op.results, op.operands[0]
             overwritten = ended[base]
             if read_until[view] > overwritten:

@@ -14,6 +14,10 @@ cdef enum:
     CAST = 11
     GUARD = 12
     SUM = 13
+    LOAD_AT = 30
+    STORE_AT = 31
+    ACCUMULATE_AT = 32
+    LOOP = 33
     ELEMENTWISE = 64
 
 ctypedef long long offset_t
@@ -72,5 +76,7 @@ cdef class Tape:
     cdef int emit3(self, int code, int a, int b, int c, int attr, offset_t imm, int line, int vtype) except -1
     cdef int _reserve(self, int ops, int vals, int operands) except -1
     cdef int _array_type(self, object value) except -1
+    cdef int widest(self) noexcept
+    cdef int take(self, Tape other, int k, int *value) except -1
     cdef ValueType type_of(self, int value)
     cdef int constant(self, object value, int line) except -1

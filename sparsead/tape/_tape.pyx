@@ -211,6 +211,25 @@ cdef class Tape:
         abc[0], abc[1], abc[2] = a, b, c
         return self.emit_many(code, abc, 3, attr, imm, line, &vtype, 1)
 
+    cdef int take(self, Tape other, int k, int *value) except -1:
+        """Append op `k` of `other`, a tape on the same pool; `value` gives the operands here, and takes the results."""
+        cdef int j, first, n = other.start[k + 1] - other.start[k]
+        self._reserve(self.n_ops, self.n_vals, self.n_operands + n)
+        for j in range(n):
+            self.operand[self.n_operands + j] = value[other.operand[other.start[k] + j]]
+        first = self.emit_many(other.code[k], self.operand + self.n_operands, n, other.attr[k], other.imm[k], other.line[k],
+                               other.vtype + other.out[k], other.out[k + 1] - other.out[k])
+        for j in range(other.out[k + 1] - other.out[k]):
+            value[other.out[k] + j] = first + j
+        return 0
+
+    cdef int widest(self) noexcept:
+        """Most operands of an op."""
+        cdef int k, most = 0
+        for k in range(self.n_ops):
+            most = max(most, self.start[k + 1] - self.start[k])
+        return most
+
     cdef ValueType type_of(self, int value):
         return <ValueType> self.pool.types[self.vtype[value]]
 
@@ -310,6 +329,13 @@ cdef class Tape:
         new.n_ops, new.n_vals, new.n_operands = self.n_ops, self.n_vals, self.n_operands
         new.inputs, new.outputs, new.names = list(self.inputs), list(self.outputs), dict(self.names)
         return new
+
+    def key(self):
+        """Equal for tapes on one pool that are the same op by op; the user's lines do not count."""
+        cdef object words = (<char *> self.code)[:self.n_ops * sizeof(int)] + (<char *> self.attr)[:self.n_ops * sizeof(int)]
+        words += (<char *> self.imm)[:self.n_ops * sizeof(offset_t)] + (<char *> self.operand)[:self.n_operands * sizeof(int)]
+        words += (<char *> self.start)[:(self.n_ops + 1) * sizeof(int)] + (<char *> self.out)[:(self.n_ops + 1) * sizeof(int)]
+        return id(self.pool), words, (<char *> self.vtype)[:self.n_vals * sizeof(int)], tuple(self.inputs), tuple(self.outputs)
 
     def codes(self):
         """Op codes, shape (n_ops,), as a fresh array."""

@@ -368,21 +368,13 @@ cdef class Adjoint:
 
     cdef int _forward(self) except -1:
         cdef Tape old = self.old, new = self.new
-        cdef int k, j, n, first
-        cdef int[64] mapped
+        cdef int k, j, z
         for k in range(old.n_ops):
-            n = old.start[k + 1] - old.start[k]
-            if n > 64:
-                raise ValueError(f"op {OPS[old.code[k]].name} has {n} operands; at most 64 are supported")
-            for j in range(n):
-                mapped[j] = self.value[old.operand[old.start[k] + j]]
             if self.logged[k]:
-                self._log(k, mapped)
-            first = new.emit_many(old.code[k], mapped, n, old.attr[k], old.imm[k], old.line[k],
-                                  old.vtype + old.out[k], old.out[k + 1] - old.out[k])
-            for j in range(old.out[k + 1] - old.out[k]):
-                self.value[old.out[k] + j] = first + j
-                self.current[self.chain[old.out[k] + j]] = first + j
+                self._log(k)
+            new.take(old, k, &self.value[0])
+            for z in range(old.out[k], old.out[k + 1]):
+                self.current[self.chain[z]] = self.value[z]
         self.origin = full(new.n_vals + 1, -1, np.intc)
         for j in range(old.n_vals):
             self.origin[self.value[j]] = j
@@ -390,14 +382,15 @@ cdef class Adjoint:
         new.names = {self.value[v]: name for v, name in old.names.items()}
         return 0
 
-    cdef int _log(self, int k, int *mapped) except -1:
+    cdef int _log(self, int k) except -1:
         cdef Tape old = self.old
+        cdef int x = self.value[old.operand[old.start[k]]], pos
         self.emit.line = old.line[k]
         if old.code[k] == STORE or old.code[k] == ACCUMULATE:
-            self.log[k] = self.emit.load_attr(mapped[0], old.attr[k], old.imm[k])
+            self.log[k] = self.emit.load_attr(x, old.attr[k], old.imm[k])
         else:
-            self.log[k] = self.new.emit2(GATHER, mapped[0], mapped[1], -1, old.imm[k], old.line[k],
-                                         self._gathered_type(mapped[0], mapped[1]))
+            pos = self.value[old.operand[old.start[k] + 1]]
+            self.log[k] = self.new.emit2(GATHER, x, pos, -1, old.imm[k], old.line[k], self._gathered_type(x, pos))
         return 0
 
     cdef int _gathered_type(self, int x, int pos) except -1:

@@ -54,7 +54,7 @@ cdef class _Batcher:
             if any_batched:
                 self._batched(k)
             else:
-                self._plain(k)
+                new.take(old, k, &self.value[0])
         new.inputs = [self.value[v] for v in old.inputs]
         new.outputs = [self.value[v] for v in old.outputs]
         new.names = {self.value[v]: name for v, name in old.names.items()}
@@ -65,18 +65,6 @@ cdef class _Batcher:
         cdef int vtype = self._prefixed(self.old.vtype[v]) if batched else self.old.vtype[v]
         self.value[v] = self.new.emit0(INPUT, -1, 0, -1, vtype)
         self.batched[v] = batched
-        return 0
-
-    cdef int _plain(self, int k) except -1:
-        cdef Tape old = self.old
-        cdef int j, n = old.start[k + 1] - old.start[k], first
-        cdef int[64] args
-        for j in range(n):
-            args[j] = self.value[old.operand[old.start[k] + j]]
-        first = self.new.emit_many(old.code[k], args, n, old.attr[k], old.imm[k], old.line[k],
-                                   old.vtype + old.out[k], old.out[k + 1] - old.out[k])
-        for j in range(old.out[k + 1] - old.out[k]):
-            self.value[old.out[k] + j] = first + j
         return 0
 
     cdef int _prefixed(self, int vtype) except -1:

@@ -8,7 +8,7 @@ from numpy import array, full, zeros  # NumPy's own: a trace wraps the names in 
 
 from sparsead.tape.spec import OPS
 
-from sparsead.tape._tape cimport CONST, COPY, INPUT, Tape
+from sparsead.tape._tape cimport CONST, COPY, INPUT, LOOP, Tape
 
 consuming_codes = None
 
@@ -34,43 +34,57 @@ cdef int[::1] last_uses(Tape tape):
     return last
 
 
-cdef bint _must_copy(Tape tape, int k, int[::1] last):
-    cdef int x = tape.operand[tape.start[k]]
-    cdef int maker = tape.code[tape.vop[x]]
-    return last[x] > k or maker == INPUT or maker == CONST
+cdef int consumed(Tape tape, int k, signed char[::1] consumes) except -1:
+    """How many of its first operands op `k` ends."""
+    return tape.pool.attrs[tape.attr[k]].carries if tape.code[k] == LOOP else consumes[tape.code[k]]
 
 
-def copies_needed(Tape tape):
-    """Indices of the ops that consume a value which is read later (or is not the tape's own)."""
+def copies_needed(Tape tape, owned=()):
+    """(op, position of the operand) wherever an op consumes a value that is read again, or is not the tape's own.
+
+    `owned` are inputs (values) that the tape may overwrite.
+    """
     cdef signed char[::1] consumes = consuming()
     cdef int[::1] last = last_uses(tape)
-    cdef int k
-    return [k for k in range(tape.n_ops) if consumes[tape.code[k]] and _must_copy(tape, k, last)]
+    cdef int k, j, x
+    own = set(owned)
+    found = []
+    for k in range(tape.n_ops):
+        for j in range(consumed(tape, k, consumes)):
+            x = tape.operand[tape.start[k] + j]
+            maker = tape.code[tape.vop[x]]
+            if last[x] > k or (maker == INPUT and x not in own) or maker == CONST or _again(tape, k, j):
+                found.append((k, j))
+    return found
 
 
-def linearize(Tape tape):
+cdef bint _again(Tape tape, int k, int position):
+    """Whether op `k` reads the same value by a later operand too."""
+    cdef int j, x = tape.operand[tape.start[k] + position]
+    for j in range(tape.start[k] + position + 1, tape.start[k + 1]):
+        if tape.operand[j] == x:
+            return True
+    return False
+
+
+def linearize(Tape tape, owned=()):
     """`tape` with the copies that make its storages linear; the same object when none is needed."""
-    violations = copies_needed(tape)
-    if not violations:
+    places = copies_needed(tape, owned)
+    if not places:
         return tape
     cdef Tape new = tape.fresh()
     cdef int[::1] value = zeros(tape.n_vals + 1, np.intc)
-    cdef int k, j, n, first, x, next_copy = 0
-    cdef int[64] mapped
+    cdef int k, j, x, at = 0
     for k in range(tape.n_ops):
-        n = tape.start[k + 1] - tape.start[k]
-        if n > 64:
-            raise ValueError(f"an op has {n} operands; at most 64 are supported")
-        for j in range(n):
-            mapped[j] = value[tape.operand[tape.start[k] + j]]
-        if next_copy < len(violations) and violations[next_copy] == k:
-            next_copy += 1
-            x = tape.operand[tape.start[k]]
-            mapped[0] = new.emit1(COPY, mapped[0], -1, 0, tape.line[k], tape.vtype[x])
-        first = new.emit_many(tape.code[k], mapped, n, tape.attr[k], tape.imm[k], tape.line[k],
-                              tape.vtype + tape.out[k], tape.out[k + 1] - tape.out[k])
-        for j in range(tape.out[k + 1] - tape.out[k]):
-            value[tape.out[k] + j] = first + j
+        copies = []
+        while at < len(places) and places[at][0] == k:
+            j = places[at][1]
+            x = tape.operand[tape.start[k] + j]
+            copies.append((j, new.emit1(COPY, value[x], -1, 0, tape.line[k], tape.vtype[x])))
+            at += 1
+        new.take(tape, k, &value[0])
+        for j, x in copies:
+            new.operand[new.start[new.n_ops - 1] + j] = x
     new.inputs = [value[v] for v in tape.inputs]
     new.outputs = [value[v] for v in tape.outputs]
     new.names = {value[v]: name for v, name in tape.names.items()}

@@ -106,36 +106,23 @@ def numbers_of(Tape tape, ops):
 def with_numbers(Tape tape, ops):
     """`tape` with one more input for the number of each of `ops`; a guard then compares with its input."""
     cdef Tape new = tape.fresh()
-    cdef int k, j, first, same, vtype, truth = tape.pool.attr_id(True)
+    cdef int k, first, same, compared, truth = tape.pool.attr_id(True)
     cdef int yes = tape.pool.dense_type_id(BOOL, ())
-    cdef int[::1] value = zeros(tape.n_vals + 1, "i"), args = zeros(widest(tape) + 1, "i")
+    cdef int[::1] value = zeros(tape.n_vals + 1, "i")
     chosen, made = set(ops), []
     for k in range(tape.n_ops):
-        for j in range(tape.start[k], tape.start[k + 1]):
-            args[j - tape.start[k]] = value[tape.operand[j]]
-        if k in chosen:
-            vtype = tape.vtype[tape.out[k]] if tape.code[k] == CONST else tape.vtype[tape.operand[tape.start[k]]]
-            first = new.emit0(INPUT, -1, 0, tape.line[k], vtype)
-            made.append(first)
-            if tape.code[k] == CONST:
-                value[tape.out[k]] = first
-            else:
-                same = new.emit2(EQUAL, args[0], first, -1, 0, tape.line[k], yes)
-                new.emit_many(GUARD, &same, 1, truth, 0, tape.line[k], NULL, 0)
+        if k not in chosen:
+            new.take(tape, k, &value[0])
             continue
-        first = new.emit_many(tape.code[k], &args[0], tape.start[k + 1] - tape.start[k], tape.attr[k], tape.imm[k], tape.line[k],
-                              tape.vtype + tape.out[k], tape.out[k + 1] - tape.out[k])
-        for j in range(tape.out[k + 1] - tape.out[k]):
-            value[tape.out[k] + j] = first + j
+        compared = tape.operand[tape.start[k]] if tape.code[k] == GUARD else tape.out[k]
+        first = new.emit0(INPUT, -1, 0, tape.line[k], tape.vtype[compared])
+        made.append(first)
+        if tape.code[k] == CONST:
+            value[tape.out[k]] = first
+        else:
+            same = new.emit2(EQUAL, value[compared], first, -1, 0, tape.line[k], yes)
+            new.emit_many(GUARD, &same, 1, truth, 0, tape.line[k], NULL, 0)
     new.inputs = [value[v] for v in tape.inputs] + made
     new.outputs = [value[v] for v in tape.outputs]
     new.names = {value[v]: name for v, name in tape.names.items()}
     return new
-
-
-cdef int widest(Tape tape):
-    """Most operands of an op."""
-    cdef int k, most = 0
-    for k in range(tape.n_ops):
-        most = max(most, tape.start[k + 1] - tape.start[k])
-    return most

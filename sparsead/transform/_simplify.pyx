@@ -49,7 +49,7 @@ def prune(Tape tape, outputs):
 
 cdef class _Simplifier:
     cdef Tape old, new
-    cdef int[::1] value
+    cdef int[::1] value, args
     cdef dict seen, views
     cdef bint fold
     cdef signed char[::1] unshared
@@ -57,7 +57,7 @@ cdef class _Simplifier:
     def __init__(self, Tape tape, fold):
         self.old, self.new, self.fold = tape, tape.fresh(), fold
         self.seen, self.views = {}, {}
-        self.value = zeros(tape.n_vals + 1, np.intc)
+        self.value, self.args = zeros(tape.n_vals + 1, np.intc), zeros(tape.widest() + 1, np.intc)
         unshared = array(consuming()).copy()
         unshared[[INPUT, ZEROS, EMPTY, COPY, GUARD]] = 1
         self.unshared = unshared
@@ -78,9 +78,7 @@ cdef class _Simplifier:
         cdef Tape old = self.old
         cdef int code = old.code[k], j, n = old.start[k + 1] - old.start[k], found, first
         cdef int n_out = old.out[k + 1] - old.out[k]
-        cdef int[64] args
-        if n > 64:
-            raise ValueError(f"op {OPS[code].name} has {n} operands; at most 64 are supported")
+        cdef int *args = &self.args[0]
         for j in range(n):
             args[j] = self.value[old.operand[old.start[k] + j]]
         if n_out == 1:

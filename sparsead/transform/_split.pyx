@@ -25,8 +25,7 @@ def split(Tape tape, int n_seeds):
         Inputs: the residuals, then the seeds. Outputs: those of `tape` that need the seeds or are read by nobody else.
     """
     first_seed = tape.inputs[len(tape.inputs) - n_seeds]
-    cdef int begin = tape.vop[first_seed], k, j, v, n
-    cdef int[64] args
+    cdef int begin = tape.vop[first_seed], k, v
     forward, reverse = tape.fresh(), tape.fresh()
     cdef Tape half
     cdef int[::1] a = full(tape.n_vals + 1, -1, np.intc), b = full(tape.n_vals + 1, -1, np.intc)
@@ -40,19 +39,9 @@ def split(Tape tape, int n_seeds):
             reverse.inputs.append(b[v])
     for k in range(tape.n_ops):
         half = forward if k < begin else reverse
-        n = tape.start[k + 1] - tape.start[k]
-        for j in range(n):
-            v = tape.operand[tape.start[k] + j]
-            args[j] = a[v] if k < begin else b[v]
-        v = half.emit_many(tape.code[k], args, n, tape.attr[k], tape.imm[k], tape.line[k], tape.vtype + tape.out[k],
-                           tape.out[k + 1] - tape.out[k])
-        for j in range(tape.out[k + 1] - tape.out[k]):
-            if k < begin:
-                a[tape.out[k] + j] = v + j
-            else:
-                b[tape.out[k] + j] = v + j
+        half.take(tape, k, &a[0] if k < begin else &b[0])
         if tape.code[k] == INPUT:
-            half.inputs.append(v)
+            half.inputs.append(half.n_vals - 1)
     forward.outputs = [a[v] for v in residuals if tape.code[tape.vop[v]] != CONST]
     reverse.outputs = [b[v] for v in tape.outputs]
     return forward, reverse
@@ -82,22 +71,15 @@ def bind(Tape tape, values):
         Position in ``tape.inputs`` -> array, dense and of the input's layout.
     """
     cdef Tape new = tape.fresh()
-    cdef int k, j, n, first
-    cdef int[64] args
+    cdef int k, first
     cdef int[::1] value = zeros(tape.n_vals + 1, np.intc)
     constants = {tape.inputs[p]: array for p, array in values.items()}
     for k in range(tape.n_ops):
-        n = tape.start[k + 1] - tape.start[k]
         first = tape.out[k]
         if tape.code[k] == INPUT and first in constants:
             value[first] = new.constant(constants[first], -1)
-            continue
-        for j in range(n):
-            args[j] = value[tape.operand[tape.start[k] + j]]
-        first = new.emit_many(tape.code[k], args, n, tape.attr[k], tape.imm[k], tape.line[k], tape.vtype + tape.out[k],
-                              tape.out[k + 1] - tape.out[k])
-        for j in range(tape.out[k + 1] - tape.out[k]):
-            value[tape.out[k] + j] = first + j
+        else:
+            new.take(tape, k, &value[0])
     new.inputs = [value[v] for p, v in enumerate(tape.inputs) if p not in values]
     new.outputs = [value[v] for v in tape.outputs]
     new.names = {value[v]: name for v, name in tape.names.items()}
@@ -109,8 +91,7 @@ def sift(Tape tape, int n_seeds):
 
     The order of stores to one storage changes only between storages that seeds reach and those they do not.
     """
-    cdef int k, j, n, first, late
-    cdef int[64] args
+    cdef int k, j, late
     seeds = set(tape.inputs[len(tape.inputs) - n_seeds:])
     cdef signed char[::1] reached = zeros(tape.n_vals + 1, np.int8)
     cdef signed char[::1] is_late = zeros(tape.n_ops + 1, np.int8)
@@ -125,15 +106,8 @@ def sift(Tape tape, int n_seeds):
     cdef int[::1] value = zeros(tape.n_vals + 1, np.intc)
     for late in range(2):
         for k in range(tape.n_ops):
-            if is_late[k] != late:
-                continue
-            n = tape.start[k + 1] - tape.start[k]
-            for j in range(n):
-                args[j] = value[tape.operand[tape.start[k] + j]]
-            first = new.emit_many(tape.code[k], args, n, tape.attr[k], tape.imm[k], tape.line[k],
-                                  tape.vtype + tape.out[k], tape.out[k + 1] - tape.out[k])
-            for j in range(tape.out[k + 1] - tape.out[k]):
-                value[tape.out[k] + j] = first + j
+            if is_late[k] == late:
+                new.take(tape, k, &value[0])
     new.inputs = [value[v] for v in tape.inputs]
     new.outputs = [value[v] for v in tape.outputs]
     new.names = {value[v]: name for v, name in tape.names.items()}

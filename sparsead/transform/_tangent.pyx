@@ -80,20 +80,13 @@ cdef class Tangent:
 
     cdef int _step(self, int k) except -1:
         cdef Tape old = self.old
-        cdef int code = old.code[k], j, first, n = old.start[k + 1] - old.start[k]
+        cdef int code = old.code[k], j, n = old.start[k + 1] - old.start[k]
         cdef int *operands = old.operand + old.start[k]
-        cdef int[16] mapped
         cdef bint active = False
         self.emit.line = old.line[k]
-        if n > 16:
-            raise ValueError(f"op {OPS[code].name} has {n} operands; at most 16 are supported")
         for j in range(n):
-            mapped[j] = self.value[operands[j]]
             active = active or self.dot[operands[j]] >= 0
-        first = self.new.emit_many(code, mapped, n, old.attr[k], old.imm[k], old.line[k],
-                                   old.vtype + old.out[k], old.out[k + 1] - old.out[k])
-        for j in range(old.out[k + 1] - old.out[k]):
-            self.value[old.out[k] + j] = first + j
+        self.new.take(old, k, self.value)
         if active:
             if code >= ELEMENTWISE:
                 self._elementwise(k, code, operands, n)

@@ -323,7 +323,7 @@ def scatter(d):
     i, repeated = indices(d, len(d.env[u]))
     right = d.expression((3, *d.env[u].shape[1:]))
     # NumPy adds a wider value in its own dtype and rounds after each; the tape rounds the value first.
-    same = right if d.env[u].dtype == float else f"({right}).astype({u}.dtype)"
+    same = right if d.env[u].dtype == float else f"np.asarray({right}, {u}.dtype)"
     text, what = d.pick([
         (f"{u}[{i}] = {right}", "set"), (f"{u}[{i}] += {right}", "added"), (f"{u}[{i}] *= {right}", "added"),
         (f"np.add.at({u}, {i}, {same})", "at"), (f"np.subtract.at({u}, {i}, {same})", "at"),

@@ -334,6 +334,19 @@ def test_augmented_assignment_to_plain_arrays_and_numbers():
     assert np.array_equal(plain, [1, 2, 3])
 
 
+def test_python_numbers_stay_weak():
+    """NEP 50: what Python's operators make of a Python float is one again, and leaves single precision alone."""
+
+    def f(t, x):
+        return (t * 2) * x, abs(1 - t) ** 3 / 2 * x, -t // 0.25 * x, np.sin(t) * x, np.power(t, 3) * x, (t < 1) * x
+
+    x = np.ones(3, np.float32)
+    values, expected = sparsead.vjp(f, wrt="x")(0.5, x)[0], f(0.5, x)
+    assert [v.dtype for v in values] == [e.dtype for e in expected]
+    for value, e in zip(values, expected, strict=True):
+        assert np.array_equal(value, e)
+
+
 def test_mixed_operations_keep_the_traced_side():
     def f(x):
         y = np.float64(2.0) * x + np.ones(3) * x[0] + np.array([1, 2, 3]) * x

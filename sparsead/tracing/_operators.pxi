@@ -46,7 +46,7 @@ cdef class Traced:
         return binary(np.divmod, o, self)
 
     def __pow__(self, o, modulus):
-        return power(self, o)
+        return softened(power(self, o), weak(self) and weak(o))
 
     def __rpow__(self, o):
         return binary(np.power, o, self)
@@ -76,16 +76,16 @@ cdef class Traced:
         return binary(np.bitwise_xor, o, self)
 
     def __invert__(self):
-        return innermost(self).call(np.invert, (self,))
+        return softened(innermost(self).call(np.invert, (self,)), weak(self))
 
     def __neg__(self):
-        return innermost(self).call(np.negative, (self,))
+        return softened(innermost(self).call(np.negative, (self,)), weak(self))
 
     def __pos__(self):
-        return innermost(self).call(np.positive, (self,))
+        return softened(innermost(self).call(np.positive, (self,)), weak(self))
 
     def __abs__(self):
-        return innermost(self).call(np.absolute, (self,))
+        return softened(innermost(self).call(np.absolute, (self,)), weak(self))
 
     def __lt__(self, o):
         return binary(np.less, self, o)

@@ -120,7 +120,19 @@ cdef TracedScalar make_scalar(object concrete, int value, Trace trace):
 cdef object binary(object ufunc, object a, object b):
     if not operand_like(a) or not operand_like(b):
         return NotImplemented
-    return innermost(a).call(ufunc, (a, b))
+    return softened(innermost(a).call(ufunc, (a, b)), weak(a) and weak(b))
+
+
+cdef bint weak(object x):
+    """Whether `x` is a Python number, which takes the dtype of what it meets (NEP 50)."""
+    return type((<TracedScalar> x).concrete if isinstance(x, TracedScalar) else x) in (float, int, bool)
+
+
+cdef object softened(object result, bint is_weak):
+    """What Python's operators make of Python numbers is a Python number again; NumPy's functions make NumPy's of them."""
+    if is_weak and isinstance(result, TracedScalar):
+        (<TracedScalar> result).concrete = (<TracedScalar> result).concrete.item()
+    return result
 
 
 cdef bint operand_like(object x):

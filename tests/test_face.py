@@ -119,6 +119,19 @@ def test_no_dependence_is_zero_of_the_right_shape():
     assert jac.shape == (2, 3) and jac.nnz == 0
 
 
+@pytest.mark.parametrize("order", [("return", "x"), ("x", "return")])
+def test_jacobian_of_outputs_that_do_not_depend_on_the_input(order):
+    def f(x, y):
+        x[0] = np.sin(x[1]) * x[2]
+        return y[::-1]
+
+    x, y = np.array([1.0, 2.0, 3.0]), np.arange(5.0)
+    of_x = np.array([[0, 3 * np.cos(2.0), np.sin(2.0)], [0, 1, 0], [0, 0, 1]])
+    rows = {"x": of_x, "return": np.zeros((5, 3))}
+    value = sparsead.jacobian(f, of=order)(x, y).toarray()
+    np.testing.assert_allclose(value, np.concatenate([rows[name] for name in order]), atol=1e-14)
+
+
 def test_has_aux():
     f = lambda x: ((x * x).sum(), {"twice": 2 * x, "name": "run", "n": len(x)})
     gradient, aux = sparsead.grad(f, has_aux=True)(X)

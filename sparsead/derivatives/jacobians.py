@@ -149,6 +149,11 @@ class Compressed:
         tape.outputs = tape.outputs[len(self.tape.outputs) :]
         return simplify(tape)
 
+    def _outputs(self, results):
+        """Each result with the number of its axes before lanes were added to it."""
+        sweep = self._forward_tape if self.coloring.partition == "column" else self._reverse_tape
+        return zip(results, [sweep.type(v).ndim for v in sweep.outputs], strict=True)
+
     def data(self, inputs):
         """Values of the stored entries, in the order of the result's index arrays."""
         if not self.coloring.count or not len(self.gather):
@@ -156,7 +161,7 @@ class Compressed:
         parts = []
         for first, last in self._chunks:
             results = self._program(first, last).run([np.asarray(x) for x in inputs])
-            parts.append(np.concatenate([_flat_lanes(r, last - first) for r in results], axis=1))
+            parts.append(np.concatenate([_flat_lanes(r, last - first, ndim) for r, ndim in self._outputs(results)], axis=1))
         compressed = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return np.take(compressed.reshape(-1), self.gather)
 
@@ -192,8 +197,10 @@ class Compressed:
         return _sparse(csr_array, np.ones(len(self.indices)), self.indices, self.indptr, self.shape)
 
 
-def _flat_lanes(array, lanes):
+def _flat_lanes(array, lanes, ndim):
     """Lanes of an output in the order of the value's memory: C order, or that of an input's layout."""
+    if array.ndim == ndim:  # the same for all seeds
+        return np.tile(_flat_lanes(array[None], 1, ndim), (lanes, 1))
     order = sorted(range(1, array.ndim), key=lambda k: -abs(array.strides[k]))
     return array.transpose(0, *order).reshape(lanes, -1)
 

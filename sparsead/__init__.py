@@ -17,6 +17,7 @@ from sparsead.derivatives.products import vjp as vjp
 from sparsead.tracing.errors import LeakError as LeakError
 from sparsead.tracing.errors import TraceError as TraceError
 from sparsead.tracing.errors import TraceLimit as TraceLimit
+from sparsead.tracing.steps import steps as steps
 
 from sparsead import numpy as numpy  # isort: skip  (after what it stands on)
 from sparsead import testing as testing  # isort: skip

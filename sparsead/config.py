@@ -5,3 +5,9 @@ max_ops: int = 20_000_000
 
 max_recordings: int = 16
 """Tapes kept per prepared function: one for each path, shape and aliasing pattern; the least recently used goes first."""
+
+max_peeled: int = 16
+"""Steps of ``sparsead.steps`` that are traced one by one before a loop whose steps are not alike is refused."""
+
+max_pieces: int = 16
+"""Loops into which branches on the counter may cut one ``sparsead.steps``."""

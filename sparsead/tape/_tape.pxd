@@ -76,6 +76,7 @@ cdef class Tape:
     cdef int emit3(self, int code, int a, int b, int c, int attr, offset_t imm, int line, int vtype) except -1
     cdef int _reserve(self, int ops, int vals, int operands) except -1
     cdef int _array_type(self, object value) except -1
+    cdef int truncate(self, int n_ops) except -1
     cdef int widest(self) noexcept
     cdef int take(self, Tape other, int k, int *value) except -1
     cdef ValueType type_of(self, int value)

@@ -223,6 +223,11 @@ cdef class Tape:
             value[other.out[k] + j] = first + j
         return 0
 
+    cdef int truncate(self, int n_ops) except -1:
+        """Forget the ops from `n_ops` on; nothing may refer to their values any more."""
+        self.n_ops, self.n_vals, self.n_operands = n_ops, self.out[n_ops], self.start[n_ops]
+        return 0
+
     cdef int widest(self) noexcept:
         """Most operands of an op."""
         cdef int k, most = 0

@@ -5,24 +5,24 @@ cdef class TracedArray(Traced):
     cdef readonly object concrete
     cdef readonly Storage storage
     cdef readonly Trace trace
-    cdef int _version, _value               # the value loaded from this version of the storage
+    cdef readonly Moves moving              # how the window moves with traced indices, or None
+    cdef int _version, _value, _epoch       # the value loaded from this version of the storage
 
     cdef int current(self) except -1:
         """The tape's value of this array now."""
         cdef Storage s = self.storage
         cdef cnp.ndarray c
-        if self._version == s.version:
+        if self._version == s.version and self._epoch == self.trace.epoch:
             return self._value
         c = self.concrete
         shape, strides = (<object> c).shape, (<object> c).strides
         cdef Py_ssize_t offset = <Py_ssize_t> cnp.PyArray_DATA(c) - s.lo
         cdef Tape tape = self.trace.tape
-        if offset == 0 and shape == s.shape and strides == s.strides:
+        if self.moving is None and offset == 0 and shape == s.shape and strides == s.strides:
             self._value = s.version
         else:
-            self._value = self.trace.emit1(LOAD, s.version, tape.pool.attr_id(View(shape, strides, s.dtype)), offset,
-                                           tape.pool.dense_type_id(s.dtype, shape))
-        self._version = s.version
+            self._value = self.trace.load(s, offset, shape, strides, self.moving)
+        self._version, self._epoch = s.version, self.trace.epoch
         return self._value
 
     def value(self):
@@ -35,7 +35,7 @@ cdef class TracedArray(Traced):
 
     cdef object view(self, object concrete):
         """A traced array for another window on the same memory; `concrete` is what NumPy made."""
-        return make_array(concrete, self.storage, self.trace)
+        return make_array(concrete, self.storage, self.trace, self.moving)
 
     cdef bint shares(self, object concrete):
         cdef Py_ssize_t at = <Py_ssize_t> cnp.PyArray_DATA(concrete)
@@ -63,7 +63,7 @@ cdef class TracedArray(Traced):
         cdef int laid = tape.pool.type_id(concrete.dtype, concrete.shape, concrete.strides)
         if laid != vtype:
             v = trace.emit1(COPY, v, -1, 0, laid)
-        return make_array(concrete, Storage(concrete, <ValueType> tape.pool.types[laid], v), trace)
+        return make_array(concrete, Storage(trace, concrete, <ValueType> tape.pool.types[laid], v), trace)
 
     # ---- indexing ------------------------------------------------------------------------------------------------
 
@@ -72,6 +72,10 @@ cdef class TracedArray(Traced):
             return self._outer_item(index)
         if type(index) is int and (<cnp.ndarray> self.concrete).ndim == 1:
             return self._element(index)
+        if has_traced_number(index):
+            window = self._followed(index)
+            if window is not None:
+                return window[()] if (<TracedArray> window).concrete.ndim == 0 and not self._keeps(index) else window
         if not is_basic(index):
             from sparsead.tracing.indexing import take
             return take(self, index)
@@ -79,6 +83,20 @@ cdef class TracedArray(Traced):
         if type(result) is np.ndarray:
             return self.view(result)
         return self._scalar_at(self.concrete[with_ellipsis(index)], result)
+
+    cdef TracedArray _followed(self, object index):
+        """The window that an index with traced numbers names, as an array; None if the tape cannot follow them."""
+        from sparsead.tracing.moving import window
+        if innermost(self) is not self.trace:
+            return None
+        found = window(self, index)
+        if found is None:
+            return None
+        return make_array(self.concrete[with_ellipsis(found[0])], self.storage, self.trace, found[1])
+
+    cdef bint _keeps(self, object index):
+        """Whether NumPy gives an array for an index, also where no axis is left."""
+        return type(index) is tuple and Ellipsis in [part for part in <tuple> index if part is Ellipsis]
 
     def _outer_item(self, index):
         # Read of an enclosing function's array inside a nested derivative: read there, use here.
@@ -101,17 +119,20 @@ cdef class TracedArray(Traced):
 
     cdef object _load_scalar(self, Py_ssize_t offset, object result):
         cdef Trace trace = self.trace
-        cdef Tape tape = trace.tape
         cdef Storage s = self.storage
         if s.shape == ():
             return make_scalar(result, s.version, trace)
-        cdef int v = trace.emit1(LOAD, s.version, tape.pool.attr_id(View((), (), s.dtype)), offset,
-                                 tape.pool.dense_type_id(s.dtype, ()))
-        return make_scalar(result, v, trace)
+        return make_scalar(result, trace.load(s, offset, (), (), self.moving), trace)
 
     def __setitem__(self, index, value):
         cdef Trace trace = innermost(self)
         cdef cnp.ndarray dest
+        cdef TracedArray window
+        if has_traced_number(index):
+            window = self._followed(index)
+            if window is not None:
+                window._assign(trace, window.concrete, value)
+                return
         if not is_basic(index):
             from sparsead.tracing.indexing import put
             put(self, index, value)
@@ -124,7 +145,7 @@ cdef class TracedArray(Traced):
         if isinstance(value, TracedArray) and (<TracedArray> value).storage is self.storage:
             source = (<TracedArray> value).concrete
             if cnp.PyArray_DATA(source) == cnp.PyArray_DATA(dest) and (<object> source).shape == (<object> dest).shape \
-                    and (<object> source).strides == (<object> dest).strides:
+                    and (<object> source).strides == (<object> dest).strides and self._moves_with(value):
                 return 0                                       # x[a] += y ends with a store of x[a] onto itself
         if type(value) in (list, tuple):
             from sparsead.tracing.functions import array_of
@@ -143,6 +164,11 @@ cdef class TracedArray(Traced):
         dest[...] = concrete                                   # NumPy's own errors come first
         trace.store(self, dest, v)
         return 0
+
+    cdef bint _moves_with(self, TracedArray other):
+        if self.moving is None or other.moving is None:
+            return self.moving is other.moving
+        return self.moving.same(other.moving)
 
     def assign(self, dest, value):
         """Store `value` into `dest`, a NumPy view of this array's memory."""
@@ -182,12 +208,15 @@ cdef class TracedArray(Traced):
         return self[()]
 
     def __format__(self, spec):
+        self.trace.settle()
         return format(self.concrete, spec)
 
     def __repr__(self):
+        self.trace.settle()
         return "Traced" + repr(self.concrete)
 
     def __str__(self):
+        self.trace.settle()
         return str(self.concrete)
 
     # ---- in place ---------------------------------------------------------------------------------------------------
@@ -353,7 +382,7 @@ cdef class TracedArray(Traced):
         """All of the storage's memory as a traced vector."""
         cdef Storage s = self.storage
         item = s.dtype.itemsize
-        return self.view(window(s.base, 0, (s.nbytes // item,), (item,), s.dtype))
+        return make_array(window(s.base, 0, (s.nbytes // item,), (item,), s.dtype), s, self.trace)
 
     def view_as(self, concrete):
         """A traced array for `concrete`, a NumPy view of this array's memory."""
@@ -406,6 +435,7 @@ cdef class TracedArray(Traced):
         if trace.facts[v] & ACTIVE or self.concrete.dtype.kind == "f":
             raise_array(trace, self)
         # Without a derivative (a mask, an index): the tape is right as long as its contents are these.
+        trace.settle()
         trace.guard_contents(v, self.concrete)
         return array(self.concrete, dtype=dtype)
 

@@ -5,13 +5,23 @@ cdef class TracedScalar(Traced):
     cdef readonly object concrete           # python number (weak) or NumPy scalar
     cdef readonly int value
     cdef readonly Trace trace
+    cdef Link link
+
+    def __dealloc__(self):
+        leave(&self.link)
 
     @property
     def active(self):
         return bool(self.trace.facts[self.value] & ACTIVE)
 
+    cdef object settled(self):
+        """The number at the trace; after a loop it is known only when somebody asks."""
+        if self.trace.stale and self.trace.facts[self.value] & VARIES:
+            self.trace.settle()
+        return self.concrete
+
     def __bool__(self):
-        cdef bint truth = bool(self.concrete)
+        cdef bint truth = bool(self.settled())
         cdef Trace trace = innermost(self)
         cdef int v
         if trace is self.trace:
@@ -47,6 +57,7 @@ cdef class TracedScalar(Traced):
     def __round__(self, digits=0):
         if digits:
             return round(float(self), digits)
+        self.settled()
         rounded = innermost(self).call(np.rint, (self,))       # piecewise constant: a guard, not a derivative
         (<TracedScalar> rounded).trace.guard((<TracedScalar> rounded).value, float((<TracedScalar> rounded).concrete))
         return int((<TracedScalar> rounded).concrete)
@@ -58,17 +69,18 @@ cdef class TracedScalar(Traced):
         cdef Trace trace = self.trace
         if trace.facts[self.value] & ACTIVE and what != "float":
             raise_active(trace, what)
+        self.settled()
         trace.guard(self.value, self.concrete if isinstance(self.concrete, (int, float, bool)) else self.concrete.item())
         return self.concrete
 
     def __repr__(self):
-        return f"TracedScalar({self.concrete!r})"
+        return f"TracedScalar({self.settled()!r})"
 
     def __str__(self):
-        return str(self.concrete)
+        return str(self.settled())
 
     def __format__(self, spec):
-        return format(self.concrete, spec)
+        return format(self.settled(), spec)
 
     @property
     def dtype(self):

@@ -13,6 +13,11 @@ cdef class Trace:
     cdef readonly long max_ops
     cdef double started, warned
     cdef public bint ended
+    cdef Link storages, scalars             # heads of the lists of what is alive
+    cdef readonly int epoch                 # grows when values that arrays remember are taken off the tape
+    cdef public int depth                   # loops that are being traced
+    cdef readonly bint stale                # numbers are those of a traced step, not yet those after a loop
+    cdef public object supply               # gives the numbers of the inputs
     cdef public object notes
 
     def __init__(self, composites, methods, max_ops=20_000_000):
@@ -27,6 +32,8 @@ cdef class Trace:
 
     def __dealloc__(self):
         free(self.facts)
+        leave(&self.storages)
+        leave(&self.scalars)
 
     # ---- emitting ----------------------------------------------------------------------------------------------
 
@@ -130,7 +137,7 @@ cdef class Trace:
 
     def storage(self, base, int value):
         """A `Storage` over the memory of `base` that holds `value`."""
-        return Storage(base, self.tape.type_of(value), value)
+        return Storage(self, base, self.tape.type_of(value), value)
 
     def array(self, concrete, Storage storage):
         """A traced array: `concrete` is a view of the storage's memory."""
@@ -310,7 +317,7 @@ cdef class Trace:
 
     cdef object wrap(self, object concrete, int value):
         if type(concrete) is np.ndarray:
-            return make_array(concrete, Storage(concrete, self.tape.type_of(value), value), self)
+            return make_array(concrete, Storage(self, concrete, self.tape.type_of(value), value), self)
         return make_scalar(concrete, value, self)
 
     def fresh(self, cnp.ndarray concrete, bint zeroed=False):
@@ -320,18 +327,40 @@ cdef class Trace:
             concrete = array(concrete, order="C")
         vtype = self.tape.pool.type_id(concrete.dtype, (<object> concrete).shape, (<object> concrete).strides)
         value = self.emit(ZEROS if zeroed else EMPTY, NULL, 0, -1, 0, vtype)
-        return make_array(concrete, Storage(concrete, <ValueType> self.tape.pool.types[vtype], value), self)
+        return make_array(concrete, Storage(self, concrete, <ValueType> self.tape.pool.types[vtype], value), self)
 
     def constant_array(self, concrete):
         """A new array of the traced function with known contents."""
         concrete = concrete if is_dense(concrete) else array(concrete, order="C")
         return self.wrap(concrete, self._const_value(array(concrete, order="K")))
 
+    # ---- loops -----------------------------------------------------------------------------------------------------
+
+    def is_counter(self, int value):
+        """Whether a value depends on the counter of a loop."""
+        return bool(self.facts[value] & COUNTS)
+
+    cdef int cut(self, int n_ops) except -1:
+        """Take the ops from `n_ops` on off the tape, and forget their values."""
+        self.tape.truncate(n_ops)
+        cdef int n = self.tape.n_vals
+        self._consts = {key: v for key, v in self._consts.items() if v < n}
+        self._guarded = {v: expected for v, expected in self._guarded.items() if v < n}
+        self._foreign = {key: known for key, known in self._foreign.items() if known[2] < n}
+        self.epoch += 1
+        return 0
+
+    def settle(self):
+        """After a loop: compute the numbers that the trace goes on with. Until somebody asks for one, only shapes matter."""
+        if self.stale:
+            from sparsead.tracing.steps import run_so_far
+            settle_all(self, partial(run_so_far, self))
+
     # ---- guards --------------------------------------------------------------------------------------------------
 
     cdef int guard(self, int value, object expected) except -1:
         """From here on the tape is right only while `value` is `expected`."""
-        if not self.facts[value] & VARIES or value in self._guarded:
+        if not self.facts[value] & (VARIES | COUNTS) or value in self._guarded:
             return 0
         self._guarded[value] = expected
         self.tape.emit_many(GUARD, &value, 1, self.tape.pool.attr_id(expected), 0, self.line(), NULL, 0)
@@ -461,6 +490,8 @@ cdef class Trace:
         v = self.fit(v, dtype, shape)
         cdef Py_ssize_t offset = <Py_ssize_t> cnp.PyArray_DATA(view) - s.lo
         cdef tuple strides = (<object> view).strides
+        if target.moving is not None:
+            return self.store_moving(target, view, v)
         if offset == 0 and shape == s.shape and strides == s.strides and self.tape.vtype[v] == s.vtype:
             s.version = v
             return 0
@@ -471,6 +502,31 @@ cdef class Trace:
             base = self.emit(EMPTY, NULL, 0, -1, 0, s.vtype)
         s.version = self.emit2(STORE, base, v, self.tape.pool.attr_id(View(shape, strides, dtype)), offset, s.vtype)
         return 0
+
+    cdef int store_moving(self, TracedArray target, cnp.ndarray view, int v) except -1:
+        cdef Storage s = target.storage
+        cdef Moves m = target.moving
+        if view.size:
+            attr = Moving(View((<object> view).shape, (<object> view).strides, s.dtype), m.steps, m.limits)
+            s.version = self.emit_with(STORE_AT, [s.version, v], m, self.tape.pool.attr_id(attr),
+                                       <Py_ssize_t> cnp.PyArray_DATA(view) - s.lo - m.shift, s.vtype)
+        return 0
+
+    cdef int load(self, Storage s, offset_t offset, tuple shape, tuple strides, Moves m) except -1:
+        """What a window of a storage holds now, in C order."""
+        cdef int vtype = self.tape.pool.dense_type_id(s.dtype, shape)
+        view = View(shape, strides, s.dtype)
+        if m is None:
+            return self.emit1(LOAD, s.version, self.tape.pool.attr_id(view), offset, vtype)
+        return self.emit_with(LOAD_AT, [s.version], m, self.tape.pool.attr_id(Moving(view, m.steps, m.limits)),
+                              offset - m.shift, vtype)
+
+    cdef int emit_with(self, int code, list operands, Moves m, int attr, offset_t imm, int vtype) except -1:
+        """An op on a moving window."""
+        cdef int[::1] args = array(operands + [(<TracedScalar> index).value for index in m.indices], np.intc)
+        cdef int value = self.emit(code, &args[0], args.shape[0], attr, imm, vtype)
+        self.facts[value] |= VARIES
+        return value
 
     cdef int scatter(self, TracedArray target, int pos, int v, bint add) except -1:
         cdef Storage s = target.storage

@@ -4,7 +4,7 @@ A traced array is a NumPy array over memory that the trace owns; its `Storage` k
 tape holds now. So aliasing, views and overlapping writes are NumPy's own: nothing is guessed. A traced scalar is a
 value without memory, as NumPy's scalars are.
 
-The classes know one another, so they are one module, in four included files.
+The classes know one another, so they are one module, in several included files.
 """
 cimport numpy as cnp
 from libc.stdlib cimport free, realloc
@@ -13,11 +13,14 @@ import sys
 import time
 from contextvars import ContextVar
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
-from numpy import array, asarray, zeros                # NumPy's own: the names in its namespace are wrapped in a trace
+from numpy import array, asarray, full as np_full, zeros                # NumPy's own: the names in its namespace are wrapped in a trace
 
 from sparsead.ops.registry import table as op_table
+from sparsead.ops.loop import Loop
+from sparsead.ops.moving import Moving
 from sparsead.ops.table import CODE_OF_NAME, CODE_OF_UFUNC
 from sparsead.tape.spec import OPS, View
 from sparsead.tracing.errors import LeakError, TraceError, TraceLimit
@@ -26,8 +29,8 @@ from sparsead.tracing.markers import SameBytes, Tainted
 
 from sparsead.tape._memory import blank, window
 
-from sparsead.tape._tape cimport (CAST, CONST, COPY, EMPTY, GUARD, INPUT, LOAD, SCATTER, SCATTER_ADD, STORE, ZEROS, Tape,
-                                  ValueType, offset_t)
+from sparsead.tape._tape cimport (CAST, CONST, COPY, EMPTY, GUARD, INPUT, LOAD, LOAD_AT, LOOP, SCATTER, SCATTER_ADD, STORE,
+                                  STORE_AT, ZEROS, Tape, ValueType, offset_t)
 from sparsead.tape._tape import Tape as PyTape, is_dense
 
 cnp.import_array()
@@ -42,6 +45,7 @@ cdef int CHECK_EVERY = 1 << 12
 cdef enum:
     ACTIVE = 1                      # depends on an input that is differentiated
     VARIES = 2                      # depends on an input or parameter: not known before the call
+    COUNTS = 4                      # depends on the counter of a loop
 
 _INACTIVE_CODES = array(
     [op is not None and (op.code in (INPUT, CONST, ZEROS, EMPTY, GUARD)
@@ -51,8 +55,45 @@ cdef signed char[::1] inactive_codes = _INACTIVE_CODES
 cdef dict code_of_ufunc = op_table.CODE_OF_UFUNC
 
 
+cdef struct Link:
+    # A member of the list of what is alive: entered when it is made, taken out when it dies; it owns nothing.
+    Link *before
+    Link *after
+    void *owner
+    long serial                             # never used twice, as an address is
+
+
+cdef long last_serial = 0
+
+
+cdef void join(Link *link, Link *head, void *owner) noexcept:
+    global last_serial
+    last_serial += 1
+    link.before, link.after, link.owner, link.serial = head, head.after, owner, last_serial
+    if head.after is not NULL:
+        head.after.before = link
+    head.after = link
+
+
+cdef void leave(Link *link) noexcept:
+    if link.before is not NULL:
+        link.before.after = link.after
+    if link.after is not NULL:
+        link.after.before = link.before
+
+
+cdef list members(Link *head):
+    cdef list found = []
+    cdef Link *link = head.after
+    while link is not NULL:
+        found.append(<object> link.owner)
+        link = link.after
+    return found
+
+
 cdef class Storage:
     """Memory of the traced function, and the tape's value that it holds now."""
+    cdef Link link
     cdef readonly cnp.ndarray base          # an array that spans the memory
     cdef readonly int version               # current value
     cdef readonly int first                 # the value it was made with
@@ -62,14 +103,20 @@ cdef class Storage:
     cdef readonly tuple shape, strides      # of the storage's own type
     cdef public object label                # what to call it in errors
 
-    def __init__(self, cnp.ndarray base, ValueType vtype, int version):
+    def __dealloc__(self):
+        leave(&self.link)
+
+    def __init__(self, Trace trace, cnp.ndarray base, ValueType vtype, int version):
+        join(&self.link, &trace.storages, <void *> self)
         self.base, self.version, self.first, self.vtype = base, version, version, vtype.id
         self.lo = <Py_ssize_t> cnp.PyArray_DATA(base)
         self.nbytes = vtype.nbytes
         self.dtype, self.shape, self.strides = vtype.dtype, vtype.shape, vtype.strides
 
 
+include "_moves.pxi"
 include "_trace.pxi"
+include "_loop.pxi"
 include "_operators.pxi"
 include "_scalar.pxi"
 include "_array.pxi"
@@ -104,16 +151,18 @@ cdef Trace innermost(object a):
     return trace
 
 
-cdef TracedArray make_array(object concrete, Storage storage, Trace trace):
+cdef TracedArray make_array(object concrete, Storage storage, Trace trace, Moves moving=None):
     cdef TracedArray a = TracedArray.__new__(TracedArray)
     a.concrete, a.storage, a.trace = concrete, storage, trace
     a._version = -1
+    a.moving = moving
     return a
 
 
 cdef TracedScalar make_scalar(object concrete, int value, Trace trace):
     cdef TracedScalar s = TracedScalar.__new__(TracedScalar)
     s.concrete, s.value, s.trace = concrete, value, trace
+    join(&s.link, &trace.scalars, <void *> s)
     return s
 
 
@@ -168,9 +217,10 @@ def as_array(Trace trace, x):
         return x
     v = trace.value_of(x, None)
     if isinstance(x, np.ndarray):
-        return make_array(array(x), Storage(array(x), trace.tape.type_of(v), v), trace)
-    concrete = array(plain(x))
-    return make_array(concrete, Storage(concrete, trace.tape.type_of(v), v), trace)
+        concrete = array(x)
+    else:
+        concrete = array(plain(x))
+    return make_array(concrete, Storage(trace, concrete, trace.tape.type_of(v), v), trace)
 
 
 def select(Trace trace, c, a, b):

@@ -12,7 +12,7 @@ from sparsead import config
 from sparsead.ops.composites import COMPOSITES, METHODS
 from sparsead.tape._tape import Tape
 from sparsead.tracing import primitives
-from sparsead.tracing._traced import CURRENT, Trace, Traced, TracedArray, TracedScalar
+from sparsead.tracing._traced import CURRENT, Trace, Traced, TracedArray, TracedScalar, concrete_of
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.memory import Block, groups, same_layout
 from sparsead.tracing.substitution import Leaf, Replacement, Walk, path_text, resolve
@@ -154,6 +154,9 @@ def record(function, arguments, is_active, collect, joint=False):
     grouping = groups_of(arrays, [leaf.value for leaf in arrays], joint)
     blocks, traced = _storages(trace, arrays, grouping, is_active)
     floats: list[Leaf] = []
+    trace.supply = lambda: [block.memory([leaf.value for leaf in arrays]) for block in blocks] + [
+        np.asarray(leaf.value) for leaf in floats
+    ] + [np.asarray(concrete_of(traced)) for _, traced in trace.imports]  # fmt: skip
     of_arguments = {k: t for (captured, k), t in traced.items() if not captured}
     of_function = {**of_arguments, **{k: t for (captured, k), t in traced.items() if captured}}
     pass_in = Replacement(of_arguments, lambda path, number: _live(trace, floats, path, number, is_active))

@@ -249,8 +249,9 @@ class Derivative:
         lines = [f"{self.kind} of {name_of(self.function)} by {', '.join(self.wrt)}", f"traces: {self._state.traces}"]
         for k, prepared in enumerate(self._state.known):
             recording = prepared.recording
+            live = len(recording.floats) + len(prepared.numbers)
             lines.append(f"recording {k}: {len(prepared.tape)} ops, {len(recording.blocks)} arrays, "
-                         f"{len(recording.floats) + len(prepared.numbers)} live numbers, {len(recording.checks)} checks")  # fmt: skip
+                         f"{live} live numbers, {len(recording.checks)} checks")  # fmt: skip
             lines += [f"  frozen: array of shape {array.shape}" for array, _ in recording.snapshots]
             lines += self._report_on(prepared)
         return "\n".join(lines)

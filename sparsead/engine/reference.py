@@ -12,8 +12,9 @@ from sparsead.tape._memory import blank, laid_out
 from sparsead.tape.spec import BY_NAME
 from sparsead.transform._linear import linearize
 
-INPUT, CONST, LOOP = BY_NAME["input"], BY_NAME["const"], BY_NAME["loop"]
-MAKERS = {BY_NAME[name] for name in ("zeros", "empty", "copy", "cast", "sum", "loop")}
+INPUT, CONST = BY_NAME["input"], BY_NAME["const"]
+REPEATED = {BY_NAME["loop"], BY_NAME["branch"]}
+MAKERS = {BY_NAME[name] for name in ("zeros", "empty", "copy", "cast", "sum", "loop", "branch")}
 MEMORY_OPS = {BY_NAME[name] for name in ("load", "store", "accumulate", "gather", "scatter", "scatter_add",
                                          "load_at", "store_at", "accumulate_at")}  # fmt: skip
 VIEWS = {BY_NAME["load"], BY_NAME["load_at"]}
@@ -68,10 +69,13 @@ class Program:
                     values[v] = result
                 for v in dropped:
                     values[v] = None
-        return [
-            laid_out(value, t.shape, t.strides, t.dtype) if own and isinstance(value, np.ndarray) else _copied(value, t)
-            for value, t, own in ((values[v], self.tape.type(v), own) for v, own in zip(self.tape.outputs, self._own, strict=True))
-        ]  # fmt: skip
+        return [_output(values[v], self.tape.type(v), own) for v, own in zip(self.tape.outputs, self._own, strict=True)]
+
+
+def _output(value, vtype, own):
+    if own and isinstance(value, np.ndarray):
+        return laid_out(value, vtype.shape, vtype.strides, vtype.dtype)
+    return _copied(value, vtype)
 
 
 def _copied(value, vtype):
@@ -105,7 +109,7 @@ def _step(tape, op, copied):
 
 def _consumed(op):
     """The operands that `op` ends."""
-    return op.operands[: op.attr.carries] if op.op is LOOP else op.operands[: op.op.consumes]
+    return op.operands[: op.attr.carries] if op.op in REPEATED else op.operands[: op.op.consumes]
 
 
 def _lifetimes(tape, ops):

@@ -1,7 +1,7 @@
 """The loop: a body that is run again and again on what it made itself.
 
-Law: ``loop(c_1, .., c_m, i_1, .., i_n)`` sets (c_1, .., c_m) to ``body(j, c_1, .., c_m, i_1, .., i_n)`` for each trip j, and gives
-the last ones. The carries c change from trip to trip and are consumed; the invariants i are only read.
+Law: ``loop(c_1, .., c_m, i_1, .., i_n)`` sets (c_1, .., c_m) to ``body(j, c_1, .., c_m, i_1, .., i_n)`` for each trip j, and
+gives the last ones. The carries c change from trip to trip and are consumed; the invariants i are only read.
 """
 
 from __future__ import annotations

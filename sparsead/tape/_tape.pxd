@@ -18,6 +18,7 @@ cdef enum:
     STORE_AT = 31
     ACCUMULATE_AT = 32
     LOOP = 33
+    BRANCH = 34
     ELEMENTWISE = 64
 
 ctypedef long long offset_t

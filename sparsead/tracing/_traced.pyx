@@ -16,10 +16,9 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy import array, asarray, full as np_full, zeros                # NumPy's own: the names in its namespace are wrapped in a trace
+from numpy import array, asarray, full as np_full, zeros     # NumPy's own: its namespace is wrapped in a trace
 
 from sparsead.ops.registry import table as op_table
-from sparsead.ops.loop import Loop
 from sparsead.ops.moving import Moving
 from sparsead.ops.table import CODE_OF_NAME, CODE_OF_UFUNC
 from sparsead.tape.spec import OPS, View

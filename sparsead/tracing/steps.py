@@ -106,7 +106,7 @@ class _Steps:
 
 
 class _Roll:
-    """The steps traced so far, and what was there at the head of each: values on the tape by serial number, and Python's state."""
+    """The steps traced so far, and what was there at the head of each: values by serial number, and Python's state."""
 
     def __init__(self, trace, n, frame):
         self.trace, self.n, self.frame = trace, n, frame
@@ -238,13 +238,13 @@ class _Roll:
     def _complaint(self, now):
         many = f"{self.traced} steps were traced and no two are alike"
         advice = "write it as a loop over range(n), or steps(n, unroll=True), if it has to be unrolled"
-        if isinstance(self.reason, Mismatch):
+        state = self.kept[-1][2]
+        numbers = [path for path, (x, y) in _pairs(state, now[2]) if x != y and x and y and x[0] == y[0] == "number"]
+        if isinstance(self.reason, Mismatch) and not numbers:
             line = "" if self.reason.line is None else f" at {self.reason.line[0]}:{self.reason.line[1]}"
             return f"{self._where()}: {many}: {REASONS[self.reason.what]}{line}; {advice}"
-        if self.reason:
-            what = "; ".join(_described(path, self.kept[-1][2].get(path), now[2].get(path)) for path in self.reason[:3])
-            return f"{self._where()}: {what}; {advice}"
-        return f"{self._where()}: {many}; {advice}"
+        what = "; ".join(_described(path, state.get(path), now[2].get(path)) for path in (numbers or self.reason or [])[:3])
+        return f"{self._where()}: {what or many}; {advice}"
 
 
 REASONS = {
@@ -262,8 +262,8 @@ def _described(path, before, now):
     if before is None or now is None:
         return path if before is now else f"{path} appears or disappears in the body of the loop"
     if "number" in (before[0], now[0]):
-        return (f"{path} changes from step to step ({before[1]!r}, then {now[1]!r}): a Python number that the body rebinds would be "
-                "stale after the loop. Compute it from the counter, as t = k * dt, or use an array of one element")  # fmt: skip
+        return (f"{path} changes from step to step ({before[1]!r}, then {now[1]!r}): a Python number that the body rebinds "
+                "would be stale after the loop. Compute it from the counter, as t = k * dt, or use an array of one element")  # fmt: skip
     if before[0] == now[0] == "length":
         return f"{path} grows or shrinks in the body of the loop: store into an array instead, as history[k] = u"
     return f"{path} changes from step to step in another way than an array that is computed"

@@ -8,7 +8,7 @@ from numpy import array, full, zeros  # NumPy's own: a trace wraps the names in 
 
 from sparsead.tape.spec import OPS
 
-from sparsead.tape._tape cimport CONST, COPY, INPUT, LOOP, Tape
+from sparsead.tape._tape cimport BRANCH, CONST, COPY, INPUT, LOOP, Tape
 
 consuming_codes = None
 
@@ -36,7 +36,9 @@ cdef int[::1] last_uses(Tape tape):
 
 cdef int consumed(Tape tape, int k, signed char[::1] consumes) except -1:
     """How many of its first operands op `k` ends."""
-    return tape.pool.attrs[tape.attr[k]].carries if tape.code[k] == LOOP else consumes[tape.code[k]]
+    if tape.code[k] == LOOP or tape.code[k] == BRANCH:
+        return tape.pool.attrs[tape.attr[k]].carries
+    return consumes[tape.code[k]]
 
 
 def copies_needed(Tape tape, owned=()):

@@ -11,3 +11,6 @@ max_peeled: int = 16
 
 max_pieces: int = 16
 """Loops into which branches on the counter may cut one ``sparsead.steps``."""
+
+max_branches: int = 16
+"""Paths through the body of a loop."""

@@ -8,6 +8,7 @@
 cdef enum:
     FURTHEST = 8                            # steps that a value may be carried before it is read
     OUTSIDE = -1
+    AGAIN = -2
 
 
 class Head(NamedTuple):
@@ -46,10 +47,15 @@ def held(Trace trace):
 
 
 def window_of(TracedArray a):
-    """(value of the storage, place of the window) of a traced array, apart from what its indices move."""
+    """(value, serial number of the storage, place of the window) of a traced array, apart from what its indices move."""
     cdef Moves m = a.moving
     offset = <Py_ssize_t> cnp.PyArray_DATA(a.concrete) - a.storage.lo - (0 if m is None else m.shift)
-    return a.storage.version, (offset, a.concrete.shape, a.concrete.strides, None if m is None else m.steps)
+    return a.storage.version, a.storage.link.serial, (offset, a.concrete.shape, a.concrete.strides, None if m is None else m.steps)
+
+
+def number_of(TracedScalar x):
+    """(value, serial number) of a traced number."""
+    return x.value, x.link.serial
 
 
 def end_of(Trace trace):
@@ -125,25 +131,52 @@ def roles(list heads, int step, int period, values):
 
 
 class Plan(NamedTuple):
-    """How a loop is folded: steps from `start` on are trips of the loop op, of `period` steps each; `operands` describe the last
-    traced ones, up to `end`; `held` are the roles of what lives at the end."""
+    """How a loop is folded: steps from `start` on are trips of the loop op, of `period` steps each."""
 
     heads: list
     start: int
-    end: int
+    end: int                                # number of the steps traced
     period: int
-    operands: list
-    held: list
+    operands: list                          # descriptions of the operands of the last steps, up to `end`
+    held: dict                              # roles of what lives at the end, by serial number
 
 
-def fold(Trace trace, plan, registers, invariants, loop, line):
+class Segment(NamedTuple):
+    """Ops that become a body: those of the tape from `begin` to `end`, with values from `first` on."""
+
+    begin: int
+    end: int
+    first: int
+    counters: dict                          # op -> number of the step that it begins, in the first trip
+    operands: list                          # a description for each operand
+    outputs: dict                           # role -> description of its value after the trip
+
+
+def last_steps(plan, int first_step):
+    """The last traced steps of a plan, as a `Segment`."""
+    heads, begin = plan.heads, plan.end - plan.period
+    counters = {heads[begin + q].op: first_step + plan.start + q for q in range(plan.period)}
+    outputs = {(d, r): (d - 1, r) for d, r in registers_of(plan)}
+    return Segment(heads[begin].op, heads[plan.end].op, heads[begin].value, counters, plan.operands, outputs)
+
+
+def registers_of(plan):
+    """All registers: what a step reads of earlier ones or leaves behind, and what stands between in a row of hand-overs."""
+    furthest = {}
+    for d, r in [*plan.operands, *plan.held.values()]:
+        if d > 0:
+            furthest[r] = max(d, furthest.get(r, 0))
+    return [(d, r) for r in sorted(furthest) for d in range(1, furthest[r] + 1)]
+
+
+def fold(Trace trace, plan, registers, invariants, loop, counted, line):
     """Replace the traced steps from ``plan.start`` on by a loop op; returns {role: value after the loop}."""
     cdef Tape tape = trace.tape
     heads, period = plan.heads, plan.period
-    starts = [heads[plan.start - d * period].value + r for d, r in registers]
-    lasts = [heads[plan.end - d * period].value + r for d, r in registers]
+    starts = [r if d == OUTSIDE else heads[plan.start - d * period].value + r for d, r in registers]
+    lasts = [r if d == OUTSIDE else heads[plan.end - d * period].value + r for d, r in registers]
     types = [tape.type_of(v).id for v in starts]
-    facts = [(VARIES if not trace.facts[v] & COUNTS else COUNTS) | trace.facts[v] for v in lasts]
+    facts = [COUNTS if known in counted else VARIES | (trace.facts[v] & ACTIVE) for known, v in zip(registers, lasts)]
     trace.cut(heads[plan.start].op)
     cdef int[::1] args = array(starts + invariants + [0], np.intc), vtypes = array(types + [0], np.intc)
     cdef int line_id = -1 if line is None else tape.pool.line_id(line), k
@@ -154,47 +187,32 @@ def fold(Trace trace, plan, registers, invariants, loop, line):
     return {register: first + k for k, register in enumerate(registers)}
 
 
-def invariants_of(plan):
-    """Values from before the loop that its steps read."""
-    return sorted({r for d, r in plan.operands if d == OUTSIDE})
-
-
-def registers_of(plan):
-    """All registers: what a step reads of earlier ones or leaves behind, and what stands between in a row of hand-overs."""
-    furthest = {}
-    for d, r in [*plan.operands, *plan.held]:
-        if d > 0:
-            furthest[r] = max(d, furthest.get(r, 0))
-    return [(d, r) for r in sorted(furthest) for d in range(1, furthest[r] + 1)]
-
-
-def body_of(Trace trace, plan, registers, invariants, int first_step):
-    """The body: the last traced steps with inputs for the trip, the registers and the invariants."""
+def body_of(Trace trace, segment, plan, registers, invariants):
+    """The body that a `Segment` is: inputs are the trip, the registers and the invariants; outputs the registers."""
     cdef Tape tape = trace.tape, body = tape.fresh()
-    heads, period, begin, end = plan.heads, plan.period, plan.end - plan.period, plan.end
-    cdef int first = heads[begin].value, base = heads[begin].op, k, v, integer = tape.pool.dense_type_id(np.dtype(np.int64), ())
+    cdef int last = plan.heads[plan.end - plan.period].value, k, v, place
     cdef int[::1] value = np_full(tape.n_vals + 1, -1, np.intc)
-    cdef int trip = body.emit0(INPUT, -1, 0, -1, integer), place
+    cdef int trip = body.emit0(INPUT, -1, 0, -1, tape.pool.dense_type_id(np.dtype(np.int64), ()))
     inputs, at = [trip], {}
-    for d, r in registers:
-        place = body.emit0(INPUT, -1, 0, -1, tape.vtype[first + <int> r])
+    for d, r in [*registers, *[(OUTSIDE, v) for v in invariants]]:
+        place = body.emit0(INPUT, -1, 0, -1, tape.vtype[r if d == OUTSIDE else last + <int> r])
         inputs.append(place)
         at[d, r] = place
-    for v in invariants:
-        place = body.emit0(INPUT, -1, 0, -1, tape.vtype[v])
-        inputs.append(place)
-        at[OUTSIDE, v] = place
-    for v, known in zip(_operands(tape, base, heads[end].op), plan.operands):
-        if known[0] != 0:
+    for v, known in zip(_operands(tape, segment.begin, segment.end), segment.operands):
+        if known[0] == AGAIN and value[v] < 0:
+            value[v] = body.emit0(CONST, tape.attr[tape.vop[v]], 0, -1, tape.vtype[v])
+        elif known[0] != 0 and known[0] != AGAIN:
             value[v] = at[known]
-    counters = {heads[begin + q].op: first_step + plan.start + q for q in range(period)}
-    for k in range(base, heads[end].op):
-        if k in counters:
-            value[tape.out[k]] = _step_number(body, trip, period, counters[k])
+    for k in range(segment.begin, segment.end):
+        if k in segment.counters:
+            value[tape.out[k]] = _step_number(body, trip, plan.period, segment.counters[k])
         else:
             body.take(tape, k, &value[0])
     body.inputs = inputs
-    body.outputs = [value[first + <int> r] if d == 1 else at[d - 1, r] for d, r in registers]
+    body.outputs = []
+    for register in registers:
+        d, r = segment.outputs.get(register, register)
+        body.outputs.append(value[segment.first + <int> r] if d == 0 else at[d, r])
     return body
 
 
@@ -213,15 +231,70 @@ cdef int _step_number(Tape body, int trip, int period, int first) except -1:
     return v
 
 
+def hide(Trace trace, roles):
+    """Put a placeholder in the place of every value that lives, for a step that shall be a body of its own.
+
+    Parameters
+    ----------
+    roles : dict
+        By serial number. What has none is left alone.
+
+    Returns
+    -------
+    dict
+        The role by placeholder.
+    """
+    cdef Storage s
+    cdef TracedScalar x
+    storages, scalars = alive(trace)
+    found = {}
+    for s in storages:
+        if s.link.serial in roles:
+            s.version = _placeholder(trace, s.version)
+            found[s.version] = roles[s.link.serial]
+    for x in scalars:
+        if x.link.serial in roles:
+            x.value = _placeholder(trace, x.value)
+            found[x.value] = roles[x.link.serial]
+    return found
+
+
+cdef int _placeholder(Trace trace, int v) except -1:
+    cdef int made = trace.tape.emit0(EMPTY, -1, 0, -1, trace.tape.vtype[v])
+    trace._set_fact(made, trace.facts[v] | VARIES)
+    return made
+
+
+def described(Trace trace, head, end, roles, int cut):
+    """Descriptions of the operands of the step from `head` to `end`, with placeholders in it; None if it reads something else."""
+    cdef Tape tape = trace.tape
+    cdef int v
+    found = []
+    for v in _operands(tape, head.op, end.op):
+        found.append(description(trace, head, roles, cut, v))
+    return None if None in found else found
+
+
+def description(Trace trace, head, roles, int cut, int v):
+    """What a value is in the step that begins at `head`: (0, r) its own, a role, OUTSIDE, a constant to be made AGAIN, or None."""
+    if v >= <int> head.value:
+        return 0, v - <int> head.value
+    if v in roles:
+        return roles[v]
+    if trace.tape.code[trace.tape.vop[v]] == CONST:
+        return AGAIN, v
+    return (OUTSIDE, v) if v < cut else None
+
+
 def hand_over(Trace trace, roles, results, counted):
     """Give what lives after the loop its values after the loop: `roles` by serial number, `results` and known numbers by role."""
     cdef Storage s
     cdef TracedScalar x
     storages, scalars = alive(trace)
     for s in storages:
-        s.version = results.get(roles[s.link.serial], s.version)
+        s.version = results.get(roles.get(s.link.serial), s.version)
     for x in scalars:
-        known = roles[x.link.serial]
+        known = roles.get(x.link.serial)
         x.value = results.get(known, x.value)
         if known in counted:
             x.concrete = type(x.concrete)(counted[known])

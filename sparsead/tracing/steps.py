@@ -8,21 +8,24 @@ itself remembers from step to step has to come round as well, or the loop would 
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
 from sparsead import config
 from sparsead.engine.reference import Program
+from sparsead.ops.branch import Branch
 from sparsead.ops.loop import Loop
 from sparsead.tape.spec import BY_NAME
 from sparsead.tracing import _traced
-from sparsead.tracing._traced import CURRENT, Mismatch, Plan, Traced, TracedArray, as_array
+from sparsead.tracing._traced import CURRENT, Mismatch, Plan, Segment, Traced, TracedArray, as_array
 from sparsead.tracing.errors import TraceError
 from sparsead.transform._simplify import prune
 
-CONST, CAST, GUARD = BY_NAME["const"], BY_NAME["cast"], BY_NAME["guard"]
+INPUT, CONST, CAST, GUARD = (BY_NAME[name] for name in ("input", "const", "cast", "guard"))
+OUTSIDE, AGAIN = -1, -2  # kinds of descriptions: a value from before the loop, a constant to be made again
 PERIODS = (1, 2, 3, 4)
 REACH = 1000  # items of containers and objects that are looked at
 
@@ -105,129 +108,139 @@ class _Steps:
             self.trace.depth -= 1
 
 
+class Seen(NamedTuple):
+    """What is there at the head of a step."""
+
+    values: dict  # of storages, by serial number
+    numbers: dict  # the same of traced numbers
+    state: dict  # what Python remembers, by path
+
+    def names(self):
+        """The paths that lead to each serial number."""
+        found = defaultdict(list)
+        for path, x in self.state.items():
+            if x[0] == "traced":
+                found[x[2]].append(path)
+        return found
+
+
 class _Roll:
-    """The steps traced so far, and what was there at the head of each: values by serial number, and Python's state."""
+    """The steps traced so far, and what was there at the head of each."""
 
     def __init__(self, trace, n, frame):
         self.trace, self.n, self.frame = trace, n, frame
         self.line = (frame.f_code.co_filename, frame.f_lineno)
-        self.first, self.traced, self.pieces = 0, 0, 0
-        self.heads, self.kept, self.reason = [], [], None
+        self.pieces, self.branches = 0, None
+        self._begin(0)
+
+    def _begin(self, first):
+        self.first, self.heads, self.kept, self.reason = first, [], [], None
 
     def head(self, k):
         """Begin step `k`; gives its counter."""
+        if self.branches:
+            return self.branches.head(k)
         self.kept.append(self._seen())
         mark, number = _traced.counter(self.trace, k)
         self.heads.append(mark)
-        self.traced += 1
         return number
 
     def _seen(self):
-        """What is alive and what Python remembers; what the last step has changed varies from here on."""
+        """What is there; what the last step has changed varies from here on."""
         state = remembered(self.frame)  # first: it lets go of what the frame's copy of its names held
-        storages, numbers = _traced.held(self.trace)
+        seen = Seen(*_traced.held(self.trace), state)
         if self.kept:
-            before, since = self.kept[-1][0], self.heads[-1].value
-            _traced.vary(self.trace, [v for s, v in storages.items() if before.get(s) != v])
-            _traced.vary(self.trace, [v for v in numbers.values() if v >= since])
-        return storages, numbers, state
+            before, since = self.kept[-1].values, self.heads[-1].value
+            _traced.vary(self.trace, [v for s, v in seen.values.items() if before.get(s) != v])
+            _traced.vary(self.trace, [v for v in seen.numbers.values() if v >= since])
+        return seen
 
     def after(self, step):
-        """The step that comes after those before `step`: itself, or one that a loop op leads to."""
+        """The step to go on with, after those before `step`: that step, or one that a loop op leads to."""
+        if self.branches:
+            return self._branched()
         if step == self.n:
             return step
         end, now = [*self.heads, _traced.end_of(self.trace)], self._seen()
         for period in PERIODS:
-            plan = self._plan(period, end, now)
-            if plan is not None and (self.n - step) % plan[1] == 0:
-                after = self._fold(plan[0], now)
+            plan, comes_round = self._plan(period, end, now)
+            if plan is not None and (self.n - step) % comes_round == 0:
+                after = self._fold(plan, now, comes_round)
                 if after is not None:
                     return after
-        if self.traced >= config.max_peeled:
+        if len(self.heads) >= config.max_peeled:
             raise TraceError(self._complaint(now))
         return step
 
     # ---- whether the steps repeat --------------------------------------------------------------------------------
 
     def _plan(self, period, heads, now):
-        """(plan, steps after which all is as it was), or None."""
+        """(plan, steps after which all is as it was), or (None, 0)."""
         last = len(heads) - 1
         if last < 2 * period:
-            return None
+            return None, 0
         operands = _traced.same_steps(self.trace, heads, last - 2 * period, last - period, period)
         if isinstance(operands, Mismatch):
             self.reason = operands
-            return None
+            return None, 0
         first = last - 2 * period
         while first >= period and _traced.same_steps(self.trace, heads, first - period, first, period) == operands:
             first -= period
-        roles = self._roles(heads, last, period, now)
-        furthest = max([d for d, _ in operands] + [d for d, _ in roles.values()] + [1])
-        start = first + furthest * period
-        if start >= last:
-            return None
         for multiple in PERIODS:
             back = last - multiple * period
             if back < 0:
                 break
-            changes = self._changes(heads, back, last, period, now)
-            if not changes:
-                return Plan(heads, start, last, period, operands, sorted(set(roles.values()))), multiple * period
+            then = self._roles(heads, back, period, self.kept[back], now)
+            roles = self._roles(heads, last, period, now, self.kept[back])
+            changes = _changes(self.kept[back], now, then, roles)
             if multiple == 1:
                 self.reason = changes
-        return None
+            furthest = max([d for d, _ in operands] + [d for d, _ in roles.values()] + [1])
+            start = first + furthest * period
+            if not changes and start < last:
+                return Plan(heads, start, last, period, operands, roles), multiple * period
+        return None, 0
 
-    def _roles(self, heads, step, period, seen):
-        values = {**seen[0], **seen[1]}
-        return dict(zip(values, _traced.roles(heads, step, period, values.values()), strict=True))
-
-    def _changes(self, heads, back, last, period, now):
-        """Paths and kinds of what is not at step `last` as it was at step `back`."""
-        then = self.kept[back]
-        a, b = self._roles(heads, back, period, then), self._roles(heads, last, period, now)
-        changes = [path for path, (x, y) in _pairs(then[2], now[2]) if not self._alike(x, y, heads, back, last, period)]
-        if changes:
-            return changes
-        if any(a[s] != b[s] for s in then[0] if s in b):
-            return ["an array"]
-        new, old = ([roles[s] for s in seen[0] if s not in other[0]] for roles, seen, other in ((b, now, then), (a, then, now)))
-        return [] if Counter(new) == Counter(old) else ["arrays that are made in the loop and kept"]
-
-    def _alike(self, x, y, heads, back, last, period):
-        if x is None or y is None or x[0] != y[0]:
-            return False
-        if x[0] != "traced":
-            return x == y
-        (_, v, place), (_, w, other) = x, y
-        return place == other and _traced.roles(heads, back, period, [v]) == _traced.roles(heads, last, period, [w])
+    def _roles(self, heads, step, period, seen, other):
+        """The role of all that is there, by serial number; what is as at the other step comes from outside of the loop."""
+        values, others = {**seen.values, **seen.numbers}, {**other.values, **other.numbers}
+        names, others_names = seen.names(), other.names()
+        roles = dict(zip(values, _traced.roles(heads, step, period, values.values()), strict=True))
+        same = [s for s, v in values.items() if others.get(s) == v and names.get(s) == others_names.get(s)]
+        return {**roles, **{s: (OUTSIDE, values[s]) for s in same}}
 
     # ---- folding -------------------------------------------------------------------------------------------------
 
-    def _fold(self, plan, now):
-        """Fold the steps from ``plan.start`` on; the step after the loop op, or None if the loop would be too short."""
-        trace, first = self.trace, self.first
-        registers, invariants = _traced.registers_of(plan), _traced.invariants_of(plan)
-        body = _traced.body_of(trace, plan, registers, invariants, first)
-        count = Count(body, [None, *[None] * len(registers), *[_number(trace, v) for v in invariants]])
-        trips = (self.n - first - plan.start) // plan.period
-        trips = min([trips, *[count.first_other(value, expected, trips) for value, expected in _guards(body)]])
-        if first + plan.start + trips * plan.period <= first + len(self.heads):
+    def _fold(self, plan, now, comes_round):
+        """Fold the steps from ``plan.start`` on; the step to go on with, or None if the loop would be too short."""
+        segment = _traced.last_steps(plan, self.first)
+        folding = Folding(self.trace, plan, [segment], self.n - self.first)
+        trips = folding.trips
+        elsewhere = np.flatnonzero(~folding.certain(0))
+        if len(elsewhere) > config.max_pieces and plan.period == 1:
+            self.branches = Branches(self, folding, now, comes_round)
+            return self.branches.next()
+        if len(elsewhere):
+            trips = int(elsewhere[0])
+        if plan.start + trips * plan.period <= len(self.heads):
             return None
-        loop = Loop(body, trips, len(registers))
-        counted = {}
-        for (d, r), value in zip(registers, body.outputs, strict=True):
-            number = count.at(value, trips - 1)
-            if number is not None:
-                counted[d, r] = number
-        roles = self._roles(plan.heads, plan.end, plan.period, now)
-        results = _traced.fold(trace, plan, registers, invariants, loop, self.line)
-        _traced.hand_over(trace, roles, results, counted)
+        return self._replace(folding, trips, plan.held)
+
+    def _branched(self):
+        after = self.branches.after()
+        if after is None:
+            branches, self.branches = self.branches, None
+            return self._replace(branches.folding, branches.folding.trips, branches.roles())
+        return after
+
+    def _replace(self, folding, trips, roles):
         self.pieces += 1
         if self.pieces > config.max_pieces:
             raise TraceError(f"{self._where()}: a branch on the counter cuts the loop into more than {config.max_pieces} pieces; "
                              "give the steps of each kind a loop of their own")  # fmt: skip
-        self.first = first + plan.start + trips * plan.period
-        self.heads, self.kept, self.traced = [], [], 0
+        results, counted = folding.run(trips, self.line)
+        _traced.hand_over(self.trace, roles, results, counted)
+        self._begin(self.first + folding.plan.start + trips * folding.plan.period)
         return self.first
 
     # ---- what to say -----------------------------------------------------------------------------------------------
@@ -236,14 +249,14 @@ class _Roll:
         return f"sparsead.steps() at {self.line[0]}:{self.line[1]}"
 
     def _complaint(self, now):
-        many = f"{self.traced} steps were traced and no two are alike"
+        many = f"{len(self.heads)} steps were traced and no two are alike"
         advice = "write it as a loop over range(n), or steps(n, unroll=True), if it has to be unrolled"
-        state = self.kept[-1][2]
-        numbers = [path for path, (x, y) in _pairs(state, now[2]) if x != y and x and y and x[0] == y[0] == "number"]
+        state = self.kept[-1].state
+        numbers = [path for path, (x, y) in _pairs(state, now.state) if x != y and x and y and x[0] == y[0] == "number"]
         if isinstance(self.reason, Mismatch) and not numbers:
             line = "" if self.reason.line is None else f" at {self.reason.line[0]}:{self.reason.line[1]}"
             return f"{self._where()}: {many}: {REASONS[self.reason.what]}{line}; {advice}"
-        what = "; ".join(_described(path, state.get(path), now[2].get(path)) for path in (numbers or self.reason or [])[:3])
+        what = "; ".join(_described(path, state.get(path), now.state.get(path)) for path in (numbers or self.reason or [])[:3])
         return f"{self._where()}: {what or many}; {advice}"
 
 
@@ -269,6 +282,194 @@ def _described(path, before, now):
     return f"{path} changes from step to step in another way than an array that is computed"
 
 
+class Folding:
+    """A loop op in the making.
+
+    Attributes
+    ----------
+    segments : list of Segment
+        The step that repeats, then those that branches lead to.
+    trips : int
+        All that are left.
+    """
+
+    def __init__(self, trace, plan, segments, n):
+        self.trace, self.plan, self.segments = trace, plan, segments
+        self.trips = (n - plan.start) // plan.period
+
+    def _registers(self):
+        """Registers; those of the plan, and what only a branch changes."""
+        registers = _traced.registers_of(self.plan)
+        changed = {role for segment in self.segments for role, known in segment.outputs.items() if known != role}
+        return registers + sorted(changed - set(registers))
+
+    def bodies(self):
+        """(registers, invariants, a body for each segment)."""
+        registers = self._registers()
+        read = {known for s in self.segments for known in [*s.operands, *s.outputs.values()] if known[0] == OUTSIDE}
+        invariants = sorted(v for d, v in read - set(registers))
+        return registers, invariants, [self._body(s, registers, invariants) for s in self.segments]
+
+    def _body(self, segment, registers, invariants):
+        return _traced.body_of(self.trace, segment, self.plan, registers, invariants)
+
+    def count(self, body, registers, invariants):
+        """The `Count` of a body."""
+        return Count(body, [None, *[None] * len(registers), *[_number(self.trace, v) for v in invariants]])
+
+    def certain(self, k):
+        """For each trip, whether the counter lets body `k` be run; true where it does not decide."""
+        registers, invariants, bodies = self.bodies()
+        count = self.count(bodies[k], registers, invariants)
+        holds = np.ones(self.trips, bool)
+        for value, expected in guards_of(bodies[k]):
+            holds &= count.equal(value, expected, self.trips)
+        return holds
+
+    def run(self, trips, line):
+        """Put the loop op on the tape: ({role: value after the loop}, {role: number, where the counter gives it})."""
+        registers, invariants, bodies = self.bodies()
+        counted = {}
+        for role, *values in zip(registers, *[body.outputs for body in bodies], strict=True):
+            numbers = [self.count(body, registers, invariants).at(v, trips - 1) for body, v in zip(bodies, values, strict=True)]
+            if numbers[0] is not None and all(number == numbers[0] for number in numbers):
+                counted[role] = numbers[0]
+        body = bodies[0] if len(bodies) == 1 else choosing(bodies, len(registers))
+        loop = Loop(body, trips, len(registers))
+        return _traced.fold(self.trace, self.plan, registers, invariants, loop, counted, line), counted
+
+
+class Branches:
+    """The steps of a loop that take another path than the one that repeats: each path is traced once, where it is met first.
+
+    What a path leaves behind is told by the names: the value that a path leads to has, after the step, the role that the value
+    there had before it. Arrays that no name reaches are told by their identity.
+    """
+
+    def __init__(self, roll, folding, now, comes_round):
+        self.roll, self.folding, self.trace, self.comes_round = roll, folding, roll.trace, comes_round
+        roles = folding.plan.held
+        self.paths = {path: roles[x[2]] for path, x in now.state.items() if x[0] == "traced"}
+        named = {x[2] for x in now.state.values() if x[0] == "traced"}
+        self.nameless = {serial: role for serial, role in roles.items() if serial not in named}
+        self.open = ~folding.certain(0)
+        self.traced = 0
+
+    def next(self):
+        """The step to trace next; None when all paths are known."""
+        if not self.open.any():
+            # Names come round only after so many steps: the last path is traced again until they have.
+            if self.traced % self.comes_round == 0:
+                return None
+            return self.step
+        if len(self.folding.segments) > config.max_branches:
+            raise TraceError(f"{self.roll._where()}: branches lead to more than {config.max_branches} paths through the body")
+        self.step = self.roll.first + self.folding.plan.start + int(np.flatnonzero(self.open)[0])
+        return self.step
+
+    def roles(self):
+        """Roles by serial number, of what lives now."""
+        found = dict(self.nameless)
+        for path, x in remembered(self.roll.frame).items():
+            if x[0] == "traced" and path in self.paths:
+                found[x[2]] = self.paths[path]
+        return found
+
+    def head(self, k):
+        """Begin a step on another path."""
+        self.hidden = _traced.hide(self.trace, self.roles())
+        self.mark, number = _traced.counter(self.trace, k)
+        return number
+
+    def after(self):
+        """End it; the step to trace next, or None."""
+        self.traced += 1
+        if self.open.any():
+            self._enter()
+        return self.next()
+
+    def _enter(self):
+        end, plan, roles = _traced.end_of(self.trace), self.folding.plan, dict(self.hidden)
+        cut = plan.heads[plan.start].value
+        operands = _traced.described(self.trace, self.mark, end, roles, cut)
+        outputs, state, held = {}, remembered(self.roll.frame), _traced.held(self.trace)[0]
+        left = [(role, state[path][1]) for path, role in self.paths.items() if path in state]
+        left += [(role, held[serial]) for serial, role in self.nameless.items() if serial in held]
+        for role, v in left:
+            known = _traced.description(self.trace, self.mark, roles, cut, v)
+            if outputs.setdefault(role, known) != known or known is None or known[0] == AGAIN:
+                raise TraceError(f"{self.roll._where()}: two arrays that were one so far, or an array and a number, part on a "
+                                 "path that is taken seldom; make the copy before the loop")  # fmt: skip
+        if operands is None:
+            raise TraceError(f"{self.roll._where()}: a path that is taken seldom reads what no name leads to")
+        counters = {self.mark.op: self.roll.first + plan.start}
+        self.folding.segments.append(Segment(self.mark.op, end.op, self.mark.value, counters, operands, outputs))
+        holds = self.folding.certain(len(self.folding.segments) - 1)
+        trip = self.step - self.roll.first - plan.start
+        if not holds[trip]:
+            raise TraceError(f"{self.roll._where()}: step {self.step} does not take the path that it was seen to take")
+        self.open &= ~holds
+
+
+def choosing(bodies, carries):
+    """A body that runs the one of `bodies` whose guards hold; GuardFailed if none does."""
+    tape, model = bodies[0].fresh(), bodies[0]
+    inputs = [tape.add(INPUT, (), [model.type(v)])[0] for v in model.inputs]
+    integer, truth = tape.pool.type(np.int64, ()), tape.pool.type(bool, ())
+    which = tape.const(np.int64(-1))
+    for k in range(len(bodies) - 1, -1, -1):
+        holds = _holds(tape, bodies[k], inputs, truth)
+        (which,) = tape.add(BY_NAME["select"], (holds, tape.const(np.int64(k)), which), [integer])
+    (known,) = tape.add(BY_NAME["greater_equal"], (which, tape.const(np.int64(0))), [truth])
+    tape.add(GUARD, (known,), (), True)
+    trip, registers, invariants = inputs[0], inputs[1 : 1 + carries], inputs[1 + carries :]
+    branch = Branch([_as_branch(body, carries) for body in bodies], carries)
+    types = [tape.type(v) for v in registers]
+    tape.inputs = inputs
+    tape.outputs = list(tape.add(BY_NAME["branch"], (*registers, trip, *invariants, which), types, branch))
+    return tape
+
+
+def _holds(tape, body, inputs, truth):
+    """Whether all guards of `body` hold, as a value of `tape`."""
+    guards = guards_of(body)
+    values = _inlined(tape, prune(unguarded(body), [v for v, _ in guards]), inputs)
+    holds = tape.const(np.bool_(True))
+    for v, (_, expected) in zip(values, guards, strict=True):
+        dtype = tape.type(v).dtype
+        (same,) = tape.add(BY_NAME["equal"], (v, tape.const(dtype.type(expected))), [truth])
+        (holds,) = tape.add(BY_NAME["logical_and"], (holds, same), [truth])
+    return holds
+
+
+def unguarded(body):
+    """`body` without its guards."""
+    tape = body.fresh()
+    value: dict = {}
+    for op in body:
+        if op.op is not GUARD:
+            made = tape.add(op.op, [value[v] for v in op.operands], [body.type(v) for v in op.results], op.attr, op.imm, op.line)
+            value.update(zip(op.results, made, strict=True))
+    tape.inputs, tape.outputs = [value[v] for v in body.inputs], [value[v] for v in body.outputs]
+    return tape
+
+
+def _inlined(tape, piece, inputs):
+    """Append the ops of `piece` to `tape`; returns the values of its outputs."""
+    value = dict(zip(piece.inputs, inputs, strict=True))
+    for op in piece:
+        if op.op is not INPUT:
+            made = tape.add(op.op, [value[v] for v in op.operands], [piece.type(v) for v in op.results], op.attr, op.imm, op.line)
+            value.update(zip(op.results, made, strict=True))
+    return [value[v] for v in piece.outputs]
+
+
+def _as_branch(body, carries):
+    tape = unguarded(body)
+    tape.inputs = [*tape.inputs[1 : 1 + carries], tape.inputs[0], *tape.inputs[1 + carries :]]
+    return tape
+
+
 # ---- what Python remembers --------------------------------------------------------------------------------------------
 
 
@@ -286,7 +487,7 @@ def _remember(path, value, found, seen, budget):
         return
     if isinstance(value, Traced):
         if value.trace is CURRENT.get():
-            window = _traced.window_of(value) if isinstance(value, TracedArray) else (value.value, None)
+            window = _traced.window_of(value) if isinstance(value, TracedArray) else (*_traced.number_of(value), None)
             found[path] = ("traced", *window)
         return
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
@@ -308,6 +509,24 @@ def _remember(path, value, found, seen, budget):
             _remember(f"{path}.{key}", item, found, seen, budget)
 
 
+def _changes(then, now, a, b):
+    """Paths and kinds of what is now not as it was then, given the roles by serial number then and now."""
+    changes = [path for path, (x, y) in _pairs(then.state, now.state) if not _alike(x, y, a, b)]
+    if changes:
+        return changes
+    if any(a[s] != b[s] for s in then.values if s in b):
+        return ["an array"]
+    new, old = [b[s] for s in now.values if s not in then.values], [a[s] for s in then.values if s not in now.values]
+    return [] if Counter(new) == Counter(old) else ["arrays that are made in the loop and kept"]
+
+
+def _alike(x, y, a, b):
+    """Whether two descriptions are the same, given the roles of the one's and of the other's values by serial number."""
+    if x is None or y is None or x[0] != y[0]:
+        return False
+    return x == y if x[0] != "traced" else x[3] == y[3] and a[x[2]] == b[y[2]]
+
+
 def _pairs(a, b):
     return [(path, (a.get(path), b.get(path))) for path in {**a, **b}]
 
@@ -321,7 +540,8 @@ def _number(trace, value):
     return op.attr if op.op is CONST and np.ndim(op.attr) == 0 else None
 
 
-def _guards(body):
+def guards_of(body):
+    """(value, what it has to be) of the guards of a tape."""
     return [(op.operands[0], op.attr) for op in body if op.op is GUARD]
 
 
@@ -356,13 +576,10 @@ class Count:
         number = self._over(value, np.int64(trip))
         return None if number is None else np.asarray(number).item()
 
-    def first_other(self, value, expected, trips):
-        """The first trip at which a value is not the expected one; `trips` if there is none, or if it is not known."""
+    def equal(self, value, expected, trips):
+        """For each trip whether a value is the expected one; true where the counter does not decide it."""
         numbers = self._over(value, np.arange(trips))
-        if numbers is None:
-            return trips
-        other = np.flatnonzero(np.broadcast_to(numbers != expected, (trips,)))
-        return int(other[0]) if len(other) else trips
+        return np.ones(trips, bool) if numbers is None else np.broadcast_to(numbers == expected, (trips,))
 
 
 def run_so_far(trace, tape, outputs):

@@ -52,7 +52,7 @@ class Builder:
     def ew(self, name, *operands, strides=None):
         types = [self.tape.type(v) for v in operands]
         shape = np.broadcast_shapes(*(t.shape for t in types))
-        dtype = bool if name in ("greater", "less") else types[-1].dtype
+        dtype = bool if name in ("equal", "greater", "less") else types[-1].dtype
         if strides is None:
             strides = next((t.strides for t in types if t.shape == shape and t.dtype == dtype), None)
         return self.op(name, operands, shape, dtype=dtype, strides=strides)

@@ -26,14 +26,21 @@ class Loop:
         How many of the operands are carries; as many results has the op.
     backward : bool
         j runs from trips - 1 to 0.
+    policy : str
+        What the reverse sweep has of the trips: "all" for a log that the forward loop writes trip by trip.
     """
 
-    def __init__(self, body, trips, carries, backward=False):
-        self.body, self.trips, self.carries, self.backward = body, trips, carries, backward
+    def __init__(self, body, trips, carries, backward=False, policy="all"):
+        self.body, self.trips, self.carries, self.backward, self.policy = body, trips, carries, backward, policy
+        self.memo = {}  # what passes have found out about it, see `sparsead.transform.loops`
+
+    def replaced(self, body, carries):
+        """The same trips with another body."""
+        return Loop(body, self.trips, carries, self.backward, self.policy)
 
     @cached_property
     def _key(self):
-        return self.trips, self.carries, self.backward, self.body.key()
+        return self.trips, self.carries, self.backward, self.policy, self.body.key()
 
     def __eq__(self, other):
         return type(other) is Loop and self._key == other._key
@@ -44,6 +51,11 @@ class Loop:
     def __repr__(self):
         way = " backward" if self.backward else ""
         return f"Loop({self.trips} trips{way}, {self.carries} carries, body of {len(self.body)} ops)"
+
+    @cached_property
+    def guarded(self):
+        """Whether there is a guard in the body, or in a loop inside it."""
+        return any(op.op.name == "guard" or op.op is LOOP and op.attr.guarded for op in self.body)
 
     @cached_property
     def program(self):

@@ -8,7 +8,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 import numpy as np
-from numpy import array, asarray, zeros  # NumPy's own: a trace wraps the names in its namespace
+from numpy import array, asarray, full, zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead.tape.spec import OPS, OpView
 
@@ -334,6 +334,33 @@ cdef class Tape:
         new.n_ops, new.n_vals, new.n_operands = self.n_ops, self.n_vals, self.n_operands
         new.inputs, new.outputs, new.names = list(self.inputs), list(self.outputs), dict(self.names)
         return new
+
+    def append(self, Tape other, int[::1] value, int first=0, last=None, chosen=None):
+        """Append ops of `other`, a tape on the same pool.
+
+        Parameters
+        ----------
+        other : Tape
+        value : int32 array, longer than ``other.n_values``
+            For each value of `other` the one here, -1 for none; what is appended is entered. An input that has one is left out.
+        first, last : int
+            Ops from `first` up to `last`.
+        chosen : bool array, optional
+            By op of `other`, whether it is appended.
+        """
+        cdef int k, end = other.n_ops if last is None else last
+        cdef const unsigned char[::1] flags = None if chosen is None else chosen.view("u1")
+        for k in range(first, end):
+            if (flags is None or flags[k]) and not (other.code[k] == INPUT and value[other.out[k]] >= 0):
+                self.take(other, k, &value[0])
+
+    def inline(self, Tape other, operands):
+        """Append all of `other`, a tape on the same pool, with `operands` for its inputs; returns its outputs, here."""
+        value = full(other.n_vals + 1, -1, np.intc)
+        for v, operand in zip(other.inputs, operands, strict=True):
+            value[v] = operand
+        self.append(other, value)
+        return [int(value[v]) for v in other.outputs]
 
     def key(self):
         """Equal for tapes on one pool that are the same op by op; the user's lines do not count."""

@@ -11,7 +11,7 @@ from sparsead.tape.spec import View
 
 
 def listing(tape, source=True):
-    """The tape as text: results, types, op, operands, view and the user's source line.
+    """The tape as text: results, types, op, operands, view and the user's source line; the body of a loop is indented.
 
     Parameters
     ----------
@@ -26,8 +26,14 @@ def listing(tape, source=True):
             text = f"{text:<72} # {_source(op.line)}"
             last = op.line
         rows.append(text)
+        if hasattr(op.attr, "body"):
+            rows.append(_body_text(op.attr, source))
     rows.append("return " + ", ".join(f"%{v}" for v in tape.outputs))
     return "\n".join(rows)
+
+
+def _body_text(loop, source):
+    return "\n".join("    " + row for row in listing(loop.body, source).splitlines())
 
 
 def _op_text(tape, op):
@@ -44,6 +50,10 @@ def _attr_text(op):
     if isinstance(attr, View):
         steps = ",".join(map(str, attr.strides))
         return f" @{op.imm} [{','.join(map(str, attr.shape))}; {steps}]"
+    if hasattr(attr, "limits"):
+        strides, steps = (",".join(map(str, numbers)) for numbers in (attr.view.strides, attr.steps))
+        limits = ", ".join(f"{low}..{high - 1}" for low, high in attr.limits)
+        return f" @{op.imm} + ({steps}) * ({limits}) [{','.join(map(str, attr.view.shape))}; {strides}]"
     if isinstance(attr, np.ndarray) and attr.size > 4:
         return f" {{array {attr.dtype}{list(attr.shape)}}}"
     return f" {{{getattr(attr, '__name__', attr)}}}"

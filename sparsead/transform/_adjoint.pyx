@@ -16,13 +16,15 @@ from numpy import array, full, zeros  # NumPy's own: a trace wraps the names in 
 
 from sparsead.ops.structural import injective
 from sparsead.ops.table import CODE_OF_NAME
-from sparsead.tape.spec import OPS
+from sparsead.tape.spec import OPS, View
+from sparsead.transform._activity import useful, varied
 from sparsead.transform._linear import linearize
 
-from sparsead.tape._tape cimport (ACCUMULATE, CAST, CONST, ELEMENTWISE, EMPTY, GATHER, GUARD, INPUT, LOAD, SCATTER,
-                                  SCATTER_ADD, STORE, SUM, ZEROS, Tape, ValueType, offset_t)
+from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, CONST, ELEMENTWISE, EMPTY, GATHER, INPUT, LOAD, LOAD_AT, LOOP,
+                                  SCATTER, SCATTER_ADD, STORE, STORE_AT, SUM, Tape, ValueType, offset_t)
+from sparsead.transform._activity cimport flags_of, inactive
 from sparsead.transform._emit cimport CompiledTemplate, Emitter, compiled
-from sparsead.transform._linear cimport consuming
+from sparsead.transform._linear cimport consumed, consuming
 
 cdef int SELECT = CODE_OF_NAME["select"]
 cdef int BUDGET = 12                # ops that a value may cost to be computed again rather than kept
@@ -45,7 +47,7 @@ cdef enum:
     RESTORED = 2                    # a storage version, restored from logs
 
 
-def adjoint(Tape tape, wrt, of):
+def adjoint(Tape tape, wrt, of, incoming=(), bint keep=False, int zeros=0):
     """The tape that also runs the reverse sweep.
 
     Parameters
@@ -55,12 +57,19 @@ def adjoint(Tape tape, wrt, of):
         Positions in ``tape.inputs`` whose adjoints are wanted.
     of : sequence of int
         Positions in ``tape.outputs`` that are seeded.
+    incoming : sequence of int
+        Those of `wrt` whose adjoints are added to adjoints that come in: one chain, which costs what is touched of it.
+    keep : bool
+        Keep all that the reverse sweep needs of primal values, each as it was: no memory is restored, nothing is computed
+        again. What keeps between the sweeps is then for the caller to choose.
+    zeros : {0, 1, 2}
+        Structural zeros that the seeds and the incoming adjoints may have: none, of overwritten elements, of choices not taken.
 
     Returns
     -------
     Tape
-        Inputs: those of `tape`, then one seed (adjoint of an output) for each of `of`. Outputs: those of `tape`, then the
-        adjoints of `wrt`. The attribute of the same name of the second result tells where the reverse sweep begins.
+        Inputs: those of `tape`, then one seed (adjoint of an output) for each of `of`, then one adjoint for each of `incoming`.
+        Outputs: those of `tape`, then the adjoints of `wrt`. The attribute of the same name of the second result tells where the reverse sweep begins.
     int
         Index of the first op of the reverse sweep.
 
@@ -69,7 +78,7 @@ def adjoint(Tape tape, wrt, of):
     Griewank and Walther, Evaluating Derivatives (2008), chapters 3 and 5; the rule for overwritten memory is that of
     Enzyme (Moses and Churavy, NeurIPS 2020).
     """
-    return Adjoint(linearize(tape), wrt, of).run()
+    return Adjoint(tape if keep else linearize(tape), wrt, of, incoming, keep, zeros).run()
 
 
 cdef class Regions:
@@ -118,8 +127,10 @@ cdef class ReverseEmitter(Emitter):
 cdef class Adjoint:
     cdef Tape old, new
     cdef ReverseEmitter emit
-    cdef object wrt, of
-    cdef signed char[::1] varied, active, mode, logged, strong
+    cdef object wrt, of, incoming
+    cdef bint keep
+    cdef int zeros
+    cdef signed char[::1] varied, useful, active, mode, logged, strong
     cdef int[::1] value                 # old value -> forward value in the new tape
     cdef int[::1] bar                   # old value -> its adjoint so far, -1 while zero
     cdef int[::1] again                 # old value -> its value in the reverse sweep, -1 before it is asked for
@@ -130,27 +141,31 @@ cdef class Adjoint:
     cdef int[::1] log                   # op -> logged elements (new value)
     cdef int[::1] cost
     cdef dict extents
+    cdef dict laws                      # loop op -> its `LoopAdjoint`
+    cdef dict logs                      # loop op -> logs of its trips (new values)
+    cdef dict saved                     # loop op -> (carry, first byte, elements that the loop overwrites (new value))
     cdef int[64] temps
 
-    def __init__(self, Tape tape, wrt, of):
+    def __init__(self, Tape tape, wrt, of, incoming, keep, zeros_of_seeds):
         self.old, self.new = tape, tape.fresh()
         self.emit = ReverseEmitter(self.new)
         self.emit.sweep = self
-        self.wrt, self.of = list(wrt), list(of)
+        self.wrt, self.of, self.incoming, self.keep, self.zeros = list(wrt), list(of), list(incoming), keep, zeros_of_seeds
         n = tape.n_vals + 1
-        self.varied, self.strong, self.mode = (zeros(n, np.int8) for _ in range(3))
+        self.strong, self.mode = (zeros(n, np.int8) for _ in range(2))
         self.active, self.logged = zeros(tape.n_ops + 1, np.int8), zeros(tape.n_ops + 1, np.int8)
         self.value, self.cost = zeros(n, np.intc), zeros(n, np.intc)
         self.bar, self.again, self.need = (full(n, -1, np.intc) for _ in range(3))
         self.chain, self.consumer, self.current = (full(n, -1, np.intc) for _ in range(3))
         self.log = full(tape.n_ops + 1, -1, np.intc)
-        self.extents = {}
+        self.extents, self.laws, self.logs, self.saved = {}, {}, {}, {}
 
     def run(self):
         self._chains()
         self._activity()
         self._needs()
-        self._logs()
+        if not self.keep:
+            self._logs()
         self._forward()
         first = self.new.n_ops
         self._reverse()
@@ -161,61 +176,40 @@ cdef class Adjoint:
     cdef int _chains(self) except -1:
         cdef Tape old = self.old
         cdef signed char[::1] consumes = consuming()
-        cdef int k, v, x
+        cdef int k, j, v, x
         for v in range(old.n_vals):
             self.chain[v] = v
         for k in range(old.n_ops):
-            if consumes[old.code[k]]:
-                x = old.operand[old.start[k]]
+            for j in range(consumed(old, k, consumes)):
+                x = old.operand[old.start[k] + j]
                 self.consumer[x] = k
-                self.chain[old.out[k]] = self.chain[x]
+                self.chain[old.out[k] + j] = self.chain[x]
         return 0
 
     cdef int _activity(self) except -1:
         """`varied`: depends on wrt; an op is active if it is varied and reaches a seeded output."""
         cdef Tape old = self.old
-        cdef signed char[::1] useful = zeros(old.n_vals + 1, np.int8)
-        cdef int k, j, z
-        cdef bint hit
-        for position in self.wrt:
-            self.varied[old.inputs[position]] = 1
+        cdef int k, z
+        self.varied = varied(old, [p in self.wrt for p in range(len(old.inputs))])
+        self.useful = useful(old, self.varied, [p in self.of for p in range(len(old.outputs))])
         for k in range(old.n_ops):
-            if self._inactive(old.code[k]):
-                continue
-            hit = False
-            for j in range(old.start[k], old.start[k + 1]):
-                hit = hit or self.varied[old.operand[j]]
-            if hit:
+            if not inactive(old.code[k]):
                 for z in range(old.out[k], old.out[k + 1]):
-                    self.varied[z] = old.type_of(z).inexact
-        for position in self.of:
-            useful[old.outputs[position]] = 1
-        for k in range(old.n_ops - 1, -1, -1):
-            if self._inactive(old.code[k]):
-                continue
-            for z in range(old.out[k], old.out[k + 1]):
-                if useful[z] and self.varied[z]:
-                    self.active[k] = 1
-            if self.active[k]:
-                for j in range(old.start[k], old.start[k + 1]):
-                    useful[old.operand[j]] = 1
+                    self.active[k] |= self.useful[z] and self.varied[z]
         return 0
-
-    cdef bint _inactive(self, int code):
-        if code >= ELEMENTWISE:
-            return compiled(code) is None and code != SELECT
-        if code <= SUM:
-            return code == INPUT or code == CONST or code == ZEROS or code == EMPTY or code == GUARD
-        return OPS[code].adjoint is None
 
     # ---- what the reverse sweep reads, and how it gets it ----------------------------------------------------
 
     cdef int _needs(self) except -1:
         cdef Tape old = self.old
-        cdef int k, z
+        cdef int k, z, zeros = self.zeros
         self._costs()
         for k in range(old.n_ops - 1, -1, -1):
             if self.active[k]:
+                if old.code[k] == LOOP:
+                    zeros = self._loop_law(k, zeros)
+                else:
+                    zeros = max(zeros, structural_zeros(old.code[k]))
                 self._needs_of(k)
             for z in range(old.out[k], old.out[k + 1]):
                 if self.need[z] >= 0:
@@ -244,6 +238,12 @@ cdef class Adjoint:
                     self._want(operands[b] if b < n else old.out[k] + b - n, k)
         elif code == GATHER or code == SCATTER or code == SCATTER_ADD:
             self._want(operands[1], k)
+        elif code == LOAD_AT or code == STORE_AT or code == ACCUMULATE_AT:
+            for i in range(1 if code == LOAD_AT else 2, n):
+                self._want(operands[i], k)
+        elif code == LOOP:
+            for i in self.laws[k].reads:
+                self._want(operands[i], k)
         elif code > SUM:
             used, results = OPS[code].needs(old.op(k))
             for b in used:
@@ -262,7 +262,7 @@ cdef class Adjoint:
             code, z = old.code[k], old.out[k]
             if old.out[k + 1] - z != 1:
                 continue
-            if code == LOAD or code == CAST:
+            if code == LOAD or code == LOAD_AT or code == CAST:
                 self.cost[z] = self.cost[old.operand[old.start[k]]]
             elif code >= ELEMENTWISE:
                 self.cost[z] = price[code]
@@ -278,7 +278,7 @@ cdef class Adjoint:
         cdef int code = old.code[k], j, x
         cdef bint kept = self.mode[z] == -1
         self.mode[z] = KEEP
-        if code == INPUT or code == CONST or old.type_of(z).size <= 1 and self.consumer[z] < 0:
+        if self.keep or code == INPUT or code == CONST or old.type_of(z).size <= 1 and self.consumer[z] < 0:
             return 0
         if self.consumer[z] >= 0:
             if self.consumer[z] <= self.need[z]:
@@ -286,12 +286,14 @@ cdef class Adjoint:
             self.mode[z] = RESTORED
         elif self.chain[z] != z:
             return 0                            # the last version of a storage stays as it is
-        elif code == LOAD:
+        elif code == LOAD or code == LOAD_AT:
             x = old.operand[old.start[k]]
             if self._intact(k, x, self.need[z]):
                 self.mode[z] = AGAIN
                 if self.chain[x] == x and self.consumer[x] < 0:
                     self._want(x, self.need[z])
+                for j in range(1, old.start[k + 1] - old.start[k]):
+                    self._want(old.operand[old.start[k] + j], self.need[z])
         elif (code == CAST or code >= ELEMENTWISE and not kept) and old.out[k + 1] - old.out[k] == 1:
             self.mode[z] = AGAIN
             for j in range(old.start[k], old.start[k + 1]):
@@ -301,34 +303,42 @@ cdef class Adjoint:
     cdef bint _intact(self, int load, int x, int until) except -1:
         """Whether no store up to op `until` overwrites what op `load` reads of version `x`."""
         cdef Tape old = self.old
-        cdef int e = self.consumer[x], looked = 0
+        cdef int e = self.consumer[x], looked = 0, j
         a, b = self._extent(old.attr[load], old.imm[load])
         while 0 <= e <= until:
             looked += 1
-            lo, hi = self._written(e)
+            j = self._position(e, x)
+            lo, hi = self._written(e, j)
             if looked > SCAN_LIMIT or (lo < b and a < hi):
                 return False
-            e = self.consumer[old.out[e]]
+            x = old.out[e] + j
+            e = self.consumer[x]
         return True
 
+    cdef int _position(self, int k, int x) noexcept:
+        """Which of the operands that op `k` consumes is `x`."""
+        cdef int j = 0
+        while self.old.operand[self.old.start[k] + j] != x:
+            j += 1
+        return j
+
     cdef tuple _extent(self, int attr, offset_t imm):
-        """The byte range that a view spans."""
+        """The byte range that a view spans, at all places where it may move."""
         span = self.extents.get(attr)
         if span is None:
-            view = self.old.pool.attrs[attr]
-            lo = sum([min(0, s * (n - 1)) for n, s in zip(view.shape, view.strides)])
-            hi = sum([max(0, s * (n - 1)) for n, s in zip(view.shape, view.strides)]) + view.dtype.itemsize
-            size = view.dtype.itemsize
-            for n in view.shape:
-                size *= n
-            span = self.extents[attr] = (lo, hi if size else lo, size == hi - lo and injective(view))
+            span = self.extents[attr] = extent_of(self.old.pool.attrs[attr])
         return span[0] + imm, span[1] + imm
 
-    cdef tuple _written(self, int k):
-        """The byte range that consuming op `k` writes."""
-        if self.old.code[k] == STORE or self.old.code[k] == ACCUMULATE:
-            return self._extent(self.old.attr[k], self.old.imm[k])
-        return 0, self.old.type_of(self.old.out[k]).nbytes
+    cdef tuple _written(self, int k, int j):
+        """The byte range of its operand `j` that consuming op `k` writes."""
+        cdef Tape old = self.old
+        cdef int code = old.code[k]
+        if code == STORE or code == ACCUMULATE or code == STORE_AT or code == ACCUMULATE_AT:
+            return self._extent(old.attr[k], old.imm[k])
+        if code == LOOP:
+            from sparsead.transform.loops.extent import written_by
+            return written_by(old.pool.attrs[old.attr[k]])[j]
+        return 0, old.type_of(old.out[k]).nbytes
 
     cdef int _logs(self) except -1:
         """Mark the stores whose overwritten elements have to come back."""
@@ -336,19 +346,21 @@ cdef class Adjoint:
         cdef dict wanted = {}
         cdef Regions regions
         cdef signed char[::1] consumes = consuming()
-        cdef int k, x, z
+        cdef int k, j, x, z
         for k in range(old.n_ops):
             z = old.out[k]
-            if consumes[old.code[k]]:
-                x = self.chain[z]
-                regions = wanted.get(x)
-                if regions is not None:
-                    lo, hi = self._written(k)
-                    if regions.overlaps(lo, hi):
-                        self.logged[k] = 1
-                    if old.code[k] == STORE and self.extents[old.attr[k]][2]:
-                        regions.remove(lo, hi)
-            elif old.code[k] == LOAD and self.need[z] >= 0 and self.mode[z] == AGAIN:
+            for j in range(consumed(old, k, consumes)):
+                regions = wanted.get(self.chain[z + j])
+                if regions is None:
+                    continue
+                lo, hi = self._written(k, j)
+                if regions.overlaps(lo, hi):
+                    self.logged[k] = 1
+                    if old.code[k] == LOOP:
+                        self.saved.setdefault(k, []).append((j, lo, hi))
+                if old.code[k] == LOOP or old.code[k] == STORE and self.extents[old.attr[k]][2]:
+                    regions.remove(lo, hi)
+            if (old.code[k] == LOAD or old.code[k] == LOAD_AT) and self.need[z] >= 0 and self.mode[z] == AGAIN:
                 x = old.operand[old.start[k]]
                 if self.chain[x] != x or self.consumer[x] >= 0:
                     lo, hi = self._extent(old.attr[k], old.imm[k])
@@ -372,7 +384,10 @@ cdef class Adjoint:
         for k in range(old.n_ops):
             if self.logged[k]:
                 self._log(k)
-            new.take(old, k, &self.value[0])
+            if k in self.laws:
+                self._forward_loop(k)
+            else:
+                new.take(old, k, &self.value[0])
             for z in range(old.out[k], old.out[k + 1]):
                 self.current[self.chain[z]] = self.value[z]
         self.origin = full(new.n_vals + 1, -1, np.intc)
@@ -388,9 +403,53 @@ cdef class Adjoint:
         self.emit.line = old.line[k]
         if old.code[k] == STORE or old.code[k] == ACCUMULATE:
             self.log[k] = self.emit.load_attr(x, old.attr[k], old.imm[k])
+        elif old.code[k] == STORE_AT or old.code[k] == ACCUMULATE_AT:
+            self.log[k] = self.emit.window(LOAD_AT, [x, *self._indices(k, 2, False)], old.attr[k], old.imm[k],
+                                           self.emit.view_type(old.attr[k]))
+        elif old.code[k] == LOOP:
+            self.saved[k] = [(j, lo, self._bytes_of(self.value[old.operand[old.start[k] + j]], lo, hi))
+                             for j, lo, hi in self.saved[k]]
         else:
             pos = self.value[old.operand[old.start[k] + 1]]
             self.log[k] = self.new.emit2(GATHER, x, pos, -1, old.imm[k], old.line[k], self._gathered_type(x, pos))
+        return 0
+
+    cdef int _bytes_of(self, int x, offset_t lo, offset_t hi) except -1:
+        """Load the memory of `x` from byte `lo` to byte `hi`."""
+        dtype = self.new.type_of(x).dtype
+        return self.emit.load(x, View(((hi - lo) // dtype.itemsize,), (dtype.itemsize,), dtype), lo)
+
+    cdef list _indices(self, int k, int first, bint restored):
+        """The values of the operands of op `k` from position `first` on, in the sweep at hand."""
+        cdef Tape old = self.old
+        cdef int j
+        operands = [old.operand[j] for j in range(old.start[k] + first, old.start[k + 1])]
+        return [self.restored(v) if restored else self.value[v] for v in operands]
+
+    cdef int _loop_law(self, int k, int zeros) except -1:
+        """Find the adjoint of loop op `k`; returns the structural zeros of what comes out of it."""
+        cdef Tape old = self.old
+        cdef int z
+        from sparsead.transform.loops.adjoint import adjoint_of_loop, zeros_made
+        loop = old.pool.attrs[old.attr[k]]
+        zeros = max(zeros, zeros_made(loop))
+        results = tuple([bool(self.useful[z] and self.varied[z]) for z in range(old.out[k], old.out[k + 1])])
+        self.laws[k] = adjoint_of_loop(loop, flags_of(old, k, self.varied), results, zeros)
+        return zeros
+
+    cdef int _forward_loop(self, int k) except -1:
+        """Emit loop op `k` with logs of its trips."""
+        cdef Tape old = self.old
+        cdef int j, n = old.start[k + 1] - old.start[k], m = old.out[k + 1] - old.out[k]
+        law = self.laws[k]
+        self.emit.line = old.line[k]
+        operands = [self.value[old.operand[old.start[k] + j]] for j in range(n)]
+        logs = [self.new.emit0(EMPTY, -1, 0, old.line[k], t.id) for t in law.logs]
+        vtypes = [old.vtype[old.out[k] + j] for j in range(m)] + [t.id for t in law.logs]
+        results = self.emit.many(LOOP, operands[:m] + logs + operands[m:], law.forward, vtypes)
+        for j in range(m):
+            self.value[old.out[k] + j] = results[j]
+        self.logs[k] = results[m:]
         return 0
 
     cdef int _gathered_type(self, int x, int pos) except -1:
@@ -405,7 +464,12 @@ cdef class Adjoint:
             new.inputs.append(seed)
             new.names[seed] = f"seed {position}"
             if self.varied[v]:
-                self._add_bar(v, seed, 0)
+                self._add_bar(v, seed, self.zeros)
+        for position in self.incoming:
+            v = old.inputs[position]
+            seed = new.emit0(INPUT, -1, 0, -1, old.vtype[v])
+            new.inputs.append(seed)
+            self._add_bar(v, seed, self.zeros)
         for k in range(old.n_ops - 1, -1, -1):
             self.emit.line = old.line[k]
             if self.active[k]:
@@ -425,17 +489,31 @@ cdef class Adjoint:
         if old.code[k] == STORE or old.code[k] == ACCUMULATE:
             self.current[chain] = self.new.emit2(STORE, self.current[chain], self.log[k], old.attr[k], old.imm[k],
                                                  old.line[k], old.vtype[x])
+        elif old.code[k] == STORE_AT or old.code[k] == ACCUMULATE_AT:
+            self.current[chain] = self.emit.window(STORE_AT, [self.current[chain], self.log[k], *self._indices(k, 2, True)],
+                                                   old.attr[k], old.imm[k], old.vtype[x])
+        elif old.code[k] == LOOP:
+            for j, lo, v in self.saved[k]:
+                self._undo_loop(k, j, lo, v)
         else:
             self.current[chain] = self.new.emit3(SCATTER, self.current[chain],
                                                  self.restored(old.operand[old.start[k] + 1]), self.log[k], -1,
                                                  old.imm[k], old.line[k], old.vtype[x])
         return 0
 
+    cdef int _undo_loop(self, int k, int j, offset_t lo, int log) except -1:
+        """Store back what loop op `k` has overwritten of its carry `j`."""
+        cdef int x = self.old.operand[self.old.start[k] + j], chain = self.chain[x]
+        cdef ValueType t = self.new.type_of(log)
+        cdef int attr = self.new.pool.attr_id(View(t.shape, t.strides, t.dtype))
+        self.current[chain] = self.new.emit2(STORE, self.current[chain], log, attr, lo, self.old.line[k], self.old.vtype[x])
+        return 0
+
     cdef int restored(self, int v) except -1:
         """The primal value `v` at this point of the reverse sweep."""
         cdef Tape old = self.old
         cdef int k, j, x, n
-        cdef int[8] args
+        cdef int[32] args
         if self.again[v] >= 0:
             return self.again[v]
         if self.need[v] < 0 or self.mode[v] == KEEP:
@@ -446,10 +524,10 @@ cdef class Adjoint:
             k = old.vop[v]
             n = old.start[k + 1] - old.start[k]
             x = old.operand[old.start[k]]
-            if old.code[k] == LOAD and (self.chain[x] != x or self.consumer[x] >= 0):
-                args[0] = self.current[self.chain[x]]
-            else:
-                for j in range(n):
+            for j in range(n):
+                if j == 0 and (old.code[k] == LOAD or old.code[k] == LOAD_AT) and (self.chain[x] != x or self.consumer[x] >= 0):
+                    args[0] = self.current[self.chain[x]]
+                else:
                     args[j] = self.restored(old.operand[old.start[k] + j])
             self.again[v] = self.new.emit(old.code[k], args, n, old.attr[k], old.imm[k], old.line[k], old.vtype[v])
         return self.again[v]
@@ -471,12 +549,16 @@ cdef class Adjoint:
             return self._reverse_select(k) if self.bar[z] >= 0 else 0
         if code >= ELEMENTWISE:
             return self._reverse_elementwise(k)
-        if code > SUM:
+        if code == LOOP:
+            return self._reverse_loop(k)
+        if code > SUM and code != LOAD_AT and code != STORE_AT and code != ACCUMULATE_AT:
             return self._reverse_by_rule(k)
         if self.bar[z] < 0:
             return 0
         if code == LOAD:
             return self._reverse_load(k)
+        if code > SUM:
+            return self._reverse_moving(k)
         if code == STORE or code == ACCUMULATE:
             return self._reverse_store(k)
         if code == GATHER or code == SCATTER or code == SCATTER_ADD:
@@ -574,6 +656,56 @@ cdef class Adjoint:
             return self._add_bar(x, g, max(self.strong[z], OVERWRITTEN))
         return self._add_bar(x, g, self.strong[z])
 
+    cdef int _reverse_moving(self, int k) except -1:
+        """Like `_reverse_load` and `_reverse_store`, at the same place of the adjoint."""
+        cdef Tape old = self.old
+        cdef Emitter e = self.emit
+        cdef int code = old.code[k], z = old.out[k], x = old.operand[old.start[k]], attr = old.attr[k], v, g = self.bar[z]
+        cdef offset_t imm = old.imm[k]
+        if code == LOAD_AT:
+            if self.varied[x]:
+                if self.bar[x] < 0:
+                    self.bar[x] = e.zeros_of(old.vtype[x])
+                self.bar[x] = e.window(ACCUMULATE_AT, [self.bar[x], g, *self._indices(k, 1, True)], attr, imm, old.vtype[x])
+                self.strong[x] = max(self.strong[x], self.strong[z])
+            return 0
+        v = old.operand[old.start[k] + 1]
+        indices = self._indices(k, 2, True)
+        if self.varied[v]:
+            self._pass_on(v, e.window(LOAD_AT, [g, *indices], attr, imm, e.view_type(attr)), self.strong[z])
+        if not self.varied[x]:
+            return 0
+        if code == STORE_AT:
+            zero = e.spread(e.number(0.0, old.type_of(v).dtype), old.vtype[v])
+            g = e.window(STORE_AT, [g, zero, *indices], attr, imm, old.vtype[x])
+            return self._add_bar(x, g, max(self.strong[z], OVERWRITTEN))
+        return self._add_bar(x, g, self.strong[z])
+
+    cdef int _reverse_loop(self, int k) except -1:
+        """The reverse loop takes the adjoints of carries and invariants along, and reads logs and invariants."""
+        cdef Tape old = self.old
+        cdef int j, x, z
+        law = self.laws[k]
+        if all([self.bar[old.out[k] + j] < 0 for j in law.seeds]):
+            return 0
+        bars = [self._bar_or_zeros(old.out[k] + j) for j in law.seeds]
+        bars += [self._bar_or_zeros(old.operand[old.start[k] + j]) for j in law.shadows]
+        reads = [self.restored(old.operand[old.start[k] + j]) for j in law.reads]
+        vtypes = [self.new.vtype[g] for g in bars]
+        results = self.emit.many(LOOP, bars + self.logs[k] + reads, law.reverse, vtypes)
+        for j, z in zip(law.seeds, results):
+            x = old.operand[old.start[k] + j]
+            if self.varied[x]:
+                self._add_bar(x, z, law.zeros)
+        for j, z in zip(law.shadows, results[len(law.seeds):]):
+            x = old.operand[old.start[k] + j]
+            self.bar[x] = z
+            self.strong[x] = max(self.strong[x], law.zeros)
+        return 0
+
+    cdef int _bar_or_zeros(self, int v) except -1:
+        return self.bar[v] if self.bar[v] >= 0 else self.emit.zeros_of(self.old.vtype[v])
+
     cdef int _reverse_indexed(self, int k) except -1:
         cdef Tape old = self.old, new = self.new
         cdef Emitter e = self.emit
@@ -614,3 +746,31 @@ cdef class Adjoint:
             if g is not None and self.varied[op.operands[j]]:
                 self._pass_on(op.operands[j], g, strong)
         return 0
+
+
+cdef int structural_zeros(int code):
+    """The kind of structural zeros that the adjoint of such an op makes."""
+    if code == SELECT or code >= ELEMENTWISE and compiled(code) is not None and compiled(code).strong:
+        return STRONG
+    return OVERWRITTEN if code == STORE or code == SCATTER or code == STORE_AT else 0
+
+
+def zeros_of_code(int code):
+    """`structural_zeros`, for loops: 0, 1 (of overwritten elements) or 2 (of choices not taken)."""
+    return structural_zeros(code)
+
+
+def extent_of(attr):
+    """(first byte, end, whether it is a view that stands still and covers them all) of a view that may move."""
+    view = getattr(attr, "view", attr)
+    lo = sum([min(0, s * (n - 1)) for n, s in zip(view.shape, view.strides)])
+    hi = sum([max(0, s * (n - 1)) for n, s in zip(view.shape, view.strides)]) + view.dtype.itemsize
+    size = view.dtype.itemsize
+    for n in view.shape:
+        size *= n
+    whole = view is attr and size == hi - lo and injective(view)
+    if view is not attr:
+        for step, (low, high) in zip(attr.steps, attr.limits):
+            lo += min(step * low, step * (high - 1))
+            hi += max(step * low, step * (high - 1))
+    return lo, hi if size else lo, whole

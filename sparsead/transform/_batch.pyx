@@ -7,12 +7,13 @@ from numpy import zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead.tape.spec import OPS, View
 
-from sparsead.tape._tape cimport (ACCUMULATE, CAST, COPY, ELEMENTWISE, GATHER, INPUT, LOAD, SCATTER, SCATTER_ADD, STORE,
-                                  SUM, Tape, ValueType, offset_t)
+from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, COPY, ELEMENTWISE, GATHER, INPUT, LOAD, LOAD_AT, LOOP,
+                                  SCATTER, SCATTER_ADD, STORE, STORE_AT, SUM, Tape, ValueType, offset_t)
+from sparsead.transform._activity cimport flags_of
 from sparsead.transform._emit cimport Emitter
 
 
-def batch(Tape tape, positions, int lanes):
+def batch(Tape tape, positions, int lanes, outputs=()):
     """`tape` with a leading axis of `lanes` on some inputs, and on all that depends on them.
 
     Parameters
@@ -21,8 +22,10 @@ def batch(Tape tape, positions, int lanes):
     positions : sequence of int
         Positions in ``tape.inputs`` of the inputs that get the axis.
     lanes : int
+    outputs : sequence of int
+        Positions in ``tape.outputs`` of outputs that get the axis whatever they depend on.
     """
-    return _Batcher(tape, lanes).run(set(positions))
+    return _Batcher(tape, lanes).run(set(positions), set(outputs))
 
 
 cdef class _Batcher:
@@ -38,7 +41,7 @@ cdef class _Batcher:
         self.value = zeros(tape.n_vals + 1, np.intc)
         self.batched = zeros(tape.n_vals + 1, np.int8)
 
-    def run(self, positions):
+    def run(self, positions, with_lanes):
         cdef Tape old = self.old, new = self.new
         cdef int k, j
         cdef bint any_batched
@@ -56,7 +59,8 @@ cdef class _Batcher:
             else:
                 new.take(old, k, &self.value[0])
         new.inputs = [self.value[v] for v in old.inputs]
-        new.outputs = [self.value[v] for v in old.outputs]
+        self.emit.line = -1
+        new.outputs = [self._owned(v) if p in with_lanes else self.value[v] for p, v in enumerate(old.outputs)]
         new.names = {self.value[v]: name for v, name in old.names.items()}
         return new
 
@@ -86,8 +90,10 @@ cdef class _Batcher:
         return self.new.emit1(COPY, self.value[v], -1, 0, self.emit.line, self._prefixed(self.old.vtype[v]))
 
     cdef int _attr(self, int attr, ValueType base) except -1:
-        view = self.old.pool.attrs[attr]
-        return self.old.pool.attr_id(View((self.lanes,) + view.shape, (base.nbytes,) + view.strides, view.dtype))
+        given = self.old.pool.attrs[attr]
+        view = getattr(given, "view", given)                # of a window that moves
+        view = View((self.lanes,) + view.shape, (base.nbytes,) + view.strides, view.dtype)
+        return self.old.pool.attr_id(view if isinstance(given, View) else given._replace(view=view))
 
     cdef int _batched(self, int k) except -1:
         cdef Tape old = self.old, new = self.new
@@ -95,8 +101,12 @@ cdef class _Batcher:
         cdef int *operands = old.operand + old.start[k]
         cdef int x = operands[0]
         cdef offset_t imm = old.imm[k]
+        if code == LOOP:
+            return self._loop(k, operands)
         if code >= ELEMENTWISE:
             self._elementwise(k)
+        elif code == LOAD_AT or code == STORE_AT or code == ACCUMULATE_AT:
+            self._moving(k, code, operands)
         elif code == LOAD:
             self.value[z] = new.emit1(LOAD, self.value[x], self._attr(old.attr[k], old.type_of(x)), imm, line,
                                       self._prefixed(old.vtype[z]))
@@ -136,6 +146,30 @@ cdef class _Batcher:
                                    old.out[k + 1] - old.out[k])
         for j in range(old.out[k + 1] - old.out[k]):
             self.value[old.out[k] + j] = first + j
+        return 0
+
+    cdef int _moving(self, int k, int code, int *operands) except -1:
+        cdef Tape old = self.old
+        cdef int z = old.out[k], j, first = 1 if code == LOAD_AT else 2
+        moved = [self.value[operands[0]]] if code == LOAD_AT else [self._owned(operands[0]), self._spread(operands[1])]
+        for j in range(first, old.start[k + 1] - old.start[k]):
+            if self.batched[operands[j]]:
+                raise TypeError("an index may not depend on a seed")
+            moved.append(self.value[operands[j]])
+        self.value[z] = self.emit.window(code, moved, self._attr(old.attr[k], old.type_of(operands[0])), old.imm[k],
+                                         self._prefixed(old.vtype[z]))
+        return 0
+
+    cdef int _loop(self, int k, int *operands) except -1:
+        cdef Tape old = self.old
+        cdef int j, z, m = old.out[k + 1] - old.out[k]
+        from sparsead.transform.loops.batch import batched_loop
+        loop, carries = batched_loop(old.pool.attrs[old.attr[k]], flags_of(old, k, self.batched), self.lanes)
+        moved = [self._owned(operands[j]) if j < m and carries[j] else self.value[operands[j]]
+                 for j in range(old.start[k + 1] - old.start[k])]
+        vtypes = [self._prefixed(old.vtype[old.out[k] + j]) if carries[j] else old.vtype[old.out[k] + j] for j in range(m)]
+        for j, z in enumerate(self.emit.many(LOOP, moved, loop, vtypes)):
+            self.value[old.out[k] + j], self.batched[old.out[k] + j] = z, carries[j]
         return 0
 
     cdef int _indexed(self, int k, int code, int *operands) except -1:

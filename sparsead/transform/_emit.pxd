@@ -35,4 +35,6 @@ cdef class Emitter:
     cdef int zeros_of(self, int vtype) except -1
     cdef int view_type(self, int attr) except -1
     cdef int load_attr(self, int v, int attr, offset_t imm) except -1
+    cdef list many(self, int code, operands, object attr, vtypes)
+    cdef int window(self, int code, operands, int attr, offset_t imm, int vtype) except -1
     cdef int whole_view(self, int vtype) except -1

@@ -202,11 +202,24 @@ cdef class Emitter:
         found = self._views.get(attr)
         if found is None:
             view = self.tape.pool.attrs[attr]
+            view = getattr(view, "view", view)                      # of a window that moves
             found = self._views[attr] = self.tape.pool.dense_type_id(view.dtype, view.shape)
         return found
 
     cdef int load_attr(self, int v, int attr, offset_t imm) except -1:
         return self.tape.emit1(LOAD, v, attr, imm, self.line, self.view_type(attr))
+
+    cdef list many(self, int code, operands, object attr, vtypes):
+        """An op with any number of operands and results (ids of types), and an attribute or None."""
+        cdef int attr_id = -1 if attr is None else self.tape.pool.attr_id(attr), first
+        cdef int[:] args = array(list(operands) + [0], np.intc), types = array(list(vtypes) + [0], np.intc)
+        first = self.tape.emit_many(code, &args[0], len(operands), attr_id, 0, self.line, &types[0], len(vtypes))
+        return list(range(first, first + len(vtypes)))
+
+    cdef int window(self, int code, operands, int attr, offset_t imm, int vtype) except -1:
+        """A load, store or accumulation on a window that may move: of op `code`, on (storage, [value], indices)."""
+        cdef int[:] args = array(list(operands) + [0], np.intc)
+        return self.tape.emit(code, &args[0], len(operands), attr, imm, self.line, vtype)
 
     cdef int whole_view(self, int vtype) except -1:
         """Attribute id of the view that is all of a value of type `vtype`."""

@@ -6,9 +6,11 @@ import numpy as np
 from numpy import array, asarray, zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead.ops.table import CODE_OF_NAME
+from sparsead.tape._tape import TapeError
 from sparsead.tape.spec import OPS, View
 
-from sparsead.tape._tape cimport CAST, CONST, COPY, EMPTY, GUARD, INPUT, LOAD, STORE, ZEROS, Tape
+from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, CONST, COPY, EMPTY, GUARD, INPUT, LOAD, LOAD_AT, LOOP, STORE,
+                                  STORE_AT, ZEROS, Tape, offset_t)
 from sparsead.transform._linear cimport consuming
 
 cdef int MULTIPLY = CODE_OF_NAME["multiply"]
@@ -21,23 +23,58 @@ cdef signed char[::1] live_ops(Tape tape):
     """Flags: ops whose results reach an output, guards and inputs."""
     cdef signed char[::1] value = zeros(tape.n_vals + 1, np.int8)
     cdef signed char[::1] live = zeros(tape.n_ops + 1, np.int8)
-    cdef signed char[::1] keep = array([op is not None and op.keep for op in OPS], np.int8)
     cdef int k, j
     for v in tape.outputs:
         value[v] = 1
+    for v in tape.inputs:
+        live[tape.vop[v]] = 1
     for k in range(tape.n_ops - 1, -1, -1):
-        live[k] = keep[tape.code[k]]
         for j in range(tape.out[k], tape.out[k + 1]):
             live[k] |= value[j]
-        if live[k]:
+        if live[k] and tape.code[k] == INPUT and tape.out[k] not in tape.inputs:
+            raise TapeError(f"value {tape.out[k]} is read, but it is no input any more")
+        if live[k] or kept(tape, k):
+            live[k] = 1
             for j in range(tape.start[k], tape.start[k + 1]):
                 value[tape.operand[j]] = 1
     return live
 
 
+cdef bint kept(Tape tape, int k) except -1:
+    """Whether op `k` is there for what it checks."""
+    return tape.code[k] == GUARD or tape.code[k] == LOOP and tape.pool.attrs[tape.attr[k]].guarded
+
+
+def live_values(Tape tape, outputs):
+    """Flags of the values that guards or the values `outputs` are made of; of a loop only the carries that matter count."""
+    from sparsead.transform.loops.simplify import live_operands
+    cdef signed char[::1] value = zeros(tape.n_vals + 1, np.int8)
+    cdef int k, j
+    cdef bint live
+    for v in outputs:
+        value[v] = 1
+    for k in range(tape.n_ops - 1, -1, -1):
+        live = kept(tape, k)
+        for j in range(tape.out[k], tape.out[k + 1]):
+            live = live or value[j]
+        if live and tape.code[k] == LOOP:
+            results = tuple([bool(value[j]) for j in range(tape.out[k], tape.out[k + 1])])
+            for j, flag in enumerate(live_operands(tape.pool.attrs[tape.attr[k]], results)):
+                value[tape.operand[tape.start[k] + j]] |= <bint> flag
+        elif live:
+            for j in range(tape.start[k], tape.start[k + 1]):
+                value[tape.operand[j]] = 1
+    return asarray(value)
+
+
 def simplify(Tape tape, fold=True):
     """An equal tape with less work in it."""
-    return _Simplifier(tape, fold).run()
+    new = _Simplifier(tape, fold).run()
+    if not (new.codes() == LOOP).any():
+        return new
+    from sparsead.transform.loops.simplify import tidied
+    tidy = tidied(new, fold)
+    return new if tidy is new else _Simplifier(tidy, fold).run()
 
 
 def prune(Tape tape, outputs):
@@ -52,6 +89,8 @@ cdef class _Simplifier:
     cdef int[::1] value, args
     cdef dict seen, views
     cdef bint fold
+    cdef int attr                               # of the op at hand
+    cdef offset_t imm
     cdef signed char[::1] unshared
 
     def __init__(self, Tape tape, fold):
@@ -79,8 +118,12 @@ cdef class _Simplifier:
         cdef int code = old.code[k], j, n = old.start[k + 1] - old.start[k], found, first
         cdef int n_out = old.out[k + 1] - old.out[k]
         cdef int *args = &self.args[0]
+        self.attr, self.imm = old.attr[k], old.imm[k]
         for j in range(n):
             args[j] = self.value[old.operand[old.start[k] + j]]
+        if (code == LOAD_AT or code == STORE_AT or code == ACCUMULATE_AT) and self._stands_still(code, args, n):
+            n = 1 if code == LOAD_AT else 2
+            code = LOAD if code == LOAD_AT else STORE if code == STORE_AT else ACCUMULATE
         if n_out == 1:
             found = self._identity(k, code, args, n)
             if found >= 0:
@@ -89,7 +132,7 @@ cdef class _Simplifier:
         if self.unshared[code]:
             first = self._emit(k, code, args, n)
         else:
-            key = (code, old.attr[k], old.imm[k], old.vtype[old.out[k]], args[0] if n else -1,
+            key = (code, self.attr, self.imm, old.vtype[old.out[k]] if n_out else -1, args[0] if n else -1,
                    args[1] if n > 1 else -1, tuple([args[j] for j in range(2, n)]) if n > 2 else None)
             known = self.seen.get(key)
             if known is None:
@@ -102,9 +145,24 @@ cdef class _Simplifier:
             self.value[old.out[k] + j] = first + j
         return 0
 
+    cdef bint _stands_still(self, int code, int *args, int n) except -1:
+        """Whether all indices of a moving window are constants within their limits; then attribute and offset are of a view."""
+        cdef Tape new = self.new
+        cdef int j, first = 1 if code == LOAD_AT else 2
+        moving, offset = new.pool.attrs[self.attr], self.imm
+        for j in range(first, n):
+            if new.code[new.vop[args[j]]] != CONST:
+                return False
+            index, (low, high) = int(new.pool.consts[new.attr[new.vop[args[j]]]]), moving.limits[j - first]
+            if not low <= index < high:
+                return False
+            offset += index * moving.steps[j - first]
+        self.attr, self.imm = new.pool.attr_id(moving.view), offset
+        return True
+
     cdef int _emit(self, int k, int code, int *args, int n) except -2:
         cdef Tape old = self.old
-        return self.new.emit_many(code, args, n, old.attr[k], old.imm[k], old.line[k], old.vtype + old.out[k],
+        return self.new.emit_many(code, args, n, self.attr, self.imm, old.line[k], old.vtype + old.out[k],
                                   old.out[k + 1] - old.out[k])
 
     cdef int _identity(self, int k, int code, int *args, int n) except -2:
@@ -127,7 +185,9 @@ cdef class _Simplifier:
             if new.vtype[args[0]] == vtype:
                 return args[0]
         elif code == LOAD:
-            return self._loaded(k, args[0], vtype)
+            return self._loaded(args[0], vtype)
+        elif code == LOAD_AT:
+            return self._just_stored(STORE_AT, args, n, vtype)
         return -1
 
     cdef bint _is_one(self, int v):
@@ -137,15 +197,22 @@ cdef class _Simplifier:
         value = self.new.pool.consts[self.new.attr[maker]]
         return value.ndim == 0 and value == 1
 
-    cdef int _loaded(self, int k, int base, int vtype) except -2:
-        cdef Tape new = self.new
-        cdef int maker = new.vop[base], v
-        if self.old.imm[k] == 0 and new.vtype[base] == vtype and self.old.attr[k] == self._whole(vtype):
+    cdef int _loaded(self, int base, int vtype) except -2:
+        if self.imm == 0 and self.new.vtype[base] == vtype and self.attr == self._whole(vtype):
             return base
-        if new.code[maker] == STORE and new.attr[maker] == self.old.attr[k] and new.imm[maker] == self.old.imm[k]:
-            v = new.operand[new.start[maker] + 1]
-            return v if new.vtype[v] == vtype else -1
-        return -1
+        return self._just_stored(STORE, &base, 1, vtype)
+
+    cdef int _just_stored(self, int store, int *args, int n, int vtype) except -2:
+        """What was stored last into the storage that a load of (storage, indices) reads, if it went to the same place."""
+        cdef Tape new = self.new
+        cdef int maker = new.vop[args[0]], j, v
+        if new.code[maker] != store or new.attr[maker] != self.attr or new.imm[maker] != self.imm:
+            return -1
+        for j in range(1, n):
+            if new.operand[new.start[maker] + 1 + j] != args[j]:
+                return -1
+        v = new.operand[new.start[maker] + 1]
+        return v if new.vtype[v] == vtype else -1
 
     cdef int _whole(self, int vtype) except -1:
         found = self.views.get(vtype)
@@ -159,7 +226,7 @@ cdef class _Simplifier:
         cdef Tape new = self.new
         cdef int j
         cdef Py_ssize_t largest = 0
-        if not self.fold or n == 0 or self.old.out[k + 1] - self.old.out[k] != 1:
+        if not self.fold or n == 0 or self.old.out[k + 1] - self.old.out[k] != 1 or code == LOOP or code == LOAD_AT:
             return -1
         for j in range(n):
             if new.code[new.vop[args[j]]] != CONST:
@@ -169,6 +236,8 @@ cdef class _Simplifier:
         if t.size > largest or t.nbytes > FOLD_LIMIT:
             return -1
         op = self.old.op(k)
+        if code == LOAD:                            # a window that moved before, perhaps
+            op = op._replace(op=OPS[LOAD], attr=new.pool.attrs[self.attr], imm=self.imm)
         arrays = [asarray(new.pool.consts[new.attr[new.vop[args[j]]]]) for j in range(n)]
         with np.errstate(all="ignore"):
             (result,) = op.op.evaluate(arrays, op, (t,))

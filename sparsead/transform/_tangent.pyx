@@ -7,8 +7,8 @@ from libc.stdlib cimport free, malloc
 
 from sparsead.tape.spec import OPS, OpView
 
-from sparsead.tape._tape cimport (ACCUMULATE, CAST, COPY, ELEMENTWISE, GATHER, GUARD, INPUT, LOAD, SCATTER, SCATTER_ADD,
-                                  STORE, Tape, ValueType, offset_t)
+from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, COPY, ELEMENTWISE, GATHER, GUARD, INPUT, LOAD, LOAD_AT, LOOP,
+                                  SCATTER, SCATTER_ADD, STORE, STORE_AT, Tape, ValueType, offset_t)
 from sparsead.transform._emit cimport CompiledTemplate, Emitter, compiled
 
 
@@ -86,6 +86,8 @@ cdef class Tangent:
         self.emit.line = old.line[k]
         for j in range(n):
             active = active or self.dot[operands[j]] >= 0
+        if active and code == LOOP:
+            return self._loop(k, operands, n)
         self.new.take(old, k, self.value)
         if active:
             if code >= ELEMENTWISE:
@@ -147,6 +149,17 @@ cdef class Tangent:
         elif code == GATHER:
             if self.dot[x] >= 0:
                 self.dot[z] = new.emit2(GATHER, self.dot[x], self.value[operands[1]], -1, imm, line, old.vtype[z])
+        elif code == LOAD_AT:
+            self.dot[z] = self._moving(k, self.dot[x], -1)
+        elif code == STORE_AT or code == ACCUMULATE_AT:
+            if not old.type_of(z).inexact:
+                return 0
+            v = operands[1]
+            if code == ACCUMULATE_AT and self.dot[v] < 0:
+                self.dot[z] = self.dot[x]
+                return 0
+            base = self._dot_or_zeros(x)
+            self.dot[z] = self._moving(k, base, self.dot[v] if self.dot[v] >= 0 else self._nought(old.vtype[v]))
         elif code == STORE or code == ACCUMULATE:
             if not old.type_of(z).inexact:
                 return 0
@@ -167,6 +180,33 @@ cdef class Tangent:
             self.dot[z] = new.emit3(code, base, self.value[operands[1]], v, -1, imm, line, old.vtype[z])
         elif code != GUARD:
             self._by_rule(k, code, operands)
+        return 0
+
+    cdef int _moving(self, int k, int x, int v) except -1:
+        """Op `k`, a moving window, at the same place of `x`; `v` is what it writes, -1 if it loads."""
+        cdef Tape old = self.old
+        operands = [x] if v < 0 else [x, v]
+        cdef int j
+        for j in range(len(operands), old.start[k + 1] - old.start[k]):
+            operands.append(self.value[old.operand[old.start[k] + j]])
+        return self.emit.window(old.code[k], operands, old.attr[k], old.imm[k], old.vtype[old.out[k]])
+
+    cdef int _loop(self, int k, int *operands, int n) except -1:
+        cdef Tape old = self.old, new = self.new
+        cdef int j, z, c, m
+        from sparsead.transform.loops.tangent import tangent_of_loop
+        made = tangent_of_loop(old.pool.attrs[old.attr[k]], tuple([self.dot[operands[j]] >= 0 for j in range(n)]))
+        m = made.carries_before
+        new_operands = [self.value[operands[j]] for j in range(m)] + [self._dot_or_zeros(operands[c]) for c in made.active]
+        new_operands += [self.value[operands[j]] for j in range(m, n)]
+        new_operands += [self.dot[operands[j]] for j in range(m, n) if self.dot[operands[j]] >= 0]
+        results = self.emit.many(LOOP, new_operands, made.loop,
+                                 [old.vtype[z] for z in range(old.out[k], old.out[k + 1])]
+                                 + [old.vtype[operands[c]] for c in made.active])
+        for j in range(m):
+            self.value[old.out[k] + j] = results[j]
+        for j, c in enumerate(made.active):
+            self.dot[old.out[k] + c] = results[m + j]
         return 0
 
     cdef int _nought(self, int vtype) except -1:

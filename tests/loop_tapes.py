@@ -1,0 +1,285 @@
+"""Tapes with loops for tests: built by hand, and at random."""
+
+import numpy as np
+
+from sparsead.ops.loop import LOOP, Loop
+from sparsead.ops.moving import Moving
+from sparsead.tape._memory import address, blank
+from sparsead.tape._tape import Tape
+from sparsead.tape.spec import BY_NAME, View
+from tapes import F8, I8, Builder, random_window
+
+
+class LoopBuilder(Builder):
+    """A `Builder` of loops: ``b.loop(3, [u], [f], lambda b, j, u, f: [b.ew("add", u, f)])``."""
+
+    def __init__(self, pool=None):
+        super().__init__()
+        self.tape = Tape(pool)
+
+    def like(self, v):
+        """An input of the type of `v`, a value of a tape on the same pool."""
+        return self.input(v.shape, v.dtype, v.strides)
+
+    def loop(self, trips, carries, invariants, step, backward=False):
+        """The results of a loop; ``step(builder, trip, *carries, *invariants)`` gives the carries after a trip."""
+        inside = LoopBuilder(self.tape.pool)
+        types = [self.tape.type(v) for v in carries]
+        j = inside.input((), I8)
+        inputs = [inside.like(self.tape.type(v)) for v in [*carries, *invariants]]
+        outputs = step(inside, j, *inputs)
+        assert [inside.tape.type(v) for v in outputs] == types
+        inside.done(*outputs)
+        return self.tape.add(LOOP, [*carries, *invariants], types, Loop(inside.tape, trips, len(carries), backward))
+
+    def moving(self, x, window, limits):
+        """The attribute and offset of a window that moves: ``window(array, *indices)``."""
+        t = self.tape.type(x)
+        array = blank(t.shape, t.strides, t.dtype)
+        lows = [low for low, _ in limits]
+        first = window(array, *lows)
+        place = lambda indices: address(window(array, *indices)) - address(array)
+        steps = [
+            place([low + (i == k) for i, low in enumerate(lows)]) - place(lows) if high - limits[k][0] > 1 else 0
+            for k, (low, high) in enumerate(limits)
+        ]
+        offset = place(lows) - sum(step * low for step, low in zip(steps, lows, strict=True))
+        return Moving(View(first.shape, first.strides, t.dtype), tuple(steps), tuple(limits)), offset
+
+    def load_at(self, x, window, indices, limits):
+        attr, offset = self.moving(x, window, limits)
+        return self.op("load_at", (x, *indices), attr.view.shape, attr, offset, attr.view.dtype)
+
+    def write_at(self, name, x, window, v, indices, limits):
+        t = self.tape.type(x)
+        return self.op(name, (x, v, *indices), t.shape, *self.moving(x, window, limits), t.dtype, t.strides)
+
+    def store_at(self, x, window, v, indices, limits):
+        return self.write_at("store_at", x, window, v, indices, limits)
+
+    def accumulate_at(self, x, window, v, indices, limits):
+        return self.write_at("accumulate_at", x, window, v, indices, limits)
+
+    def integer(self, name, a, b):
+        """An integer op on a value and a number."""
+        return self.op(name, (a, self.const(np.int64(b))), (), dtype=I8)
+
+    def guard(self, v, value):
+        self.tape.add(BY_NAME["guard"], (v,), (), value)
+
+    def zeros(self, shape, strides=None):
+        return self.op("zeros", (), shape, strides=strides)
+
+    def empty(self, shape, strides=None):
+        return self.op("empty", (), shape, strides=strides)
+
+
+def row(a, k):
+    """The window that most streams are read and written by."""
+    return a[k, ...]
+
+
+# ---- random loops ----------------------------------------------------------------------------------------------------
+
+N, ROWS = 3, 7
+SMOOTH = ["sin", "tanh", "arctan"]
+
+
+class RandomLoop(LoopBuilder):
+    """A tape with one or two loops of random ops on vectors, scalars, matrices and streams of rows."""
+
+    def __init__(self, seed, depth=2):
+        super().__init__()
+        self.rng = np.random.default_rng(seed)
+        vector = self.input((N,))
+        scalar, stream, matrix = self.input(()), self.input((ROWS, N)), self.input((2, N), strides=self.layout((2, N)))
+        env = [vector, scalar, stream, matrix]
+        for _ in range(self.rng.integers(1, 3)):
+            env += self.statements(self, env, [], self.rng.integers(0, 3), 0)
+            env += self.looped(self, env, [], depth)
+        env += self.statements(self, env, [], self.rng.integers(0, 4), 0)
+        picked = self.rng.permutation(len(env))[:4]
+        self.done(*(env[k] for k in picked), env[-1])
+
+    def layout(self, shape):
+        order = self.rng.permutation(len(shape))
+        return np.empty([shape[k] for k in order]).transpose(np.argsort(order)).strides
+
+    def choose(self, b, env, shape=None, dtype=F8):
+        """A random value among `env` of this shape, the later ones more often; None if there is none."""
+        found = [v for v in env if b.tape.type(v).dtype == dtype and (shape is None or b.tape.type(v).shape == shape)]
+        return found[-1 - int(len(found) * self.rng.random() ** 2)] if found else None
+
+    def filling(self, b, env, shape):
+        """A random value of this shape, or a constant if there is none."""
+        v = self.choose(b, env, shape)
+        return b.const(np.full(shape, 0.25)) if v is None or self.rng.random() < 0.1 else v
+
+    def statements(self, b, env, counters, count, depth):
+        """Values of `count` random statements appended to `b`."""
+        env, made = list(env), []
+        for _ in range(count):
+            kind = self.rng.choice(["unary", "binary", "window", "store", "sum", "scan", "gather", "scatter", "select",
+                                    "copy", "read", "write", "write", "read"] + ["loop"] * (depth > 0))  # fmt: skip
+            found = getattr(self, f"_{kind}")(b, env, counters, depth) if kind != "loop" else self.looped(b, env, counters, depth)
+            found = found if isinstance(found, list) else [found]
+            made += found
+            env += found
+        return made
+
+    def _unary(self, b, env, counters, depth):
+        x = self.choose(b, env)
+        if self.rng.random() < 0.15:
+            return b.ew("tanh", b.ew("log", b.ew("add", b.ew("square", x), b.const(0.5))))
+        return b.ew(self.rng.choice(SMOOTH), x)
+
+    def _binary(self, b, env, counters, depth):
+        x = self.choose(b, env)
+        y = self.choose(b, env, self.pick([b.tape.type(x).shape, b.tape.type(x).shape, ()]))
+        y = b.const(0.3) if y is None else y
+        name = self.pick(["add", "subtract", "multiply", "multiply", "divide", "maximum"])
+        if name == "divide":
+            y = b.ew("add", b.ew("square", y), b.const(1.0))
+        return self.bounded(b, b.ew(name, x, y))
+
+    def pick(self, items):
+        return items[self.rng.integers(len(items))]
+
+    def bounded(self, b, v):
+        return b.ew("tanh", v) if self.rng.random() < 0.5 else b.ew("sin", v)
+
+    def _window(self, b, env, counters, depth):
+        return b.load(self.choose(b, env), lambda a: random_window(self.rng, a, False))
+
+    def _store(self, b, env, counters, depth):
+        x = self.choose(b, env)
+        t = b.tape.type(x)
+        window, offset = b.view(x, lambda a: random_window(self.rng, a, True))
+        v = self.filling(b, env, window.shape)
+        return b.op(self.pick(["store", "accumulate"]), (x, v), t.shape, window, offset, t.dtype, t.strides)
+
+    def _sum(self, b, env, counters, depth):
+        x = self.choose(b, env)
+        t = b.tape.type(x)
+        axes = tuple(k for k in range(t.ndim) if self.rng.random() < 0.7)
+        if not axes:
+            return x
+        shape = tuple(n for k, n in enumerate(t.shape) if k not in axes)
+        return b.ew("tanh", b.op("sum", (x,), shape, axes))
+
+    def _scan(self, b, env, counters, depth):
+        x = self.filling(b, env, (N,))
+        name = self.pick(["add", "multiply"])
+        return b.ew("sin", b.op("scan", (x,), (N,), (name, 0)))
+
+    def _gather(self, b, env, counters, depth):
+        x = self.choose(b, env)
+        size = b.tape.type(x).size
+        return b.op("gather", (x, b.const(self.rng.integers(0, size, (N,)))), (N,))
+
+    def _scatter(self, b, env, counters, depth):
+        x, v = self.choose(b, env), self.filling(b, env, (N,))
+        t = b.tape.type(x)
+        pos = b.const(self.rng.integers(0, t.size, (N,)))
+        return b.op(self.pick(["scatter", "scatter_add"]), (x, pos, v), t.shape, strides=t.strides)
+
+    def _select(self, b, env, counters, depth):
+        x = self.choose(b, env)
+        t = b.tape.type(x)
+        y = self.choose(b, env, t.shape)
+        condition = b.ew("less", y, b.const(0.1))
+        return b.op("select", (condition, x, self.choose(b, env, t.shape)), t.shape, strides=t.strides)
+
+    def _copy(self, b, env, counters, depth):
+        x = self.choose(b, env)
+        shape = b.tape.type(x).shape
+        return b.op("copy", (x,), shape, strides=self.layout(shape))
+
+    def place(self, b, counters, size):
+        """(index, limits) of a row among `size`, moving with counters if there are any."""
+        if not counters or self.rng.random() < 0.1:
+            return b.const(np.int64(self.rng.integers(size))), (0, size)
+        j, trips = self.pick(counters)
+        kind = self.rng.integers(4)
+        if kind == 0 and trips < size:
+            return b.integer("add", j, int(self.rng.integers(size - trips + 1))), (0, size)
+        if kind == 1:
+            return b.integer("remainder", b.integer("multiply", j, int(self.rng.integers(1, 4))), size), (0, size)
+        if kind == 2 and len(counters) > 1:
+            i, _ = counters[0]
+            return b.integer("remainder", b.op("add", (i, j), (), dtype=I8), size), (0, size)
+        return b.op("subtract", (b.const(np.int64(size - 1)), b.integer("remainder", j, size)), (), dtype=I8), (0, size)
+
+    def moving_window(self, b, x, counters):
+        """(window, indices, limits) on a value with rows, or within a row."""
+        t = b.tape.type(x)
+        index, limits = self.place(b, counters, t.shape[0])
+        if t.ndim == 2 and self.rng.random() < 0.3:
+            other, more = self.place(b, counters, t.shape[1])
+            return (lambda a, i, k: a[i, k, ...]), [index, other], [limits, more]
+        if t.ndim == 2 and self.rng.random() < 0.3:
+            return (lambda a, i: a[i, ::-2]), [index], [limits]
+        return row, [index], [limits]
+
+    def with_rows(self, b, env):
+        x = self.choose(b, [v for v in env if b.tape.type(v).ndim])
+        return b.const(np.full((ROWS, N), 0.5)) if x is None else x
+
+    def _read(self, b, env, counters, depth):
+        x = self.with_rows(b, env)
+        return b.load_at(x, *self.moving_window(b, x, counters))
+
+    def _write(self, b, env, counters, depth):
+        x = self.with_rows(b, env)
+        window, indices, limits = self.moving_window(b, x, counters)
+        shape = b.moving(x, window, limits)[0].view.shape
+        name = self.pick(["store_at", "store_at", "accumulate_at"])
+        return b.write_at(name, x, window, self.filling(b, env, shape), indices, limits)
+
+    def looped(self, b, env, counters, depth):
+        """The results of a random loop on values of `env`."""
+        rng = self.rng
+        trips = int(self.pick([0, 1, 2, 3, 4, 5]))
+        floats = [v for v in env if b.tape.type(v).dtype == F8]
+        carries = [self.pick(floats) for _ in range(rng.integers(1, 5))]
+        if rng.random() < 0.4:
+            carries.append(b.empty((ROWS, N)) if rng.random() < 0.5 else b.zeros((ROWS, N)))
+        invariants = [self.pick(floats) for _ in range(rng.integers(0, 4))]
+        history = rng.random() < 0.4
+
+        def step(inside, j, *values):
+            values = list(values)
+            around = [(values.pop(), n) for _, n in counters]
+            here = [*around, (j, trips)]
+            undefined = [v for v, x in zip(values, carries, strict=False) if self.is_empty(b, x)]
+            known = [v for v in values if v not in undefined]
+            inner = known + self.statements(inside, known, here, rng.integers(1, 7), depth - 1)
+            outputs = []
+            for head in values[: len(carries)]:
+                t = inside.tape.type(head)
+                if head in undefined or history and t.shape == (ROWS, N) and rng.random() < 0.5:
+                    v = self.filling(inside, inner, (N,))
+                    index, limits = inside.integer("remainder", j, ROWS), (0, ROWS)
+                    outputs.append(inside.store_at(head, row, v, [index], [limits]))
+                else:
+                    fitting = [v for v in inner if inside.tape.type(v) is t]
+                    outputs.append(fitting[-1 - int(len(fitting) * rng.random() ** 2)])
+            return outputs
+
+        results = b.loop(trips, carries, invariants + [c for c, _ in counters][::-1], step, bool(rng.integers(2)))
+        return [self.filled(b, v) if self.is_empty(b, x) else v for v, x in zip(results, carries, strict=True)]
+
+    def is_empty(self, b, x):
+        return b.tape.op(b.tape.maker(x)).op.name == "empty"
+
+    def filled(self, b, x):
+        """A history with its undefined rows taken as numbers."""
+        t = b.tape.type(x)
+        defined = b.ew("equal", x, x)
+        return b.op("select", (defined, x, b.const(np.full(t.shape, 0.1))), t.shape, strides=t.strides)
+
+    def ew(self, name, *operands, strides=None):
+        return super().ew(name, *operands, strides=strides)
+
+    def point(self):
+        return [self.rng.uniform(-1, 1, self.tape.type(v).shape) for v in self.tape.inputs]

@@ -689,7 +689,10 @@ cdef class Adjoint:
         if all([self.bar[old.out[k] + j] < 0 for j in law.seeds]):
             return 0
         bars = [self._bar_or_zeros(old.out[k] + j) for j in law.seeds]
-        bars += [self._bar_or_zeros(old.operand[old.start[k] + j]) for j in law.shadows]
+        for j in law.shadows:                   # an adjoint comes in and goes out; of an operand given twice, only once
+            x = old.operand[old.start[k] + j]
+            bars.append(self._bar_or_zeros(x))
+            self.bar[x] = -1
         reads = [self.restored(old.operand[old.start[k] + j]) for j in law.reads]
         vtypes = [self.new.vtype[g] for g in bars]
         results = self.emit.many(LOOP, bars + self.logs[k] + reads, law.reverse, vtypes)
@@ -698,9 +701,7 @@ cdef class Adjoint:
             if self.varied[x]:
                 self._add_bar(x, z, law.zeros)
         for j, z in zip(law.shadows, results[len(law.seeds):]):
-            x = old.operand[old.start[k] + j]
-            self.bar[x] = z
-            self.strong[x] = max(self.strong[x], law.zeros)
+            self._add_bar(old.operand[old.start[k] + j], z, law.zeros)
         return 0
 
     cdef int _bar_or_zeros(self, int v) except -1:

@@ -17,7 +17,6 @@ from sparsead.ops.moving import LOAD_AT, STORE_AT, Moving
 from sparsead.ops.structural import GUARD, INPUT
 from sparsead.tape._tape import ValueType
 from sparsead.tape.spec import View
-from sparsead.transform._activity import reached
 from sparsead.transform._adjoint import adjoint, zeros_of_code
 from sparsead.transform._simplify import simplify
 from sparsead.transform.loops import remembered
@@ -109,9 +108,12 @@ class _Parts:
         return chosen
 
     def _carried(self):
-        """Flags of the values that a carry has a part in."""
-        m = self.loop.carries
-        return reached(self.tape, [0 < p <= m for p in range(len(self.tape.inputs))])
+        """Flags of the values whose ops have to have a carry."""
+        flags = np.zeros(self.tape.n_values, bool)
+        flags[self.tape.inputs[1 : 1 + self.loop.carries]] = True
+        for op in self.ops:
+            flags[list(op.results)] |= flags[list(op.operands)].any()
+        return flags
 
     def _crossing(self):
         """Values of the forward sweep that the reverse sweep reads."""

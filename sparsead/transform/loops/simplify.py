@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsead.ops.structural import CONST, INPUT
+from sparsead.ops.structural import CONST, EMPTY, INPUT
 from sparsead.transform._simplify import live_values, simplify
 from sparsead.transform.loops import remembered
 from sparsead.transform.loops.hoist import hoisted
@@ -132,13 +132,13 @@ def _narrowed(new, loop, operands, carries, invariants, twins):
     """The body with these operands only; `twins` says what the other inputs that are read are."""
     old, body = loop.body, loop.body.fresh()
     value = np.full(old.n_values + 1, -1, np.intc)
-    for v in old.inputs:
-        value[v] = body.add(INPUT, (), [old.type(v)])[0]
+    kept = [0, *(1 + i for i in carries + invariants)]
+    for p, v in enumerate(old.inputs):  # the others are read by nobody, or by loops for carries that nobody reads
+        value[v] = body.add(INPUT if p in kept else EMPTY, (), [old.type(v)])[0]
     for i, twin in twins.items():
         v = old.inputs[1 + i]
         value[v] = body.const(new.op(new.maker(operands[i])).attr) if twin is None else value[old.inputs[1 + twin]]
     body.append(old, value)
-    kept = [0, *(1 + i for i in carries + invariants)]
     body.inputs = [int(value[old.inputs[p]]) for p in kept]
     body.outputs = [int(value[old.outputs[c]]) for c in carries]
     body.names = {int(value[v]): name for v, name in old.names.items() if int(value[v]) in body.inputs}

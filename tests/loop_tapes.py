@@ -98,8 +98,8 @@ class RandomLoop(LoopBuilder):
             env += self.statements(self, env, [], self.rng.integers(0, 3), 0)
             env += self.looped(self, env, [], depth)
         env += self.statements(self, env, [], self.rng.integers(0, 4), 0)
-        picked = self.rng.permutation(len(env))[:4]
-        self.done(*(env[k] for k in picked), env[-1])
+        picked = self.rng.permutation(len(env))[:3]
+        self.done(*(env[k] for k in picked), self.mixed(self, vector, env), env[-1])
 
     def layout(self, shape):
         order = self.rng.permutation(len(shape))
@@ -120,7 +120,7 @@ class RandomLoop(LoopBuilder):
         env, made = list(env), []
         for _ in range(count):
             kind = self.rng.choice(["unary", "binary", "window", "store", "sum", "scan", "gather", "scatter", "select",
-                                    "copy", "read", "write", "write", "read"] + ["loop"] * (depth > 0))  # fmt: skip
+                                    "copy", "read", "write", "write", "read"] + ["loop"] * 4 * (depth > 0))  # fmt: skip
             found = getattr(self, f"_{kind}")(b, env, counters, depth) if kind != "loop" else self.looped(b, env, counters, depth)
             found = found if isinstance(found, list) else [found]
             made += found
@@ -238,7 +238,7 @@ class RandomLoop(LoopBuilder):
     def looped(self, b, env, counters, depth):
         """The results of a random loop on values of `env`."""
         rng = self.rng
-        trips = int(self.pick([0, 1, 2, 3, 4, 5]))
+        trips = int(self.pick([0, 1, 2, 3, 4, 5] if depth == 2 else [0, 1, 2, 3]))
         floats = [v for v in env if b.tape.type(v).dtype == F8]
         carries = [self.pick(floats) for _ in range(rng.integers(1, 5))]
         if rng.random() < 0.4:
@@ -262,11 +262,22 @@ class RandomLoop(LoopBuilder):
                     outputs.append(inside.store_at(head, row, v, [index], [limits]))
                 else:
                     fitting = [v for v in inner if inside.tape.type(v) is t]
-                    outputs.append(fitting[-1 - int(len(fitting) * rng.random() ** 2)])
+                    v = fitting[-1 - int(len(fitting) * rng.random() ** 2)]
+                    outputs.append(self.mixed(inside, v, inner) if rng.random() < 0.6 else v)
             return outputs
 
         results = b.loop(trips, carries, invariants + [c for c, _ in counters][::-1], step, bool(rng.integers(2)))
         return [self.filled(b, v) if self.is_empty(b, x) else v for v, x in zip(results, carries, strict=True)]
+
+    def mixed(self, b, v, env):
+        """A value of the type of `v` that has a part of many, so that little of a body is dead."""
+        t = b.tape.type(v)
+        for x in self.rng.permutation(env[-6:])[:3].tolist():
+            pos = b.const(self.rng.integers(0, b.tape.type(x).size, t.shape))
+            part = b.op("gather", (x, pos), t.shape, strides=t.strides)
+            name = self.pick(["add", "subtract", "multiply"])
+            v = b.ew(name, v, b.ew("multiply", part, b.const(0.5)) if name != "multiply" else part, strides=t.strides)
+        return b.ew("sin", v) if self.rng.random() < 0.7 else v
 
     def is_empty(self, b, x):
         return b.tape.op(b.tape.maker(x)).op.name == "empty"

@@ -433,6 +433,42 @@ def test_derivatives_inside_a_differentiated_solver():
     np.testing.assert_allclose(sparsead.grad(newton)(2.0), 2 ** (-2 / 3) / 3, rtol=1e-12)
 
 
+def with_modf(x):  # on a piece: x^4 - w x^2 + w x
+    part, whole = np.modf(x * x)
+    return part * x * x + whole * x
+
+
+def with_divmod(x):  # on a piece: q x^2 + (x^3 - 0.7 q)^2
+    quotient, rest = np.divmod(x**3, 0.7)
+    return quotient * x * x + rest * rest
+
+
+def with_frexp(x):  # on a piece: n x^4 / 4^n
+    mantissa, n = np.frexp(x * x)
+    return mantissa * mantissa * n
+
+
+CURVATURES = {
+    with_modf: lambda x: 12 * x**2 - 2 * np.floor(x * x),
+    with_divmod: lambda x: 30 * x**4 + (2 - 8.4 * x) * (x**3 // 0.7),
+    with_frexp: lambda x: 12 * np.frexp(x * x)[1] * x**2 / 4.0 ** np.frexp(x * x)[1],
+}
+NESTED = {
+    "grad": lambda f, x: sparsead.grad(lambda y: f(y).sum())(x),
+    "jvp": lambda f, x: sparsead.jvp(f)(x, np.ones_like(x))[1],
+    "vjp": lambda f, x: sparsead.vjp(f)(x)[1](np.ones_like(x)),
+}
+
+
+@pytest.mark.parametrize("outer", NESTED)
+@pytest.mark.parametrize("inner", NESTED)
+@pytest.mark.parametrize("f", CURVATURES, ids=lambda f: f.__name__)
+def test_two_results_inside_nested_derivatives(f, inner, outer):
+    slope = lambda x: NESTED[inner](f, x)
+    np.testing.assert_allclose(NESTED[outer](slope, X), CURVATURES[f](X), rtol=1e-13)
+    np.testing.assert_allclose(sparsead.jacobian(f)(X).diagonal(), slope(X), rtol=1e-13)
+
+
 def test_value_and_stop_gradient():
     seen = []
     look = seen.append  # a method of a list: nothing that a tape could depend on

@@ -37,8 +37,10 @@ cdef class Trace:
 
     # ---- emitting ----------------------------------------------------------------------------------------------
 
-    cdef int emit(self, int code, const int *args, int n, int attr, offset_t imm, int vtype) except -1:
-        cdef int k, fact = 0, value
+    cdef int emit_many(self, int code, const int *args, int n, int attr, offset_t imm, const int *vtypes,
+                       int n_results) except -1:
+        """One op; returns the first of its results."""
+        cdef int k, fact = 0, first
         cdef Tape tape = self.tape
         if self.ended:
             raise LeakError(f"a traced value was used after its trace had ended{self.at()}; return it instead, or take "
@@ -47,11 +49,15 @@ cdef class Trace:
             self._check_length()
         for k in range(n):
             fact |= self.facts[args[k]]
-        if inactive_codes[code] or not (<ValueType> tape.pool.types[vtype]).inexact:
+        if inactive_codes[code]:
             fact &= ~ACTIVE
-        value = tape.emit(code, args, n, attr, imm, self.line(), vtype)
-        self._set_fact(value, fact)
-        return value
+        first = tape.emit_many(code, args, n, attr, imm, self.line(), vtypes, n_results)
+        for k in range(n_results):
+            self._set_fact(first + k, fact if (<ValueType> tape.pool.types[vtypes[k]]).inexact else fact & ~ACTIVE)
+        return first
+
+    cdef int emit(self, int code, const int *args, int n, int attr, offset_t imm, int vtype) except -1:
+        return self.emit_many(code, args, n, attr, imm, &vtype, 1)
 
     cdef int _set_fact(self, int value, int fact) except -1:
         cdef void *moved
@@ -220,32 +226,32 @@ cdef class Trace:
 
     def inline(self, Tape tape, values):
         """Append all ops of `tape` with `values` for its inputs; returns the values of its outputs."""
-        cdef int k, j, n
+        cdef int k, j, n, code
         cdef int[64] args
         cdef dict given = dict(zip(tape.inputs, values))
         cdef list value = [-1] * tape.n_vals
         for k in range(tape.n_ops):
-            n = tape.start[k + 1] - tape.start[k]
+            code, n = tape.code[k], tape.start[k + 1] - tape.start[k]
             for j in range(n):
                 args[j] = value[tape.operand[tape.start[k] + j]]
             op = tape.op(k)
-            attr = -1
-            if tape.code[k] == INPUT:
+            if code == INPUT:
                 value[tape.out[k]] = given[tape.out[k]]
-                continue
-            if tape.code[k] == CONST:
+            elif code == CONST:
                 value[tape.out[k]] = self._const_value(op.attr)
-                continue
-            if tape.code[k] == GUARD:
+            elif code == GUARD:
                 self.guard(args[0], op.attr)
-                continue
-            attr = -1 if op.attr is None else self.tape.pool.attr_id(op.attr)
-            types = [tape.type_of(z) for z in op.results]
-            if len(types) != 1:
-                raise NotImplementedError(f"op {op.op.name} with {len(types)} results inside a nested derivative")
-            value[tape.out[k]] = self.emit(tape.code[k], args, n, attr, op.imm,
-                                           self.tape.pool.type_id(types[0].dtype, types[0].shape, types[0].strides))
+            else:
+                value[op.results[0]:op.results[0] + len(op.results)] = self._inlined(tape, op, args)
         return [value[v] for v in tape.outputs]
+
+    cdef list _inlined(self, Tape tape, object op, const int *args):
+        """The results of `op`, an op of `tape`, on values of this trace."""
+        types = [tape.type_of(z) for z in op.results]
+        cdef int[:] vtypes = array([self.tape.pool.type_id(t.dtype, t.shape, t.strides) for t in types], np.intc)
+        attr = -1 if op.attr is None else self.tape.pool.attr_id(op.attr)
+        first = self.emit_many(op.op.code, args, len(op.operands), attr, op.imm, &vtypes[0], len(types))
+        return list(range(first, first + len(types)))
 
     cdef int dense(self, int v) except -1:
         cdef ValueType t = self.tape.type_of(v)
@@ -443,19 +449,14 @@ cdef class Trace:
     cdef object record(self, int code, tuple inputs, tuple loop, object results):
         cdef int[8] args
         cdef int[2] vtypes
-        cdef int k, first, n = len(inputs), fact = 0
+        cdef int k, first, n = len(inputs)
         for k in range(n):
             args[k] = self.value_of(inputs[k], loop[k])
         if type(results) is not tuple:
             return self.wrap(results, self.emit(code, args, n, -1, 0, self.type_of_concrete(results)))
-        for k in range(n):
-            fact |= self.facts[args[k]]
         for k in range(2):
             vtypes[k] = self.type_of_concrete(results[k])
-        first = self.tape.emit_many(code, args, n, -1, 0, self.line(), vtypes, 2)
-        for k in range(2):
-            inexact = (<ValueType> self.tape.pool.types[vtypes[k]]).inexact
-            self._set_fact(first + k, fact if inexact and not inactive_codes[code] else fact & ~ACTIVE)
+        first = self.emit_many(code, args, n, -1, 0, vtypes, 2)
         return tuple([self.wrap(r, first + j) for j, r in enumerate(results)])
 
     cdef int type_of_concrete(self, object x) except -1:

@@ -5,7 +5,7 @@ cdef class Trace:
     cdef readonly Tape tape
     cdef signed char *facts
     cdef int cap_facts
-    cdef dict _line_ids, _internal, _consts, _guarded, _foreign, _outer
+    cdef dict _places, _consts, _guarded, _foreign, _outer
     cdef readonly list snapshots            # (array, copy): contents that were baked in
     cdef readonly list imports              # (traced value of an enclosing trace, our input value)
     cdef public object composites, methods  # tables set by the tracer
@@ -22,7 +22,7 @@ cdef class Trace:
 
     def __init__(self, composites, methods, max_ops=20_000_000):
         self.tape = PyTape()
-        self._line_ids, self._internal, self._consts = {}, {}, {}
+        self._places, self._consts = {}, {}
         self._guarded, self._foreign, self._outer = {}, {}, {}
         self.snapshots, self.imports = [], []
         self.composites, self.methods = composites, methods
@@ -97,33 +97,36 @@ cdef class Trace:
     # ---- the user's line ---------------------------------------------------------------------------------------
 
     cdef int line(self) except -2:
+        cdef list lines
         frame = self.user_frame()
         if frame is None:
             return -1
-        code, number = frame.f_code, frame.f_lineno
-        known = self._line_ids.get(code)
-        if known is None:
-            known = self._line_ids[code] = {}
-        id = known.get(number)
-        if id is None:
-            id = known[number] = self.tape.pool.line_id((code.co_filename, number))
-        return id
+        lines = self._lines(frame)
+        return lines[frame.f_lasti >> 1]
 
-    def user_frame(self):
+    cdef object user_frame(self):
         """The innermost Python frame that is the user's, not a library's."""
-        frame = sys._getframe()
-        while frame is not None:
-            code = frame.f_code
-            internal = self._internal.get(code)
-            if internal is None:
-                name = frame.f_globals.get("__name__", "")
-                root = name.partition(".")[0] if isinstance(name, str) else ""
-                internal = root in LIBRARIES and root != "__main__" or code.co_filename.startswith("<__array_function__")
-                self._internal[code] = internal
-            if not internal:
-                return frame
+        frame = _getframe()
+        while frame is not None and self._lines(frame) is None:
             frame = frame.f_back
-        return None
+        return frame
+
+    cdef object _lines(self, frame):
+        """Line ids by instruction of the code that runs in `frame`; None for a library's."""
+        # By identity: Python hashes all constants of a code object at each look-up. And once for all instructions, as
+        # frame.f_lineno reads the function's table from the start: code of 10^5 lines would take quadratic time.
+        code = frame.f_code
+        found = self._places.get(id(code))
+        if found is None:
+            found = self._places[id(code)] = (code, None if is_library(frame) else self._line_ids(code))
+        return found[1]
+
+    cdef list _line_ids(self, code):
+        cdef list ids = [-1] * (len(code.co_code) >> 1)
+        for begin, end, number in code.co_lines():
+            if number is not None:
+                ids[begin >> 1:end >> 1] = [self.tape.pool.line_id((code.co_filename, number))] * (end - begin >> 1)
+        return ids
 
     def at(self):
         """`` at file:line``, for messages."""
@@ -424,13 +427,13 @@ cdef class Trace:
             kind = type(x)
             if kind is float or kind is int:
                 continue
-            d = x.dtype if hasattr(x, "dtype") else asarray(x).dtype
+            d = F8 if kind is FLOAT64 else x.dtype if hasattr(x, "dtype") else asarray(x).dtype
             if common is None:
                 common = d
             elif d is not common and d != common:
                 mixed = True
         result = results[0] if type(results) is tuple else results
-        out = result.dtype if hasattr(result, "dtype") else None
+        out = F8 if type(result) is FLOAT64 else result.dtype if hasattr(result, "dtype") else None
         if not mixed and common is not None and common.kind == "f" and (out is common or out is BOOL):
             return (common,) * len(inputs)
         if not isinstance(ufunc, np.ufunc):                    # select
@@ -460,6 +463,8 @@ cdef class Trace:
         return tuple([self.wrap(r, first + j) for j, r in enumerate(results)])
 
     cdef int type_of_concrete(self, object x) except -1:
+        if type(x) is FLOAT64:
+            return self.tape.pool.dense_type_id(F8, ())
         if isinstance(x, (np.ndarray, np.generic)):
             if x.dtype.kind not in "fiub":
                 raise TraceError(f"results of dtype {x.dtype} are not supported yet{self.at()}")

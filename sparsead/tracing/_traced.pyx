@@ -13,6 +13,7 @@ import sys
 import time
 from contextvars import ContextVar
 from functools import partial
+from sys import _getframe
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from sparsead.ops.moving import Moving
 from sparsead.ops.table import CODE_OF_NAME, CODE_OF_UFUNC
 from sparsead.tape.spec import OPS, View
 from sparsead.tracing.errors import LeakError, TraceError, TraceLimit
-from sparsead.tracing.libraries import LIBRARIES
+from sparsead.tracing.libraries import is_library
 from sparsead.tracing.markers import SameBytes, Tainted
 
 from sparsead.tape._memory import blank, window
@@ -36,6 +37,7 @@ cnp.import_array()
 
 CURRENT = ContextVar("sparsead_trace", default=None)
 
+cdef object FLOAT64 = np.float64            # its scalars are so many that they get short cuts
 cdef object F8 = np.dtype(np.float64)
 cdef object BOOL = np.dtype(bool)
 cdef int SELECT = CODE_OF_NAME["select"]

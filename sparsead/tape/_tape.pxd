@@ -23,6 +23,10 @@ cdef enum:
 
 ctypedef long long offset_t
 
+# `imm` of an input that begins a reverse sweep: the adjoint of an output.
+cdef enum:
+    SEED = 1
+
 
 cdef class ValueType:
     cdef readonly int id

@@ -21,7 +21,7 @@ from sparsead.transform._activity import useful, varied
 from sparsead.transform._linear import linearize
 
 from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, CONST, ELEMENTWISE, EMPTY, GATHER, INPUT, LOAD, LOAD_AT, LOOP,
-                                  SCATTER, SCATTER_ADD, STORE, STORE_AT, SUM, Tape, ValueType, offset_t)
+                                  SCATTER, SCATTER_ADD, SEED, STORE, STORE_AT, SUM, Tape, ValueType, offset_t)
 from sparsead.transform._activity cimport flags_of, inactive
 from sparsead.transform._emit cimport CompiledTemplate, Emitter, compiled
 from sparsead.transform._linear cimport consumed, consuming
@@ -253,25 +253,42 @@ cdef class Adjoint:
         return 0
 
     cdef int _costs(self) except -1:
-        """Price of computing each value again from kept or restored ones; above the budget: keep it."""
+        """Price of computing each value again from kept or restored ones. Kept, hence free to build on: what is above the
+        budget; what is stored, as the store that overwrites it logs it; and dear results of what nobody overwrites."""
         cdef Tape old = self.old
         cdef set cheap = {CODE_OF_NAME[name] for name in _ARITHMETIC}
         cdef signed char[::1] price = array([CHEAP if c in cheap else DEAR for c in range(len(OPS))], np.int8)
-        cdef int k, j, z, code
+        cdef signed char[::1] fleeting = zeros(old.n_vals + 1, np.int8)     # made from memory that is overwritten
+        cdef signed char[::1] stored = self._stored()
+        cdef int k, j, v, z, code
         for k in range(old.n_ops):
             code, z = old.code[k], old.out[k]
             if old.out[k + 1] - z != 1:
                 continue
+            fleeting[z] = self.consumer[z] >= 0
             if code == LOAD or code == LOAD_AT or code == CAST:
-                self.cost[z] = self.cost[old.operand[old.start[k]]]
+                v = old.operand[old.start[k]]
+                self.cost[z] = self.cost[v]
+                fleeting[z] |= fleeting[v]
             elif code >= ELEMENTWISE:
                 self.cost[z] = price[code]
                 for j in range(old.start[k], old.start[k + 1]):
                     self.cost[z] += self.cost[old.operand[j]]
-                if self.cost[z] > BUDGET or old.type_of(z).size <= 1:
-                    self.cost[z] = 0            # kept where it is needed, hence free to build on
+                    fleeting[z] |= fleeting[old.operand[j]]
+                if self.cost[z] > BUDGET or old.type_of(z).size <= 1 or stored[z] or price[code] == DEAR and not fleeting[z]:
+                    self.cost[z] = fleeting[z] = 0
                     self.mode[z] = -1
         return 0
+
+    cdef signed char[::1] _stored(self):
+        """Flags: values that a store puts into memory."""
+        cdef Tape old = self.old
+        cdef signed char[::1] stored = zeros(old.n_vals + 1, np.int8)
+        cdef int k
+        for k in range(old.n_ops):
+            if old.code[k] == STORE or old.code[k] == STORE_AT:
+                stored[old.operand[old.start[k] + 1]] = 1
+        return stored
 
     cdef int _decide(self, int k, int z) except -1:
         cdef Tape old = self.old
@@ -460,7 +477,7 @@ cdef class Adjoint:
         cdef int k, v, seed
         for position in self.of:
             v = old.outputs[position]
-            seed = new.emit0(INPUT, -1, 0, -1, old.vtype[v])
+            seed = new.emit0(INPUT, -1, SEED, -1, old.vtype[v])
             new.inputs.append(seed)
             new.names[seed] = f"seed {position}"
             if self.varied[v]:

@@ -67,7 +67,7 @@ cdef class _Batcher:
     cdef int _input(self, int k, bint batched) except -1:
         cdef int v = self.old.out[k]
         cdef int vtype = self._prefixed(self.old.vtype[v]) if batched else self.old.vtype[v]
-        self.value[v] = self.new.emit0(INPUT, -1, 0, -1, vtype)
+        self.value[v] = self.new.emit0(INPUT, -1, self.old.imm[k], -1, vtype)
         self.batched[v] = batched
         return 0
 

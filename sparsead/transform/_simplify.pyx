@@ -1,16 +1,21 @@
 """Simplification: dead code, common subexpressions, folding of constants, identities that are exact in IEEE arithmetic.
 
 Law: every output keeps its bits. So x * 1 is x, but x + 0 is not (it turns -0.0 into 0.0), and nothing is assumed finite.
+
+What a reverse sweep computes again of the arrays before its seeds is left alone: the adjoint transform has weighed it against
+keeping them.
 """
+from libc.stdint cimport uint64_t
+
 import numpy as np
-from numpy import array, asarray, zeros  # NumPy's own: a trace wraps the names in its namespace
+from numpy import array, asarray, full, zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead.ops.table import CODE_OF_NAME
 from sparsead.tape._tape import TapeError
 from sparsead.tape.spec import OPS, View
 
-from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, CONST, COPY, EMPTY, GUARD, INPUT, LOAD, LOAD_AT, LOOP, STORE,
-                                  STORE_AT, ZEROS, Tape, offset_t)
+from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, CONST, COPY, ELEMENTWISE, EMPTY, GUARD, INPUT, LOAD,
+                                  LOAD_AT, LOOP, SEED, STORE, STORE_AT, ZEROS, Tape, offset_t)
 from sparsead.transform._linear cimport consuming
 
 cdef int MULTIPLY = CODE_OF_NAME["multiply"]
@@ -87,7 +92,10 @@ def prune(Tape tape, outputs):
 cdef class _Simplifier:
     cdef Tape old, new
     cdef int[::1] value, args
-    cdef dict seen, views
+    cdef int[::1] table                 # open addressing: an op of the new tape by its contents, -1: none
+    cdef uint64_t mask
+    cdef int turn                       # ops of the new tape before the latest seed of a reverse sweep
+    cdef dict folded, views, ones
     cdef bint fold
     cdef int attr                               # of the op at hand
     cdef offset_t imm
@@ -95,8 +103,10 @@ cdef class _Simplifier:
 
     def __init__(self, Tape tape, fold):
         self.old, self.new, self.fold = tape, tape.fresh(), fold
-        self.seen, self.views = {}, {}
+        self.folded, self.views, self.ones = {}, {}, {}
         self.value, self.args = zeros(tape.n_vals + 1, np.intc), zeros(tape.widest() + 1, np.intc)
+        self.mask = (1 << (2 * tape.n_ops).bit_length()) - 1        # at most half full
+        self.table = full(self.mask + 1, -1, np.intc)
         unshared = array(consuming()).copy()
         unshared[[INPUT, ZEROS, EMPTY, COPY, GUARD]] = 1
         self.unshared = unshared
@@ -105,6 +115,8 @@ cdef class _Simplifier:
         cdef signed char[::1] live = live_ops(self.old)
         cdef int k
         for k in range(self.old.n_ops):
+            if self.old.code[k] == INPUT and self.old.imm[k] == SEED:
+                self.turn = self.new.n_ops
             if live[k]:
                 self._op(k)
         new = self.new
@@ -115,7 +127,7 @@ cdef class _Simplifier:
 
     cdef int _op(self, int k) except -1:
         cdef Tape old = self.old
-        cdef int code = old.code[k], j, n = old.start[k + 1] - old.start[k], found, first
+        cdef int code = old.code[k], j, n = old.start[k + 1] - old.start[k], first = -1
         cdef int n_out = old.out[k + 1] - old.out[k]
         cdef int *args = &self.args[0]
         self.attr, self.imm = old.attr[k], old.imm[k]
@@ -125,22 +137,13 @@ cdef class _Simplifier:
             n = 1 if code == LOAD_AT else 2
             code = LOAD if code == LOAD_AT else STORE if code == STORE_AT else ACCUMULATE
         if n_out == 1:
-            found = self._identity(k, code, args, n)
-            if found >= 0:
-                self.value[old.out[k]] = found
-                return 0
-        if self.unshared[code]:
+            first = self._identity(k, code, args, n)
+        if first < 0 and self.unshared[code]:
             first = self._emit(k, code, args, n)
-        else:
-            key = (code, self.attr, self.imm, old.vtype[old.out[k]] if n_out else -1, args[0] if n else -1,
-                   args[1] if n > 1 else -1, tuple([args[j] for j in range(2, n)]) if n > 2 else None)
-            known = self.seen.get(key)
-            if known is None:
-                known = self._folded(k, code, args, n)
-                if known < 0:
-                    known = self._emit(k, code, args, n)
-                self.seen[key] = known
-            first = known
+        elif first < 0:
+            first = self._folded(k, code, args, n)
+            if first < 0:
+                first = self._shared(k, code, args, n)
         for j in range(n_out):
             self.value[old.out[k] + j] = first + j
         return 0
@@ -158,6 +161,50 @@ cdef class _Simplifier:
                 return False
             offset += index * moving.steps[j - first]
         self.attr, self.imm = new.pool.attr_id(moving.view), offset
+        return True
+
+    cdef int _shared(self, int k, int code, int *args, int n) except -2:
+        """The first result of an op of the new tape that equals op `k`; emitted if there is none."""
+        cdef Tape new = self.new
+        cdef int found, vtype = self._first_type(k)
+        cdef uint64_t place = self._hash(k, code, args, n) & self.mask
+        while self.table[place] >= 0:
+            found = self.table[place]
+            if self._equal(found, k, code, args, n) and not (found < self.turn and self._is_weighed(code, vtype)):
+                return new.out[found]
+            place = (place + 1) & self.mask
+        self.table[place] = new.n_ops
+        return self._emit(k, code, args, n)
+
+    cdef int _first_type(self, int k):
+        """Type of the first result of op `k`, -1 if it has none."""
+        return self.old.vtype[self.old.out[k]] if self.old.out[k] < self.old.out[k + 1] else -1
+
+    cdef bint _is_weighed(self, int code, int vtype):
+        """Whether the adjoint transform chooses between keeping a value and computing it again."""
+        return (code >= ELEMENTWISE or code == CAST) and self.old.pool.types[vtype].size > 1
+
+    cdef uint64_t _hash(self, int k, int code, int *args, int n):
+        # FNV-1a over integers, then a last mix, as the table takes the low bits.
+        cdef uint64_t prime = 1099511628211, h = 14695981039346656037
+        cdef int j
+        h = (h ^ <uint64_t> code) * prime
+        h = (h ^ <uint64_t> self.attr) * prime
+        h = (h ^ <uint64_t> self.imm) * prime
+        h = (h ^ <uint64_t> self._first_type(k)) * prime
+        for j in range(n):
+            h = (h ^ <uint64_t> args[j]) * prime
+        return h ^ h >> 32
+
+    cdef bint _equal(self, int found, int k, int code, int *args, int n):
+        cdef Tape new = self.new
+        cdef int j, vtype = new.vtype[new.out[found]] if new.out[found] < new.out[found + 1] else -1
+        if new.code[found] != code or new.attr[found] != self.attr or new.imm[found] != self.imm \
+                or vtype != self._first_type(k) or new.start[found + 1] - new.start[found] != n:
+            return False
+        for j in range(n):
+            if new.operand[new.start[found] + j] != args[j]:
+                return False
         return True
 
     cdef int _emit(self, int k, int code, int *args, int n) except -2:
@@ -190,12 +237,15 @@ cdef class _Simplifier:
             return self._just_stored(STORE_AT, args, n, vtype)
         return -1
 
-    cdef bint _is_one(self, int v):
+    cdef bint _is_one(self, int v) except -1:
         cdef int maker = self.new.vop[v]
         if self.new.code[maker] != CONST:
             return False
-        value = self.new.pool.consts[self.new.attr[maker]]
-        return value.ndim == 0 and value == 1
+        found = self.ones.get(self.new.attr[maker])
+        if found is None:
+            value = self.new.pool.consts[self.new.attr[maker]]
+            found = self.ones[self.new.attr[maker]] = bool(value.ndim == 0 and value == 1)
+        return found
 
     cdef int _loaded(self, int base, int vtype) except -2:
         if self.imm == 0 and self.new.vtype[base] == vtype and self.attr == self._whole(vtype):
@@ -222,23 +272,30 @@ cdef class _Simplifier:
         return found
 
     cdef int _folded(self, int k, int code, int *args, int n) except -2:
-        """The constant that op `k` makes of constants, or -1. What would grow is left to be computed."""
-        cdef Tape new = self.new
+        """The constant that op `k` makes of constants, or -1."""
+        cdef Tape old = self.old
         cdef int j
-        cdef Py_ssize_t largest = 0
-        if not self.fold or n == 0 or self.old.out[k + 1] - self.old.out[k] != 1 or code == LOOP or code == LOAD_AT:
+        if not self.fold or n == 0 or old.out[k + 1] - old.out[k] != 1 or code == LOOP or code == LOAD_AT:
             return -1
         for j in range(n):
-            if new.code[new.vop[args[j]]] != CONST:
+            if self.new.code[self.new.vop[args[j]]] != CONST:
                 return -1
-            largest = max(largest, new.type_of(args[j]).size)
+        key = (code, self.attr, self.imm, old.vtype[old.out[k]], tuple([args[j] for j in range(n)]))
+        found = self.folded.get(key)
+        if found is None:
+            found = self.folded[key] = self._constant(k, code, key[4])
+        return found
+
+    def _constant(self, int k, int code, operands):
+        """A new constant with the result of op `k`, or -1: what would grow is left to be computed."""
+        cdef Tape new = self.new
         t = self.old.type_of(self.old.out[k])
-        if t.size > largest or t.nbytes > FOLD_LIMIT:
+        arrays = [asarray(new.pool.consts[new.attr[new.vop[v]]]) for v in operands]
+        if t.size > max([a.size for a in arrays]) or t.nbytes > FOLD_LIMIT:
             return -1
         op = self.old.op(k)
         if code == LOAD:                            # a window that moved before, perhaps
             op = op._replace(op=OPS[LOAD], attr=new.pool.attrs[self.attr], imm=self.imm)
-        arrays = [asarray(new.pool.consts[new.attr[new.vop[args[j]]]]) for j in range(n)]
         with np.errstate(all="ignore"):
             (result,) = op.op.evaluate(arrays, op, (t,))
         from sparsead.ops.structural import storage

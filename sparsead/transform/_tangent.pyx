@@ -56,24 +56,31 @@ cdef class Tangent:
     def run(self):
         cdef Tape new = self.new
         cdef int k, v
-        for v in self.old.inputs:
-            self.value[v] = new.emit0(INPUT, -1, 0, -1, self.old.vtype[v])
-            new.inputs.append(self.value[v])
-            if v in self.old.names:
-                new.names[self.value[v]] = self.old.names[v]
-        for position in self.wrt:
-            v = self.old.inputs[position]
-            self.dot[v] = new.emit0(INPUT, -1, 0, -1, self.old.vtype[v])
-            new.inputs.append(self.dot[v])
-            new.names[self.dot[v]] = "tangent of " + self.old.names.get(v, f"input {position}")
+        seeded = {self.old.inputs[position] for position in self.wrt}
         for k in range(self.old.n_ops):
-            if self.old.code[k] != INPUT:
+            if self.old.code[k] == INPUT:
+                self._input(k, self.old.out[k] in seeded)
+            else:
                 self._step(k)
+        new.inputs = [self.value[v] for v in self.old.inputs]
+        new.inputs += [self.dot[self.old.inputs[position]] for position in self.wrt]
         new.outputs = [self.value[v] for v in self.old.outputs]
         self.emit.line = -1
         for v in self.old.outputs:
             new.outputs.append(self._dot_or_zeros(v))
         return new
+
+    cdef int _input(self, int k, bint seeded) except -1:
+        """An input where it stood, as it may begin a reverse sweep, and its tangent right behind it."""
+        cdef Tape old = self.old, new = self.new
+        cdef int v = old.out[k]
+        new.take(old, k, self.value)
+        if v in old.names:
+            new.names[self.value[v]] = old.names[v]
+        if seeded:
+            self.dot[v] = new.emit0(INPUT, -1, 0, -1, old.vtype[v])
+            new.names[self.dot[v]] = "tangent of " + old.names.get(v, f"input {old.inputs.index(v)}")
+        return 0
 
     cdef int _dot_or_zeros(self, int v) except -1:
         return self.dot[v] if self.dot[v] >= 0 else self.emit.zeros_of(self.old.vtype[v])

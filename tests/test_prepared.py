@@ -16,6 +16,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
 
 import sparsead
+from sparsead.transform._split import guards_first
 
 oracle = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("oracle.py"))))
 X = np.array([0.5, 1.5, 2.5])
@@ -174,6 +175,30 @@ def test_masks_need_no_new_trace():
     for x in (Y, -X, 10 * X):
         assert np.array_equal(slope(x), np.where(x < 0, 0, np.where(x > 2, 18 * x, 2 * x)))
     assert traced.count == first
+
+
+
+def test_branches_are_decided_before_the_work():
+    def f(x, t):
+        y = np.exp(x)
+        return y.sum() if t < 1 else 2 * y.sum()
+
+    names = [op.op.name for op in guards_first(sparsead.grad(f).prepare(X, 0.5).tape)]
+    assert names.index("guard") < names.index("exp")
+
+
+def test_branches_on_what_was_written_are_decided_after_the_writing():
+    def f(x):
+        y = np.sin(x)
+        y[1:] *= x[:-1]
+        return y.sum() if y[1] > 0 else 2 * y.sum()
+
+    slope = sparsead.grad(f).prepare(X)
+    names = [op.op.name for op in guards_first(slope.tape)]
+    assert names.index("store") < names.index("guard")
+    for x in (X, -X, X):
+        expected = np.cos(x) * [1, *x[:-1]] + [*np.sin(x[1:]), 0]
+        np.testing.assert_allclose(slope(x), expected * (1 if np.sin(x[1]) * x[0] > 0 else 2), rtol=1e-14)
 
 
 # ---- captured data: live parameters, compared numbers, snapshots

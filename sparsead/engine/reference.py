@@ -11,6 +11,7 @@ from sparsead.ops.structural import storage
 from sparsead.tape._memory import blank, laid_out
 from sparsead.tape.spec import BY_NAME
 from sparsead.transform._linear import linearize
+from sparsead.transform._split import guards_first
 
 INPUT, CONST = BY_NAME["input"], BY_NAME["const"]
 REPEATED = {BY_NAME["loop"], BY_NAME["branch"]}
@@ -36,6 +37,7 @@ class Program:
     """
 
     def __init__(self, tape, consumed=()):
+        tape = guards_first(tape)
         own = [tape.inputs[position] for position in consumed]
         self.tape = tape = linearize(tape, own)
         self._own = _own_outputs(tape, {tape.inputs[position] for position in consumed})

@@ -3,9 +3,10 @@
 Law: what the forward half makes and the reverse half reads becomes an output of the one and an input of the other.
 """
 import numpy as np
-from numpy import full, zeros  # NumPy's own: a trace wraps the names in its namespace
+from numpy import full, ones, zeros  # NumPy's own: a trace wraps the names in its namespace
 
-from sparsead.tape._tape cimport CONST, INPUT, Tape
+from sparsead.tape._tape cimport CONST, GUARD, INPUT, LOOP, Tape
+from sparsead.transform._linear cimport consuming
 
 
 def split(Tape tape, int n_seeds):
@@ -91,7 +92,7 @@ def sift(Tape tape, int n_seeds):
 
     The order of stores to one storage changes only between storages that seeds reach and those they do not.
     """
-    cdef int k, j, late
+    cdef int k, j
     seeds = set(tape.inputs[len(tape.inputs) - n_seeds:])
     cdef signed char[::1] reached = zeros(tape.n_vals + 1, np.int8)
     cdef signed char[::1] is_late = zeros(tape.n_ops + 1, np.int8)
@@ -102,6 +103,40 @@ def sift(Tape tape, int n_seeds):
             is_late[k] = True
         for j in range(tape.out[k], tape.out[k + 1]):
             reached[j] = is_late[k]
+    return _reordered(tape, is_late)
+
+
+def guards_first(Tape tape):
+    """`tape` in another order: guards, and what they are computed from, come first, so that a wrong path ends early.
+
+    Guards that look at memory which is written on the way stay behind the writing.
+    """
+    cdef int k, j
+    cdef signed char[::1] written = zeros(tape.n_vals + 1, np.int8)
+    cdef signed char[::1] asked = zeros(tape.n_vals + 1, np.int8)
+    cdef signed char[::1] is_late = ones(tape.n_ops + 1, np.int8)
+    cdef signed char[::1] consumes = consuming()
+    for k in range(tape.n_ops):
+        for j in range(tape.out[k], tape.out[k + 1]):
+            written[j] = consumes[tape.code[k]] or tape.code[k] == LOOP
+        for j in range(tape.start[k], tape.start[k + 1]):
+            if written[tape.operand[j]] and tape.out[k] < tape.out[k + 1]:
+                written[tape.out[k]:tape.out[k + 1]] = 1
+    for k in range(tape.n_ops - 1, -1, -1):
+        if tape.code[k] == GUARD and not written[tape.operand[tape.start[k]]]:
+            is_late[k] = False
+        for j in range(tape.out[k], tape.out[k + 1]):
+            if asked[j]:
+                is_late[k] = False
+        if not is_late[k]:
+            for j in range(tape.start[k], tape.start[k + 1]):
+                asked[tape.operand[j]] = True
+    return _reordered(tape, is_late)
+
+
+cdef Tape _reordered(Tape tape, signed char[::1] is_late):
+    """`tape` with its late ops behind the others."""
+    cdef int k, late
     cdef Tape new = tape.fresh()
     cdef int[::1] value = zeros(tape.n_vals + 1, np.intc)
     for late in range(2):

@@ -1,85 +1,166 @@
-"""What it costs to trace, transform and prepare: the figures of the core, each as the median of several repeats.
+"""What it costs to trace, transform and prepare: the figures of the core beside what is asked of them.
 
-Run ``python benchmarks/bench_core.py``; prints a markdown table. Times are process CPU seconds on one thread.
+    python benchmarks/bench_core.py [--only tracing scalar kept prepare first time import]
+
+Prints a Markdown table. Times are medians of process CPU seconds, or, where it says so, of wall clock in new processes.
 """
 
-import statistics
-import time
+import argparse
+import itertools
+from functools import partial
 
 import numpy as np
 
 import problems
 import sparsead
-from sparsead.derivatives.outputs import collect
-from sparsead.tracing.record import bind, record
+from measuring import cpu, fresh_ms, kept_bytes, traced
+from sparsead.derivatives.prepared import Prepared
 from sparsead.transform._adjoint import adjoint
-from sparsead.transform._linear import copies_needed
 from sparsead.transform._simplify import simplify
+from sparsead.transform._tangent import tangent
 
 
-def cpu(work, repeats=5):
-    """Median CPU seconds of ``work()``."""
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return statistics.median(times)
-
-
-def traced(f, args, wrt):
-    """The recording of one call."""
-    return record(f, bind(f, args, {}), lambda path: path[0] == ("argument", wrt), collect("f", ("return",), False))
-
-
-def tracing_per_array_op():
+def tracing():
     def chain(x):
         for _ in range(2000):
             x = x * 1.0001 + 0.5
         return x.sum()
 
-    x = np.ones(8)
-    return cpu(lambda: traced(chain, (x,), "x")) / 4001 * 1e6
+    seconds = cpu(lambda: traced((chain, (np.ones(8),)), "x", "return"))
+    yield "tracing, per array op", f"{seconds / 4001 * 1e6:.1f} us", "<= 10 us, aim 3"
 
 
-def scalar_code(n):
-    """(ops, microseconds an op to trace, to simplify and to transform, bytes an op) of the recurrence."""
-
-    def f(x):
-        for i in range(1, n):
-            x[i] = np.sin(x[i - 1]) * x[i]
-        return x[n - 1]
-
-    x = np.linspace(0.5, 1.5, n)
-    recording = traced(f, (x,), "x")
-    ops = len(recording.tape)
-    trace = cpu(lambda: traced(f, (x,), "x"), 3)
-    tape = simplify(recording.tape)
-    transform = cpu(lambda: simplify(recording.tape), 3) + cpu(lambda: adjoint(tape, [0], [0]), 3)
-    reverse, _ = adjoint(tape, [0], [0])
-    return ops, trace / ops * 1e6, transform / ops * 1e6, recording.tape.nbytes / ops, len(copies_needed(reverse))
+def scalar():
+    yield from scalar_code("recurrence n = 1e4", problems.recurrence(10_000), "x", "return", 2 * 9_999, 5)
+    yield from scalar_code("recurrence n = 1e5", problems.recurrence(100_000), "x", "return", 2 * 99_999, 3)
+    yield from scalar_code("POLLU", problems.pollu(), "y", "dy", 103, 201)
+    yield from scalar_code("irregular code, 1e5 operations", problems.irregular(100_000), "p", "return", 1e5, 3)
+    yield from scalar_code("irregular code, 1e6 operations", problems.irregular(1_000_000), "p", "return", 1e6, 3)
 
 
-def prepared(f, args, wrt, of):
-    """Seconds to trace, find the pattern and colour."""
-    start = time.process_time()
-    jac = sparsead.jacobian(f, wrt=wrt, of=of)
-    jac.prepare(*args)
-    report = jac.coloring, jac.pattern.nnz
-    return time.process_time() - start, report
+def scalar_code(name, problem, wrt, of, operations, repeats):
+    """Rows of a scalar code; loads and stores come on top of its arithmetic `operations`."""
+    recording = traced(problem, wrt, of)
+    ops, prepared = len(recording.tape), Prepared(recording, (wrt,))
+    tape, active, targets = prepared.tape, prepared.active, range(prepared.outputs.n_targets)
+    parts = {
+        "trace": lambda: traced(problem, wrt, of),
+        "simplify": lambda: simplify(recording.tape),
+        "tangent": lambda: simplify(tangent(tape, active)),
+        "adjoint": lambda: simplify(adjoint(tape, active, targets)[0]),
+    }
+    seconds = {part: cpu(work, repeats) for part, work in parts.items()}
+    total = sum(seconds.values())
+    split = ", ".join(f"{part} {s / ops * 1e6:.1f}" for part, s in seconds.items())
+    yield (
+        f"{name} ({ops} ops, {operations:.0f} of them arithmetic): {split} us an op",
+        f"{total / ops * 1e6:.1f} us an op, {total / operations * 1e6:.1f} us an arithmetic one",
+        "linear, <= 10 us per scalar op in all",
+    )
+    yield f"{name}: memory of the tape", f"{recording.tape.nbytes / ops:.0f} bytes an op", "<= 64 bytes"
+
+
+def kept():
+    n, few, many = 10_000, 10, 40
+    arrays = {steps: reverse_bytes(problems.burgers(n, steps), "u0") / 8 / n for steps in (few, many)}
+    slope = (arrays[many] - arrays[few]) / (many - few)
+    yield "Burgers n = 1e4: kept for the reverse sweep, from 10 to 40 steps", f"{slope:.2f} arrays of n a step", "<= 1.3"
+    for n in (10_000, 100_000):
+        size = reverse_bytes(problems.recurrence(n), "x") / (n - 1)
+        yield f"recurrence n = {n}: kept for the reverse sweep", f"{size:.1f} bytes a store", "O(1)"
+
+
+def reverse_bytes(problem, wrt):
+    return kept_bytes(Prepared(traced(problem, wrt, "return"), (wrt,)).adjoint_tape, 1)
+
+
+def prepare():
+    yield from prepared("Brusselator N = 512", lambda: problems.brusselator(512), "y", "dy")
+    yield from prepared("200 000 triangles", problems.triangles, "u", "r")
+
+
+def prepared(name, make, wrt, of, repeats=5):
+    """The row of one problem, which is made anew for each repeat: a function that is known keeps its recording."""
+    made = [make() for _ in range(repeats)]
+    jacobians = [(sparsead.jacobian(f, wrt=wrt, of=of), args) for f, args in made]
+    todo = iter(jacobians)
+
+    def prepare_next():
+        jac, args = next(todo)
+        jac.prepare(*args)
+
+    seconds, (jac, _) = cpu(prepare_next, repeats), jacobians[0]
+    rows, columns = jac.pattern.shape
+    size = f"{rows} x {columns}, {jac.pattern.nnz} entries, {jac.coloring.count} colours"
+    yield f"{name} ({size}): trace, pattern, colouring", f"{seconds:.2f} s", "<= 3 s, aim 1 s"
+
+
+FIRST_CALL = """
+import time, scipy.sparse, sparsead, problems
+f, args = problems.brusselator(32)
+start = time.perf_counter()
+sparsead.jacobian(f, wrt="y", of="dy")(*args)
+print(1e3 * (time.perf_counter() - start))
+"""
+
+
+def first():
+    median, smallest = fresh_ms(FIRST_CALL, 11)
+    yield "first call on the Brusselator N = 32, new processes", f"{median:.0f} ms (smallest {smallest:.0f})", "<= 50 ms"
+
+
+def new_time():
+    for n in (32, 128):
+        f, (_, y, dy) = problems.driven(n)
+        jac, times = sparsead.jacobian(f, wrt="y", of="dy"), itertools.count(2, 0.01)  # all behind the branch at 1.1
+        for _ in range(2 * sparsead.config.max_recordings):
+            jac(next(times), y, dy)
+        coloring, t = jac.coloring, next(times)
+        trace = 1e3 * cpu(partial(traced, (f, (t, y, dy)), "y", "dy"), 51)
+        again = 1e3 * cpu(partial(jac, t, y, dy), 51)
+        anew = 1e3 * cpu(lambda jac=jac, y=y, dy=dy, times=times: jac(next(times), y, dy), 51)
+        yield (
+            f"math.sin(t) in the Brusselator N = {n}: a trace {trace:.2f} ms, the same t {again:.2f} ms, a new t {anew:.2f} ms",
+            f"{(anew - again) / trace:.1f} traces more, {anew / again:.1f} times the same t; "
+            + ("colouring kept" if jac.coloring is coloring else "coloured anew"),
+            "<= 2 traces more; pattern, colouring and plan kept",
+        )
+
+
+# Looking sparsead up lets an editable install rebuild itself before the clock starts.
+IMPORT = """
+import importlib.util, time, numpy, scipy.sparse
+importlib.util.find_spec("sparsead")
+start = time.perf_counter()
+import sparsead
+print(1e3 * (time.perf_counter() - start))
+"""
+
+
+def importing():
+    median, smallest = fresh_ms(IMPORT, 41)
+    work = "import sparsead on top of numpy and scipy.sparse, new processes"
+    yield work, f"{median:.0f} ms (smallest {smallest:.0f})", "<= 100 ms"
+
+
+PARTS = {
+    "tracing": tracing,
+    "scalar": scalar,
+    "kept": kept,
+    "prepare": prepare,
+    "first": first,
+    "time": new_time,
+    "import": importing,
+}
 
 
 def main():
-    print("| work | measured |\n|---|---|")
-    print(f"| tracing, per array op | {tracing_per_array_op():.1f} us |", flush=True)
-    for n in (10_000, 100_000):
-        ops, trace, transform, size, copies = scalar_code(n)
-        print(f"| recurrence n={n}: {ops} ops | trace {trace:.1f} us, simplify and adjoint {transform:.1f} us an op; "
-              f"{size:.0f} bytes an op; {copies} copies in the reverse sweep |", flush=True)  # fmt: skip
-    for n in (32, 512):
-        f, args = problems.brusselator(n)
-        seconds, (coloring, nnz) = prepared(f, args, "y", "dy")
-        print(f"| Brusselator N={n}: prepare ({nnz} entries, {coloring.count} colours) | {seconds:.3f} s |", flush=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts of the table")
+    print("| work | measured | asked for |\n|---|---|---|")
+    for part in parser.parse_args().only:
+        for work, measured, asked in PARTS[part]():
+            print(f"| {work} | {measured} | {asked} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What the benchmarks differentiate: functions in plain NumPy, as users write them, at any size.
 
-Each function here returns ``(f, args)``, such that ``f(*args)`` runs. No module outside NumPy appears in an ``f``, and
-none is written with derivatives in mind. Two shapes occur:
+Each function here returns ``(f, args)``, such that ``f(*args)`` runs. No module but NumPy and the standard library appears in an
+``f``, and none is written with derivatives in mind. Two shapes occur:
 
 * right-hand sides and residuals write into their last argument and return nothing;
   differentiate them by ``sparsead.jacobian(f, wrt=..., of=...)``;
@@ -11,6 +11,7 @@ none is written with derivatives in mind. Two shapes occur:
 problem             wrt                of          what it stresses
 ==================  =================  ==========  ================================================================
 brusselator         ``y``              ``dy``      stencils in slices, captured scratch; pattern and colouring
+driven              ``y``              ``dy``      the same, with the sine of the time by ``math.sin``
 pollu               ``y``              ``dy``      100 scalar operations, tiny calls
 triangles           ``u``              ``r``       gather and scatter through index arrays; irregular pattern
 burgers             ``u0``             return      many in-place steps of an array
@@ -21,6 +22,7 @@ irregular           ``p``              return      a long scalar program without
 ==================  =================  ==========  ================================================================
 """
 
+import math
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -41,6 +43,17 @@ def brusselator(n=32):
     """2-D periodic Brusselator on an n x n grid: ``rhs(t, y, dy)``, 2 n^2 unknowns and 12 n^2 entries (n > 2)."""
     rhs, y0 = _example("brusselator").brusselator(n)
     return rhs, (0.0, y0, np.empty_like(y0))
+
+
+def driven(n=32):
+    """The Brusselator with a force that needs the time as a Python number: ``rhs(t, y, dy)``."""
+    brusselator_rhs, args = brusselator(n)
+
+    def rhs(t, y, dy):
+        brusselator_rhs(t, y, dy)
+        dy += 0.1 * math.sin(t)
+
+    return rhs, args
 
 
 def pollu():
@@ -175,33 +188,41 @@ def _newton_root(square):
     return root
 
 
-def irregular(ops=1_000_000, size=16):
-    """A scalar program of about ``ops`` arithmetic operations on ``size`` numbers: ``loss(p)``.
+def irregular(ops=1_000_000, size=1000):
+    """A scalar program of about ``ops`` arithmetic operations on arrays of ``size`` numbers: ``loss(p)``.
 
     A Collatz sequence picks what comes next and on which elements: a polynomial by Horner's rule, a square root by
-    Newton's iteration, or a short mixture. Every update reads a parameter afresh and at least halves what it keeps,
-    so that derivatives neither overflow nor vanish however long the program is.
+    Newton's iteration, or a short mixture, between two arrays of states and two of parameters (one of them captured),
+    with factors that are Python floats and differ from step to step. Nothing is computed twice. Every update reads a
+    parameter afresh and at least halves what it keeps, so that derivatives neither overflow nor vanish however long
+    the program is.
     """
+    weights = np.cos(np.arange(size))
 
     def loss(p):
-        s = p.copy()
-        done, start, state = 0, 27, 27
+        s, q = p.copy(), np.zeros(size)
+        done, start, state, carried = 0, 27, 27, 1.0
         while done < ops:
             i, j, k = state % size, state // 3 % size, state // 7 % size
+            factor = (done % 8191) / 8191
             if state % 2:
-                s[j] = 0.5 * (_horner(p[i]) + np.sin(0.5 * s[k]))
-                done, state = done + 16, 3 * state + 1
+                s[j] = 0.2 * _horner(s[i]) + 0.3 * np.sin(factor * q[k] + p[i])
+                done, state = done + 17, 3 * state + 1
             else:
                 if state % 4:
-                    s[j] = 0.5 * s[k] / _newton_root(1 + p[i] * p[i]) - 0.1
-                    done += 17
+                    q[i] = 0.5 * s[k] / _newton_root(1 + s[j] * s[j]) - factor * p[j]
+                    done += 18
+                elif state % 8:
+                    s[j] = 0.25 * s[k] + 0.5 * np.tanh(weights[i] * q[k]) - 0.1 * p[j]
+                    done += 7
                 else:
-                    s[j] = 0.25 * s[k] + np.tanh(p[i] * p[k]) - 0.1 * p[j]
-                    done += 6
+                    carried = 0.5 * carried * np.exp(-s[i] * s[i]) + factor * q[j]
+                    q[k] = 0.5 * abs(q[k]) - 0.1 * carried
+                    done += 10
                 state //= 2
             if state == 1:
                 start += 2
                 state = start
-        return s.sum()
+        return s.sum() + q.sum()
 
     return loss, (np.linspace(-1, 1, size),)

@@ -1,0 +1,78 @@
+"""Clocks and reckonings that the benchmarks share."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from sparsead.derivatives.outputs import collect
+from sparsead.engine.reference import VIEWS, _lifetimes
+from sparsead.tape.spec import BY_NAME
+from sparsead.tracing.record import bind, name_of, record
+from sparsead.transform._linear import linearize
+
+CONST = BY_NAME["const"]
+
+
+def cpu(work, repeats=5):
+    """Median CPU seconds of ``work()`` in this process."""
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return statistics.median(times)
+
+
+def median_ms(function, repeats):
+    """Median time of a call in milliseconds, and what it returns; one call beforehand warms the caches."""
+    result, times = function(), []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = function()
+        times.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(times), result
+
+
+def fresh_ms(script, repeats):
+    """(median, smallest) of the milliseconds that `script` prints, each time in a new Python process."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", script]
+    runs = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(repeats)]
+    times = [float(run.stdout) for run in runs]
+    return statistics.median(times), min(times)
+
+
+def traced(problem, wrt, of):
+    """The recording of one call of a problem."""
+    f, args = problem
+    return record(f, bind(f, args, {}), lambda path: path[0] == ("argument", wrt), collect(name_of(f), (of,), False))
+
+
+def kept_bytes(tape, n_seeds):
+    """Bytes that the forward half of a tape hands to its reverse half, inputs and constants not counted.
+
+    Parameters
+    ----------
+    tape : Tape
+        Inputs end with `n_seeds` seeds; what comes after the first of them is the reverse half.
+
+    Notes
+    -----
+    Memory is counted, not values: a load that the interpreter runs as a view is memory of its base, and versions of one
+    storage are one piece of memory, as stores run in place.
+    """
+    begin = tape.maker(tape.inputs[-n_seeds])
+    ops = list(tape)
+    assert linearize(tape) is tape, "stores of this tape copy whole arrays"
+    last, copied = _lifetimes(tape, ops)
+    memory, size = list(range(tape.n_values)), {}
+    for op in ops[:begin]:
+        if op.op.consumes or (op.op in VIEWS and op.results[0] not in copied):
+            memory[op.results[0]] = memory[op.operands[0]]
+        for v in op.results:
+            if last[v] >= begin and op.op is not CONST and memory[v] not in tape.inputs:
+                size[memory[v]] = tape.type(memory[v]).nbytes
+    return sum(size.values())

@@ -9,15 +9,14 @@ are asserted to give the same colours. lp_ken_11 and SMB are timed when the refe
 
 import argparse
 import os
-import statistics
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import scipy.io
 import scipy.sparse as sp
 
+from measuring import median_ms
 from sparsead.sparsity.colouring import _greedy, color_columns
 
 
@@ -75,16 +74,6 @@ def pattern_of(matrix):
     csr = sp.csr_array(matrix)
     csr.sum_duplicates()
     return csr.indptr.astype(np.int32), csr.indices.astype(np.int32), csr.shape
-
-
-def median_ms(function, repeats):
-    """Median time of a call in milliseconds, and what it returns; one call beforehand warms the caches."""
-    result, times = function(), []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = function()
-        times.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(times), result
 
 
 def measure(matrix, repeats):

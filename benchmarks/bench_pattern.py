@@ -9,12 +9,11 @@ a hundred times.
 """
 
 import argparse
-import statistics
-import time
 
 import numpy as np
 
 import problems
+from measuring import median_ms
 from sparsead.derivatives.prepared import Derivative
 from sparsead.sparsity.pattern import jacobian_pattern, shaping_inputs
 
@@ -37,16 +36,6 @@ def traced(problem, wrt, of):
     function, arguments = problem
     prepared = Derivative(function, wrt=wrt, of=of).prepare(*arguments).prepared
     return prepared.tape, prepared.active, range(prepared.outputs.n_targets)
-
-
-def median_ms(function, repeats):
-    """Median time of a call in milliseconds, and what it returns; one call beforehand warms the caches."""
-    result, times = function(), []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = function()
-        times.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(times), result
 
 
 def measure(problem, wrt, of, repeats):

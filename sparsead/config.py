@@ -3,6 +3,9 @@
 max_ops: int = 20_000_000
 """Length of a trace at which it is stopped as an endless loop."""
 
+note_after: float = 2.0
+"""Seconds after which a trace that goes on says so, once, with the line it is at."""
+
 max_recordings: int = 16
 """Tapes kept per prepared function: one for each path, shape and aliasing pattern; the least recently used goes first."""
 

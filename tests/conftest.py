@@ -37,14 +37,9 @@ def pytest_report_header() -> str:
 # What sparsead should do and does not yet: each test fails for the reason given, and a line that is outlived fails too.
 KNOWN_GAPS = {
     "test_bad_input.py::test_a_replay_that_meets_a_singular_matrix": "numpy.linalg.solve has no rule yet",
-    "test_bad_input.py::test_a_long_trace_says_so_after_two_seconds": "the note is not seen by the test on a fast machine",
     "test_bad_input.py::test_random_numbers_and_clocks_are_never_baked_in[datetime]": "datetime.now is not intercepted yet",
-    "test_bad_input.py::test_operations_without_a_rule[ctypes]": "x.ctypes has no message of ours yet",
-    "test_bad_input.py::test_operations_without_a_rule[buffer]": "the buffer protocol gives Python's own message",
-    "test_doors.py::test_functions[nditer-8]": "np.nditer gives NumPy's own message",
     "test_face.py::test_arguments_in_stars": "wrt= does not reach into *args and **kwargs yet",
     "test_tracing.py::test_arrays_born_inside[np.tile]": "np.tile of a list of traced numbers is not intercepted",
-    "test_tracing.py::test_arrays_from_elsewhere_take_no_active_values": "such a store gets the message of float()",
 }
 
 

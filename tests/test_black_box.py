@@ -1,10 +1,13 @@
 """`black_box`: values, derivatives by every kind of Jacobian, patterns, and errors that name the function."""
 
 import ctypes
+import operator
 import pickle
+import struct
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.sparse as sp
 
 import sparsead
@@ -281,16 +284,75 @@ NEED_ARRAYS = {
 
 @pytest.mark.parametrize("name", NEED_ARRAYS)
 def test_functions_that_need_a_real_array_name_the_users_line(name):
-    with pytest.raises((sparsead.TraceError, NotImplementedError), match=r"test_black_box\.py:\d+"):
+    line = NEED_ARRAYS[name].__code__.co_firstlineno
+    with pytest.raises((sparsead.TraceError, NotImplementedError), match=rf"test_black_box\.py:{line}\b"):
         sparsead.jvp(NEED_ARRAYS[name])(X, X)
 
 
 def test_a_compiled_solver_points_to_black_box():
-    with pytest.raises(sparsead.TraceError, match=r"wanted as a plain array.*sparsead\.black_box"):
+    line = _solve.__code__.co_firstlineno + 3
+    with pytest.raises(sparsead.TraceError, match=rf"wanted as a plain array at .*:{line}\b.*sparsead\.black_box"):
         sparsead.jvp(_solve)(X, X)
 
 
-@pytest.mark.parametrize("f", [memoryview, np.frombuffer, _ctypes])
-def test_the_buffer_protocol_is_refused(f):
-    with pytest.raises(TypeError, match="TracedArray"):
-        sparsead.jvp(lambda x: f(x))(X, X)
+MEMORY = {
+    "memoryview": lambda x: memoryview(x)[0] * x,
+    "frombuffer": lambda x: np.frombuffer(x).sum() * x,
+    "bytes": lambda x: len(bytes(x)) * x,
+    "from_buffer": lambda x: ctypes.c_double.from_buffer(x).value * x,
+    "as_ctypes": lambda x: np.ctypeslib.as_ctypes(x)[0] * x,
+    "interface": lambda x: x.__array_interface__["data"][0] * x,
+    "dlpack": lambda x: np.from_dlpack(x) * x,
+}
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_the_memory_of_a_traced_array_is_refused(name):
+    line = MEMORY[name].__code__.co_firstlineno
+    with pytest.raises(sparsead.TraceError, match=rf"memory of a traced array .*:{line}\b.*sparsead\.black_box"):
+        sparsead.jvp(MEMORY[name])(X, X)
+
+
+def test_asking_whether_an_array_gives_its_memory_away_is_allowed():
+    f = lambda x: x * (2.0 if hasattr(x, "__array_interface__") or hasattr(x, "ctypes") else 3.0)
+    np.testing.assert_array_equal(sparsead.jvp(f)(X, X)[1], 3 * X)
+
+
+# Code that puts an error of its own in the place of ours, or that looks at types and never asks.
+STUMBLES = {
+    "flat": lambda x: operator.setitem(np.ma.zeros(3).data.flat, 0, x[0]),
+    "0-d array": lambda x: operator.setitem(np.frombuffer(bytearray(24)), 0, x[:1].reshape(())),
+    "struct": lambda x: struct.pack("d", x[0]),
+    "iteration": lambda x: scipy.optimize.brentq(lambda t: t - x[0], -9, 9) * x,
+    "type check": lambda x: struct.pack_into("d", x, 0, 1.0),
+    "attribute": lambda x: setattr(x, "note", 1),
+    "readwrite": lambda x: next(iter(np.nditer(x, op_flags=[["readwrite"]]))) * x,
+}
+
+
+@pytest.mark.parametrize("name", STUMBLES)
+def test_errors_of_code_that_stumbles_over_traced_values_are_explained(name):
+    line = STUMBLES[name].__code__.co_firstlineno
+    with pytest.raises(sparsead.TraceError, match=rf"test_black_box\.py:{line}\b.*(sparsead\.black_box|np\.zeros)") as caught:
+        sparsead.jvp(STUMBLES[name])(X, X)
+    assert type(caught.value.__cause__) not in (type(None), sparsead.TraceError)  # what it said itself is not lost
+
+
+class Rejected(Exception):
+    pass
+
+
+def test_what_the_user_raises_stays_what_it_is():
+    def f(x):
+        raise Rejected(f"cannot take {type(x).__name__}")
+
+    def g(x):
+        try:
+            return float(x[0]) * x
+        except TypeError:
+            raise Rejected("not a number") from None
+
+    with pytest.raises(Rejected, match="cannot take TracedArray"):
+        sparsead.jvp(f)(X, X)
+    with pytest.raises(Rejected, match="not a number"):
+        sparsead.jvp(g)(X, X)

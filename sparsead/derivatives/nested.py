@@ -58,7 +58,7 @@ class Numbers:
         """The enclosing trace's value of the memory of a block."""
         memory = block.memory(arrays)
         traced = self._traced.get(id(arrays[block.members[0]]))
-        if traced is None or traced.trace is not self.trace:
+        if traced is None or traced.home is not self.trace:
             return _operand(self.trace, memory if traced is None else traced)
         copy = self._memory[id(traced.storage)][1]
         return self.trace.memory_value(traced.storage, address(memory) - address(copy), memory.shape, memory.strides)

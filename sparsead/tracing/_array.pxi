@@ -4,7 +4,7 @@ cdef class TracedArray(Traced):
     """An array of the traced function: a window on a `Storage`."""
     cdef readonly object concrete
     cdef readonly Storage storage
-    cdef readonly Trace trace
+    cdef readonly Trace home                # the trace it belongs to
     cdef readonly Moves moving              # how the window moves with traced indices, or None
     cdef int _version, _value, _epoch       # the value loaded from this version of the storage
 
@@ -12,17 +12,17 @@ cdef class TracedArray(Traced):
         """The tape's value of this array now."""
         cdef Storage s = self.storage
         cdef cnp.ndarray c
-        if self._version == s.version and self._epoch == self.trace.epoch:
+        if self._version == s.version and self._epoch == self.home.epoch:
             return self._value
         c = self.concrete
         shape, strides = (<object> c).shape, (<object> c).strides
         cdef Py_ssize_t offset = <Py_ssize_t> cnp.PyArray_DATA(c) - s.lo
-        cdef Tape tape = self.trace.tape
+        cdef Tape tape = self.home.tape
         if self.moving is None and offset == 0 and shape == s.shape and strides == s.strides:
             self._value = s.version
         else:
-            self._value = self.trace.load(s, offset, shape, strides, self.moving)
-        self._version, self._epoch = s.version, self.trace.epoch
+            self._value = self.home.load(s, offset, shape, strides, self.moving)
+        self._version, self._epoch = s.version, self.home.epoch
         return self._value
 
     def value(self):
@@ -31,11 +31,11 @@ cdef class TracedArray(Traced):
 
     @property
     def active(self):
-        return bool(self.trace.facts[self.storage.version] & ACTIVE)
+        return bool(self.home.facts[self.storage.version] & ACTIVE)
 
     cdef object view(self, object concrete):
         """A traced array for another window on the same memory; `concrete` is what NumPy made."""
-        return make_array(concrete, self.storage, self.trace, self.moving)
+        return make_array(concrete, self.storage, self.home, self.moving)
 
     cdef bint shares(self, object concrete):
         cdef Py_ssize_t at = <Py_ssize_t> cnp.PyArray_DATA(concrete)
@@ -53,7 +53,7 @@ cdef class TracedArray(Traced):
         if concrete.size == 0 or self.shares(concrete):
             return self.view(concrete)
         # A copy: elements in C order, then laid out as NumPy laid them out.
-        cdef Trace trace = self.trace
+        cdef Trace trace = self.home
         cdef Tape tape = trace.tape
         cdef int v = trace.dense(self.current())
         cdef int vtype = tape.pool.dense_type_id(concrete.dtype, concrete.shape)
@@ -68,7 +68,7 @@ cdef class TracedArray(Traced):
     # ---- indexing ------------------------------------------------------------------------------------------------
 
     def __getitem__(self, index):
-        if innermost(self) is not self.trace:
+        if innermost(self) is not self.home:
             return self._outer_item(index)
         if type(index) is int and (<cnp.ndarray> self.concrete).ndim == 1:
             return self._element(index)
@@ -87,12 +87,12 @@ cdef class TracedArray(Traced):
     cdef TracedArray _followed(self, object index):
         """The window that an index with traced numbers names, as an array; None if the tape cannot follow them."""
         from sparsead.tracing.moving import window
-        if innermost(self) is not self.trace:
+        if innermost(self) is not self.home:
             return None
         found = window(self, index)
         if found is None:
             return None
-        return make_array(self.concrete[with_ellipsis(found[0])], self.storage, self.trace, found[1])
+        return make_array(self.concrete[with_ellipsis(found[0])], self.storage, self.home, found[1])
 
     cdef bint _keeps(self, object index):
         """Whether NumPy gives an array for an index, also where no axis is left."""
@@ -100,7 +100,7 @@ cdef class TracedArray(Traced):
 
     def _outer_item(self, index):
         # Read of an enclosing function's array inside a nested derivative: read there, use here.
-        token = CURRENT.set(self.trace)
+        token = CURRENT.set(self.home)
         try:
             return self[index]
         finally:
@@ -118,7 +118,7 @@ cdef class TracedArray(Traced):
         return self._load_scalar(<Py_ssize_t> cnp.PyArray_DATA(where) - self.storage.lo, result)
 
     cdef object _load_scalar(self, Py_ssize_t offset, object result):
-        cdef Trace trace = self.trace
+        cdef Trace trace = self.home
         cdef Storage s = self.storage
         if s.shape == ():
             return make_scalar(result, s.version, trace)
@@ -208,15 +208,15 @@ cdef class TracedArray(Traced):
         return self[()]
 
     def __format__(self, spec):
-        self.trace.settle()
+        self.home.settle()
         return format(self.concrete, spec)
 
     def __repr__(self):
-        self.trace.settle()
+        self.home.settle()
         return "Traced" + repr(self.concrete)
 
     def __str__(self):
-        self.trace.settle()
+        self.home.settle()
         return str(self.concrete)
 
     # ---- in place ---------------------------------------------------------------------------------------------------
@@ -382,7 +382,7 @@ cdef class TracedArray(Traced):
         """All of the storage's memory as a traced vector."""
         cdef Storage s = self.storage
         item = s.dtype.itemsize
-        return make_array(window(s.base, 0, (s.nbytes // item,), (item,), s.dtype), s, self.trace)
+        return make_array(window(s.base, 0, (s.nbytes // item,), (item,), s.dtype), s, self.home)
 
     def view_as(self, concrete):
         """A traced array for `concrete`, a NumPy view of this array's memory."""
@@ -393,7 +393,7 @@ cdef class TracedArray(Traced):
         return self._copy(self.concrete.copy(order))
 
     cdef object _copy(self, object concrete):
-        return self._derived(concrete) if concrete.size else self.trace.fresh(concrete)
+        return self._derived(concrete) if concrete.size else self.home.fresh(concrete)
 
     def __copy__(self):
         return self.copy()
@@ -428,7 +428,7 @@ cdef class TracedArray(Traced):
         return [row.tolist() if isinstance(row, TracedArray) else row for row in self] if self.ndim else self[()]
 
     def __array__(self, dtype=None, copy=None):
-        cdef Trace trace = self.trace
+        cdef Trace trace = self.home
         cdef int v = self.current()
         if not trace.facts[v] & VARIES:
             return array(self.concrete, dtype=dtype)

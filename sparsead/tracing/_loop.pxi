@@ -303,7 +303,7 @@ def hand_over(Trace trace, roles, results, counted):
 
 def is_count(TracedScalar x):
     """Whether a number depends on counters and constants only."""
-    return bool(x.trace.facts[x.value] & COUNTS) and not x.trace.facts[x.value] & VARIES
+    return bool(x.home.facts[x.value] & COUNTS) and not x.home.facts[x.value] & VARIES
 
 
 def settle_all(Trace trace, run):

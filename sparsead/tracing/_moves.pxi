@@ -30,7 +30,7 @@ cdef bint has_traced_number(object index):
 cdef bint counts(TracedScalar x):
     """Whether the tape can follow `x` as an index: outside of loops only what depends on a counter."""
     return isinstance(x.concrete, (int, np.integer)) and not isinstance(x.concrete, bool) and \
-        (x.trace.depth > 0 or x.trace.facts[x.value] & COUNTS)
+        (x.home.depth > 0 or x.home.facts[x.value] & COUNTS)
 
 
 def follows(x):

@@ -118,6 +118,9 @@ cdef class Traced:
         from sparsead.tracing.functions import dispatch
         return dispatch(innermost(self), func, args, kwargs)
 
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        raise TraceError(outside(innermost(self), "the buffer protocol (memoryview, struct, ctypes, compiled functions)"))
+
 
 cdef object power(object x, object y):
     # NumPy itself squares for x ** 2; the tape then knows that there is no derivative by the exponent.

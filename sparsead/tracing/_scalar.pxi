@@ -4,7 +4,7 @@ cdef class TracedScalar(Traced):
     """A number of the traced function: a value without memory. Formatting shows its number at the trace."""
     cdef readonly object concrete           # python number (weak) or NumPy scalar
     cdef readonly int value
-    cdef readonly Trace trace
+    cdef readonly Trace home                # the trace it belongs to
     cdef Link link
 
     def __dealloc__(self):
@@ -12,25 +12,25 @@ cdef class TracedScalar(Traced):
 
     @property
     def active(self):
-        return bool(self.trace.facts[self.value] & ACTIVE)
+        return bool(self.home.facts[self.value] & ACTIVE)
 
     cdef object settled(self):
         """The number at the trace; after a loop it is known only when somebody asks."""
-        if self.trace.stale and self.trace.facts[self.value] & VARIES:
-            self.trace.settle()
+        if self.home.stale and self.home.facts[self.value] & VARIES:
+            self.home.settle()
         return self.concrete
 
     def __bool__(self):
         cdef bint truth = bool(self.settled())
         cdef Trace trace = innermost(self)
         cdef int v
-        if trace is self.trace:
+        if trace is self.home:
             v = self.value
             if trace.facts[v] & VARIES and not isinstance(self.concrete, (bool, np.bool_)):
                 v = (<TracedScalar> trace.call(np.not_equal, (self, 0))).value
             trace.guard(v, truth)
         else:                               # a branch of the inner function is one of the outer function too
-            token = CURRENT.set(self.trace)
+            token = CURRENT.set(self.home)
             try:
                 bool(self)
             finally:
@@ -42,13 +42,10 @@ cdef class TracedScalar(Traced):
 
     def __index__(self):
         if not isinstance(self.concrete, (int, np.integer)):
-            raise TypeError(f"only integers may index: got a traced {type(self.concrete).__name__}{self.trace.at()}")
+            raise TypeError(f"only integers may index: got a traced {type(self.concrete).__name__}{self.home.at()}")
         return int(self._number("index"))
 
     def __float__(self):
-        if self.trace.facts[self.value] & ACTIVE:
-            raise TraceError(f"float() of a value with a derivative{self.trace.at()} would lose it: use NumPy's functions "
-                             "(np.sin for math.sin), or sparsead.value(x) for its number")
         return float(self._number("float"))
 
     def __complex__(self):
@@ -59,15 +56,15 @@ cdef class TracedScalar(Traced):
             return round(float(self), digits)
         self.settled()
         rounded = innermost(self).call(np.rint, (self,))       # piecewise constant: a guard, not a derivative
-        (<TracedScalar> rounded).trace.guard((<TracedScalar> rounded).value, float((<TracedScalar> rounded).concrete))
+        (<TracedScalar> rounded).home.guard((<TracedScalar> rounded).value, float((<TracedScalar> rounded).concrete))
         return int((<TracedScalar> rounded).concrete)
 
     def __trunc__(self):
         return int(self)
 
     cdef object _number(self, str what):
-        cdef Trace trace = self.trace
-        if trace.facts[self.value] & ACTIVE and what != "float":
+        cdef Trace trace = self.home
+        if trace.facts[self.value] & ACTIVE:
             raise_active(trace, what)
         self.settled()
         trace.guard(self.value, self.concrete if isinstance(self.concrete, (int, float, bool)) else self.concrete.item())

@@ -11,24 +11,23 @@ cdef class Trace:
     cdef public object composites, methods  # tables set by the tracer
     cdef public object where_am_i
     cdef readonly long max_ops
-    cdef double started, warned
+    cdef double started, note_after         # seconds; infinity once the note is given
     cdef public bint ended
     cdef Link storages, scalars             # heads of the lists of what is alive
     cdef readonly int epoch                 # grows when values that arrays remember are taken off the tape
     cdef public int depth                   # loops that are being traced
     cdef readonly bint stale                # numbers are those of a traced step, not yet those after a loop
     cdef public object supply               # gives the numbers of the inputs
-    cdef public object notes
+    cdef readonly object refusal            # (text, place) of the last refusal to give a value away
 
-    def __init__(self, composites, methods, max_ops=20_000_000):
+    def __init__(self, composites, methods, max_ops=20_000_000, note_after=float("inf")):
         self.tape = PyTape()
         self._places, self._consts = {}, {}
         self._guarded, self._foreign, self._outer = {}, {}, {}
         self.snapshots, self.imports = [], []
         self.composites, self.methods = composites, methods
         self.max_ops = max_ops
-        self.started = time.monotonic()
-        self.notes = []
+        self.started, self.note_after = time.monotonic(), note_after
 
     def __dealloc__(self):
         free(self.facts)
@@ -84,14 +83,14 @@ cdef class Trace:
         return self.emit(code, abc, 3, attr, imm, vtype)
 
     cdef int _check_length(self) except -1:
-        cdef double elapsed = time.monotonic() - self.started
         if self.tape.n_ops > self.max_ops:
             raise TraceLimit(f"the trace has {self.tape.n_ops} ops and goes on{self.at()}: an endless loop, or a long one "
                              "that is unrolled op by op; write it as `for k in sparsead.steps(n)`, or raise the limit "
                              "with sparsead.config.max_ops")
-        if elapsed > 2 and not self.warned:
-            self.warned = elapsed
-            print(f"sparsead: tracing has taken 2 s and {self.tape.n_ops} ops so far{self.at()}", file=sys.stderr)
+        cdef double elapsed = time.monotonic() - self.started
+        if elapsed > self.note_after:
+            self.note_after = float("inf")
+            print(f"sparsead: tracing has taken {elapsed:.3g} s and {self.tape.n_ops} ops so far{self.at()}", file=sys.stderr)
         return 0
 
     # ---- the user's line ---------------------------------------------------------------------------------------
@@ -132,6 +131,11 @@ cdef class Trace:
         """`` at file:line``, for messages."""
         frame = self.user_frame()
         return "" if frame is None else f" at {frame.f_code.co_filename}:{frame.f_lineno}"
+
+    def refusal_of(self, text):
+        """`text`, remembered: whoever asked may put an error of its own in the place of ours."""
+        self.refusal = (text, self.at())
+        return text
 
     # ---- values ------------------------------------------------------------------------------------------------
 
@@ -195,7 +199,7 @@ cdef class Trace:
     cdef int outer(self, object traced) except -1:
         """A value of an enclosing trace: an input of ours, tied to it."""
         key = (id(traced.storage), traced.storage.version) if isinstance(traced, TracedArray) else \
-            (id(traced.trace), traced.value)
+            (id(traced.home), traced.value)
         found = self._outer.get(key)
         if found is None:
             concrete = array(traced.concrete, order="C") if isinstance(traced, TracedArray) \
@@ -268,9 +272,9 @@ cdef class Trace:
         cdef int v
         cdef ValueType t
         if isinstance(x, TracedArray):
-            v = (<TracedArray> x).current() if (<TracedArray> x).trace is self else self.outer(x)
+            v = (<TracedArray> x).current() if (<TracedArray> x).home is self else self.outer(x)
         elif isinstance(x, TracedScalar):
-            v = (<TracedScalar> x).value if (<TracedScalar> x).trace is self else self.outer(x)
+            v = (<TracedScalar> x).value if (<TracedScalar> x).home is self else self.outer(x)
         elif isinstance(x, np.ndarray):
             v = self.foreign(x if x.ndim else x.reshape(()))
         elif isinstance(x, (float, int, np.generic)):
@@ -487,7 +491,7 @@ cdef class Trace:
         cdef Storage s = target.storage
         cdef object dtype = view.dtype
         cdef tuple shape = (<object> view).shape
-        if target.trace is not self:
+        if target.home is not self:
             raise TraceError(f"an array of an enclosing differentiated function is written inside another{self.at()}; "
                              "pass it to the inner function as an argument")
         if self.facts[v] & ACTIVE and dtype.kind not in "fc":
@@ -536,7 +540,7 @@ cdef class Trace:
 
     cdef int scatter(self, TracedArray target, int pos, int v, bint add) except -1:
         cdef Storage s = target.storage
-        if target.trace is not self:
+        if target.home is not self:
             raise TraceError(f"an array of an enclosing differentiated function is written inside another{self.at()}")
         if self.facts[v] & ACTIVE and s.dtype.kind not in "fc":
             raise TraceError(f"a value with a derivative is stored into an array of dtype {s.dtype}{self.at()}")

@@ -23,7 +23,7 @@ from sparsead.ops.registry import table as op_table
 from sparsead.ops.moving import Moving
 from sparsead.ops.table import CODE_OF_NAME, CODE_OF_UFUNC
 from sparsead.tape.spec import OPS, View
-from sparsead.tracing.errors import LeakError, TraceError, TraceLimit
+from sparsead.tracing.errors import LeakError, MemoryDoor, TraceError, TraceLimit
 from sparsead.tracing.libraries import is_library
 from sparsead.tracing.markers import SameBytes, Tainted
 
@@ -41,7 +41,7 @@ cdef object FLOAT64 = np.float64            # its scalars are so many that they 
 cdef object F8 = np.dtype(np.float64)
 cdef object BOOL = np.dtype(bool)
 cdef int SELECT = CODE_OF_NAME["select"]
-cdef int CHECK_EVERY = 1 << 12
+cdef int CHECK_EVERY = 1 << 6              # ops between looks at the clock, which then cost 1 ns per op
 
 cdef enum:
     ACTIVE = 1                      # depends on an input that is differentiated
@@ -154,7 +154,7 @@ cdef Trace innermost(object a):
 
 cdef TracedArray make_array(object concrete, Storage storage, Trace trace, Moves moving=None):
     cdef TracedArray a = TracedArray.__new__(TracedArray)
-    a.concrete, a.storage, a.trace = concrete, storage, trace
+    a.concrete, a.storage, a.home = concrete, storage, trace
     a._version = -1
     a.moving = moving
     return a
@@ -162,7 +162,7 @@ cdef TracedArray make_array(object concrete, Storage storage, Trace trace, Moves
 
 cdef TracedScalar make_scalar(object concrete, int value, Trace trace):
     cdef TracedScalar s = TracedScalar.__new__(TracedScalar)
-    s.concrete, s.value, s.trace = concrete, value, trace
+    s.concrete, s.value, s.home = concrete, value, trace
     join(&s.link, &trace.scalars, <void *> s)
     return s
 
@@ -190,26 +190,43 @@ cdef bint operand_like(object x):
 
 
 cdef int raise_active(Trace trace, str what) except -1:
-    raise TraceError(f"{what}() of a value with a derivative{trace.at()} would lose it: use NumPy's functions, or "
-                     "sparsead.value(x) for its number at the trace")
+    raise TraceError(trace.refusal_of(
+        f"a number with a derivative is wanted as a plain one{trace.at()}, which would lose the derivative. By {what}() or a "
+        "function of math: use NumPy's functions (np.sin for math.sin). By an assignment into an array made outside the "
+        "traced function: make the array inside (np.zeros there is traced), or pass it as an argument. "
+        "By compiled code: wrap it in sparsead.black_box. sparsead.value(x) is the number at the trace"))
+
+
+cdef frozenset MEMORY = frozenset(("ctypes", "data", "__array_interface__", "__array_struct__", "__dlpack__"))
 
 
 cdef object method_of(object self, str name):
+    if name in MEMORY and CURRENT.get() is not None:
+        raise MemoryDoor(outside(CURRENT.get(), f"its attribute {name}"))
     if name.startswith("__"):
         raise AttributeError(name)
     cdef Trace trace = innermost(self)
     function = trace.methods.get(name)
-    if function is None:
-        if hasattr(np.ndarray, name):
-            raise NotImplementedError(f"ndarray.{name} of a traced array is not supported{trace.at()}")
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-    return partial(function, self)
+    if function is not None:
+        return partial(function, self)
+    getattr(plain(self), name)                             # NumPy's own AttributeError
+    raise NotImplementedError(f"{name} of a traced {'array' if isinstance(self, TracedArray) else 'number'} is not supported"
+                              f"{trace.at()}; express it by supported functions, or wrap the code that needs it in "
+                              "sparsead.black_box")
+
+
+cdef str outside(Trace trace, str door):
+    """Why the memory of a traced array is given to nobody."""
+    return (f"the memory of a traced array is wanted{trace.at()}, by {door}: reads and writes there would be unknown to the "
+            "tape. Wrap the code that needs it in sparsead.black_box")
 
 
 cdef object raise_array(Trace trace, object self):
-    raise TraceError(f"a traced value of shape {self.shape} is wanted as a plain array{trace.at()}: by a compiled function, or "
-                     "by an assignment into an array that was made outside the traced function. Make the array inside (np.zeros "
-                     "there is traced), pass it as an argument, or wrap the compiled function in sparsead.black_box")
+    raise TraceError(trace.refusal_of(
+        f"a traced value of shape {self.shape} is wanted as a plain array{trace.at()}. By an assignment into an array made "
+        "outside the traced function: make the array inside (np.zeros there is traced), or pass it as an argument. By a "
+        "ufunc that was given a list: make it np.array(list). By a compiled function or np.nditer: wrap the code in "
+        "sparsead.black_box"))
 
 
 def as_array(Trace trace, x):

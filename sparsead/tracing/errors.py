@@ -11,5 +11,9 @@ class TraceLimit(TraceError):
     """The trace became too long: an endless loop, or a long one that should be `sparsead.steps`."""
 
 
+class MemoryDoor(TraceError, AttributeError):
+    """An attribute that gives away an array's memory; an `AttributeError`, so that code which can do without it does."""
+
+
 class LeakError(TraceError):
     """A traced value was used after its trace had ended."""

@@ -52,7 +52,7 @@ class Fixed:
 
 def take(a, index):
     """``a[index]`` with arrays in the index: a copy."""
-    trace = a.trace
+    trace = a.home
     concrete = a.concrete[plain_index(index)]
     pos, _, _ = store_positions(trace, a, index)
     value = trace.op("gather", (a.storage.version, pos), a.dtype, np.shape(concrete))
@@ -61,7 +61,7 @@ def take(a, index):
 
 def put(a, index, value):
     """``a[index] = value`` with arrays in the index: the last of repeated writes wins."""
-    trace = a.trace
+    trace = a.home
     if isinstance(value, (list, tuple)):
         value = np.array(value)
     if not a.concrete.flags.writeable:
@@ -139,7 +139,7 @@ class Flat:
     def __setitem__(self, index, value):
         places = self._index(index)
         n = np.size(places[0]) if places else 1
-        value = as_array(self.array.trace, value) if isinstance(value, Traced) else np.asarray(value)
+        value = as_array(self.array.home, value) if isinstance(value, Traced) else np.asarray(value)
         if value.ndim and value.size not in (1, n):  # NumPy repeats the values, or drops what is too much
             value = value.reshape(-1)[np.arange(n) % value.size]
         self.array[places] = value.reshape(np.shape(places[0])) if value.size == n and places else value

@@ -36,7 +36,7 @@ def window(array, index):
 def _on_axis(array, part, n, stride, found):
     """The part with numbers in it; what moves is appended to `found` as (index, step, limits)."""
     if isinstance(part, slice) and (follows(part.start) or follows(part.stop)):
-        return _slice_on_axis(array.trace, part, n, stride, found)
+        return _slice_on_axis(array.home, part, n, stride, found)
     if isinstance(part, (int, slice)):
         return part
     if not follows(part):

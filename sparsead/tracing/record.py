@@ -14,6 +14,7 @@ from sparsead.tape._tape import Tape
 from sparsead.tracing import primitives
 from sparsead.tracing._traced import CURRENT, Trace, Traced, TracedArray, TracedScalar, concrete_of
 from sparsead.tracing.errors import TraceError
+from sparsead.tracing.explain import explained
 from sparsead.tracing.memory import Block, groups, same_layout
 from sparsead.tracing.substitution import Leaf, Replacement, Walk, path_text, resolve
 from sparsead.tracing.wrappers import installed
@@ -150,7 +151,7 @@ def record(function, arguments, is_active, collect, joint=False):
         walk.scan(value, (("argument", name),), True)
     walk.scan(function, (("function", function),), False)
     arrays = [leaf for leaf in walk.leaves if leaf.kind == "array"]
-    trace = Trace(COMPOSITES, METHODS, config.max_ops)
+    trace = Trace(COMPOSITES, METHODS, config.max_ops, config.note_after)
     grouping = groups_of(arrays, [leaf.value for leaf in arrays], joint)
     blocks, traced = _storages(trace, arrays, grouping, is_active)
     floats: list[Leaf] = []
@@ -231,6 +232,11 @@ def _run(trace, function, arguments, collect):
         outputs = collect(returned, arguments.arguments)
         trace.tape.outputs = [trace.c_order(trace.operand(x)) for x in outputs.leaves]
         return outputs
+    except Exception as error:
+        ours = explained(trace, error)
+        if ours is None:
+            raise
+        raise ours from error
     finally:
         CURRENT.reset(token)
         trace.ended = True

@@ -486,7 +486,7 @@ def _remember(path, value, found, seen, budget):
     if budget[0] < 0:
         return
     if isinstance(value, Traced):
-        if value.trace is CURRENT.get():
+        if value.home is CURRENT.get():
             window = _traced.window_of(value) if isinstance(value, TracedArray) else (*_traced.number_of(value), None)
             found[path] = ("traced", *window)
         return

@@ -19,13 +19,13 @@ For example::
 
 import numpy as _numpy
 
-from sparsead.tracing.wrappers import wrapper_of as _wrapper_of
+from sparsead.tracing.wrappers import stand_in as _stand_in
 
 
 def __getattr__(name):
     if name.startswith("__") and name not in _numpy.__all__:  # protocols of modules: NumPy's are NumPy's
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = _wrapper_of(getattr(_numpy, name))  # next time Python finds it by itself
+    found = globals()[name] = _stand_in(getattr(_numpy, name))  # next time Python finds it by itself
     return found
 
 

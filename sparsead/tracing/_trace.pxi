@@ -169,9 +169,8 @@ cdef class Trace:
         cdef tuple key = (dtype, type(value), value if value == value and value != 0 else repr(value))
         found = self._consts.get(key)
         if found is None:
-            if type(value) is Tainted:
-                raise TraceError(f"a reading of the clock enters the computation{self.at()}: it would be frozen in the tape; "
-                                 "pass the time as an argument")
+            if isinstance(value, Reading):
+                refuse("an operand")
             found = self._const_value(dtype.type(value))
             self._consts[key] = found
         return found

@@ -23,9 +23,10 @@ from sparsead.ops.registry import table as op_table
 from sparsead.ops.moving import Moving
 from sparsead.ops.table import CODE_OF_NAME, CODE_OF_UFUNC
 from sparsead.tape.spec import OPS, View
+from sparsead.tracing.clock import Reading, refuse
 from sparsead.tracing.errors import LeakError, MemoryDoor, TraceError, TraceLimit
 from sparsead.tracing.libraries import is_library
-from sparsead.tracing.markers import SameBytes, Tainted
+from sparsead.tracing.markers import SameBytes
 
 from sparsead.tape._memory import blank, window
 

@@ -1,4 +1,5 @@
-"""Two small things a trace leaves behind: a test of contents that were baked in, and a mark on readings of the clock."""
+"""What a guard compares where a whole array was baked in."""
+
 from numpy import asarray, bool_
 
 
@@ -16,22 +17,3 @@ class SameBytes:
 
     def __hash__(self):
         return hash(self.contents)
-
-
-class Tainted(float):
-    """A reading of the clock: it may be printed and compared, not computed with in a trace."""
-
-
-def _tainted(plain_operator):
-    """The float's own operator, whose result is a reading of the clock again."""
-    def operate(*operands):
-        result = plain_operator(*operands)
-        return result if result is NotImplemented else Tainted(result)
-    return operate
-
-
-for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
-    for _side in ("", "r"):
-        setattr(Tainted, f"__{_side}{_name}__", _tainted(getattr(float, f"__{_side}{_name}__")))
-for _name in ("neg", "pos", "abs"):
-    setattr(Tainted, f"__{_name}__", _tainted(getattr(float, f"__{_name}__")))

@@ -9,6 +9,7 @@ replacement; what holds nothing to replace stays the very object it is.
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import functools
 import types
@@ -16,10 +17,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsead.tracing._traced import Traced
+from sparsead.tracing._traced import CURRENT, Traced
+from sparsead.tracing.clock import unmarked
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.libraries import LIBRARIES
-from sparsead.tracing.wrappers import wrapper_of
+from sparsead.tracing.wrappers import stand_in
 
 USER_MODULES = {"__main__", "__mp_main__"}
 MAX_OBJECTS = 20_000
@@ -240,18 +242,14 @@ class Replacement:
             new = {k: self(x, (*path, ("item", k)), live) for k, x in obj.items()}
             return type(obj)(new) if any(new[k] is not x for k, x in obj.items()) else obj
         if isinstance(obj, types.FunctionType):
-            return self._function(obj) if is_user_function(obj) else wrapper_of(obj)
+            return self._function(obj) if is_user_function(obj) else stand_in(obj)
         if isinstance(obj, types.MethodType):
             return types.MethodType(self(obj.__func__, path), self(obj.__self__, (*path, ("attribute", "__self__")), live))
         if isinstance(obj, functools.partial):
             args = [self(x, (*path, ("attribute", "args"), ("item", k)), live) for k, x in enumerate(obj.args)]
             keywords = {k: self(x, (*path, ("attribute", "keywords"), ("item", k)), live) for k, x in obj.keywords.items()}
             return functools.partial(self(obj.func, path), *args, **keywords)
-        if isinstance(obj, (np.random.Generator, np.random.RandomState)):
-            return NoRandom()
-        if _is_user_object(obj):
-            return self._object(obj, path, live)
-        return wrapper_of(obj)
+        return self._object(obj, path, live) if _is_user_object(obj) else _substitute(obj)
 
     def _array(self, array):
         traced = self.values.get(id(array))
@@ -268,11 +266,13 @@ class Replacement:
         return type(obj)(new)
 
     def _function(self, f):
-        new = types.FunctionType(f.__code__, self._namespace(f.__globals__), f.__name__, None, self._closure(f))
+        namespace = self._namespace(f.__globals__)
+        if "datetime" in global_names(f.__code__):
+            namespace["__builtins__"] = {**vars(builtins), "__import__": _import}
+        new = types.FunctionType(f.__code__, namespace, f.__name__, None, self._closure(f))
         self._memo[id(f)] = new
         new.__dict__.update(f.__dict__)
         new.__module__, new.__qualname__ = f.__module__, f.__qualname__
-        namespace = new.__globals__
         for name in global_names(f.__code__):
             if name in f.__globals__:
                 namespace[name] = self(f.__globals__[name], (("namespace", f.__globals__), ("item", name)))
@@ -326,7 +326,7 @@ class Replacement:
             self._classes[cls] = cls
             if not dataclasses.is_dataclass(cls) or _methods(cls):
                 new = {name: self(f, (("class", cls), ("attribute", name))) for name, f in _methods(cls)
-                       if _reaches_arrays(f, self.values)}  # fmt: skip
+                       if _reaches_substitutes(f)}  # fmt: skip
                 if new:
                     self._classes[cls] = type(cls.__name__, (cls,), {**new, "__module__": cls.__module__})
         return self._classes[cls]
@@ -336,7 +336,7 @@ class Replacement:
         for original, copy, before in self._objects:
             for name, value in vars(copy).items():
                 if before.get(name, _MISSING) is not value and _is_plain(value):
-                    object.__setattr__(original, name, value)
+                    object.__setattr__(original, name, unmarked(value))
 
 
 _MISSING = object()
@@ -346,17 +346,28 @@ def _is_plain(value):
     return isinstance(value, (int, float, str, bool, type(None))) and not isinstance(value, Traced)
 
 
-def _reaches_arrays(f, values):
+def _reaches_substitutes(f):
     walk = Walk()
     walk.scan(f, (("function", f),), False)
-    return any(leaf.kind == "array" for leaf in walk.leaves)
+    return any(leaf.kind == "array" or _substitute(leaf.value) is not leaf.value for leaf in walk.leaves)
+
+
+def _substitute(obj):
+    """What stands for an object that is no container, function or object of the user."""
+    return NoRandom() if isinstance(obj, (np.random.Generator, np.random.RandomState)) else stand_in(obj)
+
+
+def _import(name, *args):
+    """The import statement of a function that reads the clock."""
+    return stand_in(builtins.__import__(name, *args))
 
 
 class NoRandom:
     """Stands for a random generator that the function reaches."""
 
     def __getattr__(self, name):
+        trace = CURRENT.get()
         raise TraceError(
-            f"a random generator is used inside the traced function (method {name!r}): its numbers would be frozen in the "
-            "tape; draw them outside and pass them as an argument"
+            f"a random generator is used inside the traced function (method {name!r}{'' if trace is None else trace.at()}): its "
+            "numbers would be frozen in the tape; draw them outside and pass them as an argument"
         )

@@ -8,18 +8,21 @@ that do not trace they are NumPy's own functions: they look at a ContextVar.
 from __future__ import annotations
 
 import functools
+import math
 import random
 import sys
 import threading
 import time
+import types
 from contextlib import contextmanager
 
 import numpy as np
 
 from sparsead.tracing._traced import CURRENT, Traced, TracedArray, as_array, concrete_of
+from sparsead.tracing.clock import STAND_INS, Reading, marked, refuse
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.functions import array_of, contains_traced
-from sparsead.tracing.markers import Tainted
+from sparsead.tracing.libraries import is_library
 
 
 def _is_held(dtype):
@@ -144,27 +147,37 @@ def _no_random(name):
     return rule
 
 
-def _clock(trace, original):
-    return Tainted(original())
+def _clock(trace, original, *args):
+    return marked(original(*args))
+
+
+def _of_numbers(trace, original, *args):
+    """A function of math, which reads the number of a marked float without asking."""
+    if any(isinstance(x, Reading) for x in args):
+        refuse(f"an argument of math.{original.__name__}")
+    return original(*args)
 
 
 _RANDOM = [name for name in dir(np.random) if name[0].islower() and callable(getattr(np.random, name))
            and name not in ("test", "get_state", "set_state", "get_bit_generator", "set_bit_generator", "seed")]  # fmt: skip
 _PY_RANDOM = ["random", "uniform", "gauss", "normalvariate", "randint", "randrange", "choice", "choices", "sample",
               "shuffle", "expovariate", "betavariate", "triangular"]  # fmt: skip
-_CLOCKS = ["time", "perf_counter", "monotonic", "process_time", "thread_time"]
+_CLOCKS = ["time", "perf_counter", "monotonic", "process_time", "thread_time", "clock_gettime"]
+_CLOCKS += [f"{name}_ns" for name in _CLOCKS]
 
 
-def _is_library(frame):
+def _is_numpy(frame):
     """Whether NumPy's own code, or ours, is calling: it means the plain function."""
     return frame.f_globals.get("__name__", "").partition(".")[0] in ("numpy", "sparsead")
 
 
 def _wrap(original, rule):
+    means_original = is_library if rule is _clock else _is_numpy  # what `logging` reads stays in its records
+
     @functools.wraps(original)
     def function(*args, **kwargs):
         trace = CURRENT.get()
-        if trace is None or _is_library(sys._getframe(1)):
+        if trace is None or means_original(sys._getframe(1)):
             return original(*args, **kwargs)
         return rule(trace, original, *args, **kwargs)
 
@@ -176,19 +189,22 @@ def _table():
     rows += [(np.lib.stride_tricks, name, rule) for name, rule in _VIEWS.items()]
     rows += [(np.random, name, _no_random(f"numpy.random.{name}")) for name in _RANDOM]
     rows += [(random, name, _no_random(f"random.{name}")) for name in _PY_RANDOM]
-    rows += [(time, name, _clock) for name in _CLOCKS]
+    rows += [(time, name, _clock) for name in _CLOCKS if hasattr(time, name)]
+    rows += [(math, name, _of_numbers) for name in dir(math) if isinstance(getattr(math, name), types.BuiltinFunctionType)]
     return [(place, name, getattr(place, name), _wrap(getattr(place, name), rule)) for place, name, rule in rows]
 
 
 _ROWS = _table()
-_WRAPPER_OF = {id(original): wrapper for _, _, original, wrapper in _ROWS}
+_STAND_INS = STAND_INS | {id(original): wrapper for _, _, original, wrapper in _ROWS}
 _lock = threading.Lock()
 _depth = 0
 
 
-def wrapper_of(function):
-    """Our wrapper for one of NumPy's creation functions, held by another name; else the function itself."""
-    return _WRAPPER_OF.get(id(function), function)
+def stand_in(obj):
+    """What stands for `obj` in a traced function that holds it by a name of its own; mostly `obj` itself."""
+    if isinstance(obj, types.BuiltinMethodType) and id(obj.__self__) in STAND_INS:  # now = datetime.datetime.now
+        return getattr(STAND_INS[id(obj.__self__)], obj.__name__)
+    return _STAND_INS.get(id(obj), obj)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 import numpy as np
 
 from sparsead.derivatives.gradients import grad
-from sparsead.derivatives.inputs import rebuilt
+from sparsead.derivatives.inputs import at_place, is_under, rebuilt
 from sparsead.derivatives.products import hvp, jvp, vjp
 from sparsead.tracing.memory import Block, groups
 from sparsead.tracing.record import bind, name_of
@@ -149,10 +149,10 @@ class _Point:
     A direction is a dict from paths to arrays. Leaves that share memory move together.
     """
 
-    def __init__(self, bound, names):
-        self.bound, self.names, self.leaves = bound, names, {}
-        for name in names:
-            self._find(bound.arguments[name], (("argument", name),))
+    def __init__(self, bound, places):
+        self.bound, self.places, self.leaves = bound, places, {}
+        for place in places:
+            self._find(at_place(place, "wrt", bound.arguments), place)
         walk = Walk()
         for name, value in bound.arguments.items():
             walk.scan(value, (("argument", name),), True)
@@ -189,7 +189,7 @@ class _Point:
 
     def tangent(self, direction):
         """`direction` in the structure of the differentiated arguments."""
-        return tuple(rebuilt(self.bound.arguments[name], (("argument", name),), direction) for name in self.names)
+        return tuple(rebuilt(resolve(place, self.bound.arguments), place, direction) for place in self.places)
 
     def moved(self, direction, h):
         """Arguments and keywords at ``x + h * direction``, on memory of their own."""
@@ -203,8 +203,8 @@ class _Point:
         new = copy.deepcopy(dict(self.bound.arguments), memo)
         leaves = {path: resolve(path, new) for path in self.leaves}
         leaves |= {path: type(x)(x + h * direction[path]) for path, x in leaves.items() if not isinstance(x, np.ndarray)}
-        for name in self.names:
-            new[name] = rebuilt(new[name], (("argument", name),), leaves)
+        for argument in {place[0] for place in self.places}:
+            new[argument[1]] = rebuilt(new[argument[1]], (argument,), leaves)
         return new
 
     def product(self, gradient, direction):
@@ -259,7 +259,7 @@ class _Check:
         bound = self._bound(new)
         with self.captured.kept(), np.errstate(all="ignore"):
             returned = self.f(*bound.args, **bound.kwargs)
-        picked = tuple(returned if item == "return" else new[item] for item in self.jvp.of)
+        picked = tuple(returned if item == "return" else resolve(item, new) for item in self.jvp.of)
         return copy.deepcopy(picked if isinstance(self.of, tuple) else picked[0])
 
     def _bound(self, arguments):
@@ -286,7 +286,11 @@ class _Check:
     def _by_path(self, structure):
         """A result in the structure of the arguments, by the paths of their leaves."""
         parts = structure if isinstance(self.wrt, tuple) else (structure,)
-        return {path: resolve(path, dict(zip(self.point.names, parts, strict=True))) for path in self.point.leaves}
+        found = {}
+        for place, part in zip(self.point.places, parts, strict=True):
+            paths = [path for path in self.point.leaves if is_under(path, place)]
+            found |= {path: resolve((("argument", ""), *path[len(place) :]), {"": part}) for path in paths}
+        return found
 
     def _finite(self, values, what):
         bad = np.flatnonzero(~np.isfinite(values))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+import oracle
 import sparsead
 
 X = np.array([0.5, 1.5, 2.5])
@@ -77,12 +78,66 @@ def test_keywords_and_defaults():
     assert np.array_equal(sparsead.vjp(f)(X, gain=3.0)[1](1.0), [3, 3, 3])
 
 
-def test_arguments_in_stars():
-    def f(*arrays, **named):
-        return sum((a * a).sum() for a in arrays) + (named["w"] ** 3).sum()
+def starred(scale, *arrays, gain=2.0, **named):
+    arrays[0][1:] *= named["w"][:2]
+    return scale * gain * sum((a * a).sum() for a in arrays) + (named["w"] ** 3).sum()
 
-    assert np.array_equal(sparsead.grad(f, wrt=1)(X, Y, w=X), 2 * Y)
-    np.testing.assert_allclose(sparsead.grad(f, wrt="w")(X, Y, w=X), 3 * X**2, rtol=1e-15)
+
+def as_plain(scale, a, b, w):
+    return starred(scale, a, b, w=w)
+
+
+STARS = [(0, 0), (1, 1), (2, 2), ("w", 3), ((1, "w"), (1, 3)), (("scale", 2), (0, 2)), ("arrays", (1, 2))]
+
+
+@pytest.mark.parametrize(("wrt", "position"), STARS, ids=repr)
+def test_wrt_in_stars(wrt, position):
+    args, kwargs = (1.5, X.copy(), Y.copy()), {"w": X[::-1].copy()}
+    expected = sparsead.grad(as_plain, wrt=position)(*args, *kwargs.values())
+    f = sparsead.grad(starred, wrt=wrt)
+    for _ in range(2):
+        oracle.same_bits(f(*args, **kwargs), expected)
+    assert np.array_equal(args[1], X)
+
+
+def test_wrt_of_all_keywords():
+    w = X + 1
+    found = sparsead.grad(lambda x, **named: (x * named["w"] ** 3 * named["s"]).sum(), wrt="named")(X, w=w, s=0.5)
+    assert list(found) == ["w", "s"]
+    np.testing.assert_allclose(found["w"], 1.5 * X * w**2, rtol=1e-15)
+    np.testing.assert_allclose(found["s"], (X * w**3).sum(), rtol=1e-15)
+
+
+def test_every_derivative_reaches_into_stars():
+    def f(x, *rest, **named):
+        rest[0][:] = rest[0] * x + named["w"] * rest[0]
+        return (rest[0] ** 2).sum()
+
+    args, w = (X, Y.copy()), X[::-1].copy()
+    v, slope = np.cos(X), X + w
+    np.testing.assert_allclose(sparsead.jvp(f, wrt=1)(*args, v, w=w)[1], (2 * slope**2 * Y * v).sum(), rtol=1e-14)
+    np.testing.assert_allclose(sparsead.vjp(f, wrt="w")(*args, w=w)[1](1.0), 2 * slope * Y * Y, rtol=1e-14)
+    np.testing.assert_allclose(sparsead.hvp(f, wrt="w")(*args, v, w=w), 2 * Y * Y * v, rtol=1e-14)
+    np.testing.assert_allclose(sparsead.linearize(f, wrt=1)(*args, w=w)[1](v), (2 * slope**2 * Y * v).sum(), rtol=1e-14)
+    np.testing.assert_allclose(sparsead.hessian(f, wrt=1)(*args, w=w).diagonal(), 2 * slope**2, rtol=1e-14)
+    jac = sparsead.jacobian(f, wrt=("w", 1), of=1)
+    np.testing.assert_allclose(jac(*args, w=w).toarray(), np.hstack([np.diag(Y), np.diag(slope)]), rtol=1e-14)
+    nested = sparsead.grad(lambda x: sparsead.grad(f, wrt="w")(x, Y.copy(), w=w).sum())
+    np.testing.assert_allclose(nested(X), 2 * Y * Y, rtol=1e-14)
+    sparsead.testing.check_derivatives(f, *args, w=w, wrt=(1, "w"))
+    assert "rest[0], named['w']" in sparsead.grad(f, wrt=(1, "w")).prepare(*args, w=w).report()
+
+
+def test_what_is_not_among_the_arguments_in_stars():
+    f = lambda x, *rest, **named: x.sum()
+    with pytest.raises(TypeError, match=r"wrt=rest\[1\]: the call has no such argument"):
+        sparsead.grad(f, wrt=2)(X, Y)
+    with pytest.raises(TypeError, match=r"wrt=named\['w'\]: the call has no such argument"):
+        sparsead.grad(f, wrt="w")(X, Y, v=X)
+    with pytest.raises(TypeError, match=r"of=rest\[0\]: the call has no such argument"):
+        sparsead.jacobian(f, of=1)(X)
+    with pytest.raises(ValueError, match=r"wrt=-1: .* positional arguments x, \*rest"):
+        sparsead.grad(f, wrt=-1)
 
 
 def test_of_a_mutated_argument_by_name_or_position():

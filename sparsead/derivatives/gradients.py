@@ -81,8 +81,8 @@ def grad(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
         Returns one number (a 0-d or one-element array will do), or leaves it in the argument `of`. It may update arrays in
         place; the caller's arrays are never changed.
     wrt : int, str, or tuple of these
-        Arguments to differentiate by, by position or name. Floats, floating arrays, and nested lists, tuples, dicts,
-        dataclasses and objects that hold them.
+        Arguments to differentiate by, by position or name, those in ``*args`` and ``**kwargs`` included; the name after a star
+        means all of them. Floats, floating arrays, and nested lists, tuples, dicts, dataclasses and objects that hold them.
     of : "return", int or str
         What is differentiated: the returned value, or an argument that `f` writes.
     has_aux : bool

@@ -1,7 +1,12 @@
-"""The inputs that are differentiated: from arguments to places in the inputs of a tape, and back."""
+"""The inputs that are differentiated: from ``wrt=`` to places in the arguments and in the inputs of a tape, and back.
+
+A place is a path (see `sparsead.tracing.substitution`) that begins at an argument: the argument itself, or an item of
+``*args`` or ``**kwargs``.
+"""
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import fields, is_dataclass
 
 import numpy as np
@@ -9,6 +14,49 @@ import numpy as np
 from sparsead.ops.structural import positions
 from sparsead.tape.spec import View
 from sparsead.tracing._traced import Traced
+from sparsead.tracing.substitution import path_text, resolve
+
+
+def place_of(item, keyword, name, parameters):
+    """The place of what ``wrt=`` or ``of=`` (`keyword`) names by a string or a position, for a function called `name`."""
+    if isinstance(item, str):
+        return _place_of_name(item, keyword, name, parameters)
+    if isinstance(item, bool) or not isinstance(item, (int, np.integer)):
+        raise TypeError(f"{keyword}= takes names or positions of arguments, got {item!r}")
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    star = _of_kind(parameters, inspect.Parameter.VAR_POSITIONAL)
+    if star is not None and item >= len(positional):
+        return (("argument", star), ("item", int(item) - len(positional)))
+    if not (0 if star is not None else -len(positional)) <= item < len(positional):
+        listed = ", ".join(positional) + (f", *{star}" if star is not None else "")
+        raise ValueError(f"{keyword}={item}: {name} has the positional arguments {listed or '(none)'}")
+    return (("argument", positional[item]),)
+
+
+def _place_of_name(item, keyword, name, parameters):
+    names, stars = [p.name for p in parameters], _of_kind(parameters, inspect.Parameter.VAR_KEYWORD)
+    if item in names:
+        return (("argument", item),)
+    if stars is None:
+        raise ValueError(f"{keyword}={item!r}: {name} has no such argument, only {', '.join(names)}")
+    return (("argument", stars), ("item", item))
+
+
+def _of_kind(parameters, kind):
+    return next((p.name for p in parameters if p.kind is kind), None)
+
+
+def is_under(path, place):
+    """Whether `path` leads to `place` or into it."""
+    return path[: len(place)] == place
+
+
+def at_place(place, keyword, arguments):
+    """What stands at `place` among the arguments of a call."""
+    try:
+        return resolve(place, arguments)
+    except LookupError:
+        raise TypeError(f"{keyword}={path_text(place)}: the call has no such argument") from None
 
 
 class WrtLeaf:
@@ -57,28 +105,27 @@ def _laid(memory, block):
     return laid_out(memory, block.shape, block.strides, block.dtype)
 
 
-def wrt_leaves(recording, names):
-    """For each name in `names` the list of its `WrtLeaf`."""
-    found = {name: [] for name in names}
+def wrt_leaves(recording, places):
+    """For each of `places` the list of its `WrtLeaf`."""
+    found = [[] for _ in places]
     for b, block in enumerate(recording.blocks):
-        for place, k in enumerate(block.members):
-            leaf = recording.arrays[k]
-            _enter(found, leaf, b, block, place)
+        for member, k in enumerate(block.members):
+            _enter(found, places, recording.arrays[k], b, block, member)
     for k, leaf in enumerate(recording.floats):
-        _enter(found, leaf, len(recording.blocks) + k, None, None)
-    return [found[name] for name in names]
+        _enter(found, places, leaf, len(recording.blocks) + k, None, None)
+    return found
 
 
-def _enter(found, leaf, input, block, place):
-    kind, name = leaf.path[0]
-    if kind == "argument" and name in found:
-        found[name].append(WrtLeaf(leaf, input, block, place))
+def _enter(found, places, leaf, input, block, member):
+    for leaves, place in zip(found, places, strict=True):
+        if is_under(leaf.path, place):
+            leaves.append(WrtLeaf(leaf, input, block, member))
 
 
 def rebuilt(obj, path, results):
     """`obj` with each floating leaf replaced by the result at its path; other leaves stay."""
     if isinstance(obj, (float, np.floating)) or (isinstance(obj, np.ndarray) and obj.dtype.kind == "f"):
-        return results[path]
+        return results.get(path, obj)
     if isinstance(obj, dict):
         return type(obj)({k: rebuilt(x, (*path, ("item", k)), results) for k, x in obj.items()})
     if isinstance(obj, tuple) and hasattr(obj, "_fields"):

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from sparsead.derivatives.inputs import at_place
 from sparsead.tracing._traced import Traced, TracedArray, TracedScalar
 from sparsead.tracing.errors import TraceError
+from sparsead.tracing.substitution import path_text
 
 
 class Slot:
@@ -69,7 +71,7 @@ def _target(name, item, value, arguments, leaves):
                 'that argument with of=, for example of="dy"'
             )
         return structure(value, leaves, f"the value returned by {name}")
-    return structure(arguments[item], leaves, f"argument {item!r} of {name}")
+    return structure(at_place(item, "of", arguments), leaves, f"argument {path_text(item)} of {name}")
 
 
 def structure(obj, leaves, what):

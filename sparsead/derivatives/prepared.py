@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import threading
 
 import numpy as np
 
 from sparsead import config
-from sparsead.derivatives.inputs import WrtLeaf, rebuilt, wrt_leaves
+from sparsead.derivatives.inputs import WrtLeaf, at_place, is_under, place_of, rebuilt, wrt_leaves
 from sparsead.derivatives.nested import call_nested, execute, is_nested
 from sparsead.derivatives.outputs import collect, filled
 from sparsead.engine.reference import Program
 from sparsead.tape.spec import GuardFailed
 from sparsead.tracing.record import bind, name_of, record, signature
+from sparsead.tracing.substitution import path_text, resolve
 from sparsead.transform._adjoint import adjoint
 from sparsead.transform._numbers import differing, numbers_of, with_numbers
 from sparsead.transform._simplify import prune, simplify
@@ -39,17 +39,17 @@ class Prepared:
         For each differentiated argument its leaves.
     """
 
-    def __init__(self, recording, names, free=()):
-        self._bind(recording, names, free)
+    def __init__(self, recording, places, free=()):
+        self._bind(recording, places, free)
         self.tape = simplify(with_numbers(recording.tape, free) if free else recording.tape)
         self.lock = threading.RLock()
         self.cache = {}
 
-    def _bind(self, recording, names, free):
-        self.recording, self.names, self.free = recording, names, free
+    def _bind(self, recording, places, free):
+        self.recording, self.places, self.free = recording, places, free
         self.numbers = numbers_of(recording.tape, free)
         self.outputs = recording.outputs
-        self.wrt = wrt_leaves(recording, names)
+        self.wrt = wrt_leaves(recording, places)
         self.active = sorted({leaf.input for leaves in self.wrt for leaf in leaves})
 
     def inputs(self, arguments):
@@ -68,9 +68,9 @@ class Prepared:
         if changed is None:
             return None
         if not set(changed) <= set(self.free):
-            return Prepared(recording, self.names, sorted({*changed, *self.free}))
+            return Prepared(recording, self.places, sorted({*changed, *self.free}))
         successor = copy.copy(self)
-        successor._bind(recording, self.names, self.free)
+        successor._bind(recording, self.places, self.free)
         return successor
 
     @property
@@ -100,10 +100,10 @@ class Prepared:
         """(targets, aux) from the results of the primal outputs."""
         return [filled(t, results) for t in self.outputs.targets], filled(self.outputs.aux, results)
 
-    def by_argument(self, arguments, names, per_leaf):
+    def by_argument(self, arguments, places, per_leaf):
         """Results for each leaf arranged in the structure of the arguments they belong to."""
         results = {leaf.path: r for leaf, r in zip(self.leaves, per_leaf, strict=True)}
-        return [rebuilt(arguments[name], (("argument", name),), results) for name in names]
+        return [rebuilt(resolve(place, arguments), place, results) for place in places]
 
 
 class Derivative:
@@ -128,35 +128,17 @@ class Derivative:
         self.function, self.has_aux, self.engine, self.options = function, bool(has_aux), engine, options
         self.wrt_given, self.of_given = wrt, of
         self._single_wrt, self._single_of = not isinstance(wrt, tuple), not isinstance(of, tuple)
-        self._parameters = list(signature(function).parameters.values())
-        self.wrt = tuple(self._name(w, "wrt") for w in (wrt if isinstance(wrt, tuple) else (wrt,)))
-        self.of = tuple(w if w == "return" else self._name(w, "of") for w in (of if isinstance(of, tuple) else (of,)))
+        name, parameters = name_of(function), list(signature(function).parameters.values())
+        self.wrt = tuple(place_of(w, "wrt", name, parameters) for w in (wrt if isinstance(wrt, tuple) else (wrt,)))
+        self.of = tuple(
+            w if w == "return" else place_of(w, "of", name, parameters) for w in (of if isinstance(of, tuple) else (of,))
+        )
         self.__signature__ = self._signature()
         self._state = _state_of(function, (type(self), self.wrt, self.of, self.has_aux, engine, repr(sorted(options.items()))))
-
-    # ---- names ---------------------------------------------------------------------------------------------------
-
-    def _name(self, item, keyword):
-        names = [p.name for p in self._parameters]
-        if isinstance(item, str):
-            if item not in names and not self._takes_keywords():
-                raise ValueError(f"{keyword}={item!r}: {name_of(self.function)} has no such argument, only {', '.join(names)}")
-            return item
-        if isinstance(item, bool) or not isinstance(item, (int, np.integer)):
-            raise TypeError(f"{keyword}= takes names or positions of arguments, got {item!r}")
-        positional = [p for p in self._parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
-        if not -len(positional) <= item < len(positional):
-            raise ValueError(
-                f"{keyword}={item}: {name_of(self.function)} has {len(positional)} positional arguments ({', '.join(names)})"
-            )
-        return positional[item].name
 
     def _signature(self):
         """What ``inspect.signature`` tells of the derivative: it is called like the function."""
         return signature(self.function)
-
-    def _takes_keywords(self):
-        return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in self._parameters)
 
     # ---- recordings ------------------------------------------------------------------------------------------------
 
@@ -169,17 +151,17 @@ class Derivative:
         """Make all that a call needs; derivatives override it."""
 
     def _record(self, bound, function=None):
-        names = set(self.wrt)
+        given = [at_place(place, "wrt", bound.arguments) for place in self.wrt]
         recording = record(
-            function or self.function, bound, lambda path: path[0][0] == "argument" and path[0][1] in names,
+            function or self.function, bound, lambda path: any(is_under(path, place) for place in self.wrt),
             collect(name_of(self.function), self.of, self.has_aux),
         )  # fmt: skip
         prepared = Prepared(recording, self.wrt)
-        for name, leaves in zip(self.wrt, prepared.wrt, strict=True):
+        for place, value, leaves in zip(self.wrt, given, prepared.wrt, strict=True):
             if not leaves:
                 raise TypeError(
-                    f"wrt={name!r}: this argument of {name_of(self.function)} holds no floating numbers "
-                    f"({_described(bound, name)}); pass floats or floating arrays"
+                    f"wrt={path_text(place)}: this argument of {name_of(self.function)} holds no floating numbers "
+                    f"({_described(value)}); pass floats or floating arrays"
                 )
         return prepared
 
@@ -246,7 +228,8 @@ class Derivative:
 
     def report(self):
         """Text: what was traced, what is frozen, how large the tapes are."""
-        lines = [f"{self.kind} of {name_of(self.function)} by {', '.join(self.wrt)}", f"traces: {self._state.traces}"]
+        by = ", ".join(map(path_text, self.wrt))
+        lines = [f"{self.kind} of {name_of(self.function)} by {by}", f"traces: {self._state.traces}"]
         for k, prepared in enumerate(self._state.known):
             recording = prepared.recording
             live = len(recording.floats) + len(prepared.numbers)
@@ -278,8 +261,7 @@ def _again(cls, function, wrt, of, has_aux, engine, options):
     return cls(function, wrt=wrt, of=of, has_aux=has_aux, engine=engine, **options)
 
 
-def _described(bound, name):
-    value = bound.arguments.get(name)
+def _described(value):
     if isinstance(value, np.ndarray):
         return f"an array of dtype {value.dtype}"
     return f"{value!r:.40} of type {type(value).__name__}"

@@ -12,6 +12,7 @@ from sparsead.derivatives.outputs import slots
 from sparsead.derivatives.prepared import Derivative, run_program
 from sparsead.engine.reference import Program
 from sparsead.tracing._traced import Traced
+from sparsead.tracing.substitution import path_text, resolve
 from sparsead.transform._simplify import simplify
 from sparsead.transform._split import split
 from sparsead.transform._tangent import tangent
@@ -31,8 +32,8 @@ class _Product(Derivative):
         if any(isinstance(t, Traced) for t in tangents):
             return self._traced_seeds(prepared, tangents)
         given = {}
-        for name, t in zip(self.wrt, tangents, strict=True):
-            seeds_of(name, arguments[name], t, (("argument", name),), given)
+        for place, t in zip(self.wrt, tangents, strict=True):
+            seeds_of(path_text(place), resolve(place, arguments), t, place, given)
         return [self._seed(prepared, position, given) for position in prepared.active]
 
     def _seed(self, prepared, position, given):

@@ -37,7 +37,6 @@ def pytest_report_header() -> str:
 # What sparsead should do and does not yet: each test fails for the reason given, and a line that is outlived fails too.
 KNOWN_GAPS = {
     "test_bad_input.py::test_a_replay_that_meets_a_singular_matrix": "numpy.linalg.solve has no rule yet",
-    "test_tracing.py::test_arrays_born_inside[np.tile]": "np.tile of a list of traced numbers is not intercepted",
 }
 
 

@@ -62,6 +62,16 @@ def is_float(a):
     return getattr(a, "dtype", None) is not None and a.dtype.kind == "f"
 
 
+def with_lists(function):
+    """The function, given nested lists of numbers in place of its floating arrays."""
+
+    def call(*args, **kwargs):
+        return function(*[a.tolist() if is_float(a) and np.shape(a) else a for a in args], **kwargs)
+
+    call.__name__ = function.__name__
+    return call
+
+
 def arrays_of(case, function, source):
     """The arrays that a case makes, untouched, and what it calls the function with."""
     calls = []
@@ -92,13 +102,13 @@ def as_function(case, function, source, made):
     return run
 
 
-def prepared(name, case, source):
+def prepared(function, case, source):
     """(function, its floating arrays, its other arrays), or None where there is nothing to differentiate."""
-    made, calls = arrays_of(case, numpy_function(name), source)
+    made, calls = arrays_of(case, function, source)
     floats, others = [a for a in made if is_float(a)], [a for a in made if not is_float(a)]
     if is_complex(calls) or not floats:
         return None
-    return as_function(case, numpy_function(name), source, made), floats, others
+    return as_function(case, function, source, made), floats, others
 
 
 @contextmanager
@@ -167,7 +177,7 @@ def each(name, kinds, make, check, at_most=LONG):
     for number in range(0, len(cases), 1 + len(cases) // at_most):
         case = cases[number]
         kind = kinds[number % len(kinds)]
-        found = prepared(name, case, make(*kind))
+        found = prepared(numpy_function(name), case, make(*kind))
         if found is None:
             continue
         try:
@@ -216,6 +226,44 @@ def test_tangents_and_adjoints(name):
         assert abs(total(adjoints, tangents) - total(dots, seeds)) <= (1e-11 if tol < 1e-5 else 1e-4) * scale
 
     each(name, SLOPE_KINDS, Smooth, check)
+
+
+def takes_lists(f, lists, floats, others):
+    """Whether NumPy makes the same of lists as of arrays."""
+    try:
+        values = plainly(lists, floats, others)
+    except (TypeError, ValueError, AttributeError):
+        return False
+    pairs = zip(leaves(values), leaves(plainly(f, floats, others)), strict=False)
+    return all(np.array_equal(a, b, equal_nan=is_float(a)) and np.asarray(a).dtype == np.asarray(b).dtype for a, b in pairs)
+
+
+LISTED = [name for name in CASES if not isinstance(numpy_function(name), np.ufunc)]  # a ufunc asks its operands alone
+
+
+WANT_ARRAYS = {"copyto", "dsplit", "fill_diagonal", "hsplit", "place", "put", "put_along_axis", "putmask", "rollaxis", "split",
+               "take_along_axis", "unstack"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_lists_of_traced_numbers(name):
+    rng, tried = np.random.default_rng(13), 0
+    for number, case in enumerate(CASES[name][:: 1 + len(CASES[name]) // 12]):
+        function = numpy_function(name)
+        found, lists = (prepared(g, case, Smooth("f8", "C")) for g in (function, with_lists(function)))
+        if found is None or not takes_lists(found[0], *lists):
+            continue
+        f, floats, others = lists
+        tangents = directions(floats, rng)
+        expected, tol = slope(f, floats, others, tangents)
+        with quiet():
+            (values, _), dots = sparsead.jvp(f, has_aux=True)(floats, others, tangents)
+        for value, actual in zip(plainly(f, floats, others)[0], values, strict=True):
+            assert (actual.dtype, actual.shape) == (value.dtype, value.shape), number
+            assert_equal_values(value, actual, max(32.0, ROUNDING.get(name, 0.0)) * np.finfo(value.dtype).eps)
+        assert_slopes(dots, expected, tol)
+        tried += 1
+    assert tried or name in WANT_ARRAYS
 
 
 def test_second_order():

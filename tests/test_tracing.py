@@ -9,7 +9,7 @@ import numpy
 import numpy as np
 import numpy as numerical
 import pytest
-from numpy import array, empty, zeros
+from numpy import array, empty, tile, zeros
 
 import sparsead
 
@@ -52,6 +52,13 @@ BORN = {
     "sparsead.numpy": lambda: sparsead.numpy.zeros(3),
     "np.copy": lambda: np.copy(np.ones(3)),
     "np.tile": lambda: np.tile(1.0, 3),
+    "np.repeat": lambda: np.repeat(0.5, 3),
+    "np.pad of a list": lambda: np.pad([1.0], 1),
+    "np.diag of a list": lambda: np.diag([1.0, 2.0, 3.0])[1],
+    "np.outer of lists": lambda: np.outer([1.0, 2.0], [1.0, 2.0, 3.0])[0],
+    "np.meshgrid of lists": lambda: np.meshgrid([1.0, 2.0, 3.0], [4.0])[1][0],
+    "np.concatenate of lists": lambda: np.concatenate([[1.0], [2.0, 3.0]]),
+    "from numpy import tile": lambda: tile([1.0, 2.0, 3.0], 1),
     "np.concatenate": lambda: np.concatenate([np.ones(1), np.zeros(2)]),
     "computed": lambda: np.sin(np.arange(3.0)) * 2,
 }
@@ -69,6 +76,28 @@ def test_arrays_born_inside(name):
         return y
 
     np.testing.assert_allclose(dense(f), [[0, 3, 0], [3.5, 0, 0.5], [0, 2.5, 1.5]])
+
+
+class Filler:
+    def of(self, values):
+        y = zeros(3)
+        y[:] = values
+        return y
+
+
+def test_arrays_born_in_a_method_by_a_name_of_its_module():
+    filler = Filler()
+    np.testing.assert_allclose(dense(lambda x: filler.of(x * x)), np.diag(2 * X))
+
+
+def test_views_of_plain_arrays_stay_views():
+    def f(x):
+        p = np.frombuffer(bytearray(24))
+        q = np.reshape(p, (3, 1))
+        p[1] = 5.0
+        return q[1, 0] * x
+
+    np.testing.assert_allclose(dense(f), 5 * np.eye(3))
 
 
 def test_creation_functions_as_defaults_and_partials():
@@ -132,6 +161,24 @@ JOINED = {
     "ascontiguousarray": lambda x: np.ascontiguousarray(x[::-1]) * x,
     "assigned list": lambda x: assigned(x, [x[0], x[1] * x[1], 3.0]),
     "assigned nested": lambda x: assigned(x, [x[2]] * 3),
+    "tile": lambda x: np.tile([x[0], x[1] * x[2]], 2),
+    "concatenate of lists": lambda x: np.concatenate([[x[0] * x[1]], [x[2], 1.0]]),
+    "sum of a list": lambda x: np.sum([x[0], x[1] * x[0]]) * x,
+    "dot of lists": lambda x: np.dot([x[0], x[1]], [[1, x[0]], (2, 3)]),
+    "einsum of lists": lambda x: np.einsum("i,ij", [x[0], x[1]], [[1, x[0]], [2.0, 3.0]]),
+    "einsum of lists, by labels": lambda x: np.einsum([x[0], x[1]], [0], x[:2], [0]) * x,
+    "where of lists": lambda x: np.where([True, False], [x[0], 1], (x[1], x[2] * x[2])),
+    "norm of a list": lambda x: np.linalg.norm([x[0], x[1]]) * x,
+    "copy of a list": lambda x: np.copy([x[0], x[1]]) * x[2],
+    "interp at a list": lambda x: np.interp([x[0], x[1]], [0, 1, 4], [1, 3, x[2]]),
+    "list times array": lambda x: [1, x[0], 3] * x,
+    "ufunc of array and list": lambda x: np.hypot(x, [x[0], 1, x[1]]),
+    "ufunc with out=": lambda x: np.add(x, (x[0], 1, x[1]), out=np.zeros(3)),
+    "outer with a list": lambda x: np.multiply.outer(x, [x[0], 1.0])[1],
+    "at with a list": lambda x: added_at(x * 1, [x[0] * x[1], 1.0]),
+    "isclose of lists": lambda x: x * x * np.isclose([x[0], 1], [x[0], 2]).any(),
+    "nonzero of a list": lambda x: x[np.nonzero([x[0], x[1], 0.0])] * x[2],
+    "shapes of lists": lambda x: x * x * np.shape([x[0], x[1]])[0] * np.ndim([[x[0]]]) * np.size([x[0], x[1]]),
 }
 
 
@@ -139,6 +186,11 @@ def assigned(x, values):
     y = np.zeros(3)
     y[:] = values
     return y * x
+
+
+def added_at(y, values):
+    np.add.at(y, [0, 0], values)
+    return y
 
 
 @pytest.mark.parametrize("name", JOINED)
@@ -156,8 +208,6 @@ SELDOM = {
     "c_": lambda x: np.c_[x, x * x][:, 1],
     "require": lambda x: np.require(x * x, requirements="C"),
     "fromiter": lambda x: np.fromiter((v * v for v in x), float),
-    "concatenate of lists": lambda x: np.concatenate([[x[0] * x[1]], [x[2], 1.0]]),
-    "list times array": lambda x: [1, 2, 3] * x,
     "int": lambda x: x[int(x[0])] * x,
     "math.floor": lambda x: x[math.floor(x[0])] * x,
     "round": lambda x: x[round(x[0] * 1.5)] * x,
@@ -177,6 +227,13 @@ def test_what_is_seldom_written_is_right_or_says_where_it_stands(name):
         assert f"test_tracing.py:{f.__code__.co_firstlineno}" in str(error)
     else:
         np.testing.assert_allclose(result, np.array(slopes).T, rtol=1e-8, atol=1e-8)
+
+
+def test_dtypes_of_lists_are_those_of_numpy():
+    for f in (lambda x: np.array([x[0], 1]), lambda x: np.array([x[0], 1.0]), lambda x: np.array([x[0], True]),
+              lambda x: np.array([x[0], x[1]]), lambda x: np.tile([x[0], 1], 2)):  # fmt: skip
+        x = X.astype(np.float32)
+        assert sparsead.vjp(f)(x)[0].dtype == f(x).dtype
 
 
 def test_asarray_is_the_same_memory_and_array_is_not():

@@ -45,10 +45,6 @@ cdef class TracedArray(Traced):
         """Whether an array that NumPy made from ours is a view of our memory."""
         return self.shares(concrete)
 
-    def rewrap(self, concrete):
-        """View or copy, as NumPy decided: a traced array for what a method of `concrete` returned."""
-        return self._derived(concrete)
-
     cdef object _derived(self, object concrete):
         if concrete.size == 0 or self.shares(concrete):
             return self.view(concrete)

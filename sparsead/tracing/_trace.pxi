@@ -413,6 +413,7 @@ cdef class Trace:
 
     cpdef object call(self, object ufunc, tuple inputs):
         """``ufunc(*inputs)`` on concrete values and on the tape."""
+        inputs = self.unlisted(inputs)
         found = code_of_ufunc.get(ufunc)
         if found is None:
             return self.other_ufunc(ufunc, inputs, {})
@@ -421,6 +422,14 @@ cdef class Trace:
         results = ufunc(*concrete)
         loop = self.loop_of(ufunc, inputs, concrete, results, None)
         return self.record(code, inputs, loop, results)
+
+    cpdef tuple unlisted(self, tuple inputs):
+        """Operands, with lists and tuples among them as the arrays that they make."""
+        for x in inputs:
+            if type(x) is list or type(x) is tuple:
+                from sparsead.tracing.functions import unlisted
+                return tuple([unlisted(self, x) for x in inputs])
+        return inputs
 
     cdef tuple loop_of(self, object ufunc, tuple inputs, list concrete, object results, object dtype):
         """Dtypes that the operands are cast to. Fast where all arrays have the dtype of the result."""

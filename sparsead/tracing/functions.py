@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsead.ops.composites import COMPOSITES
-from sparsead.tracing._traced import Traced, TracedArray, as_array, concrete_of, select
+from sparsead.tracing._traced import CURRENT, Traced, TracedArray, as_array, concrete_of, select
 from sparsead.tracing.indexing import plain_index
 
 
@@ -28,7 +28,7 @@ def array_of(trace, nested):
     if not contains_traced(nested):
         return np.asarray(nested)
     rows = [array_of(trace, row) for row in nested]
-    dtype = np.result_type(*(_weak(x) for x in _leaves(nested)))
+    dtype = np.result_type(*(row.dtype for row in rows))  # as NumPy does in lists, where numbers of Python are not weak
     shape = rows[0].shape
     for row in rows:
         if row.shape != shape:
@@ -46,17 +46,9 @@ def contains_traced(nested):
     return isinstance(nested, Traced)
 
 
-def _leaves(nested):
-    if isinstance(nested, (list, tuple)):
-        for x in nested:
-            yield from _leaves(x)
-    else:
-        yield nested
-
-
-def _weak(x):
-    x = concrete_of(x)
-    return np.float64 if type(x) is float else x
+def unlisted(trace, x):
+    """A list or tuple as the array that it makes; anything else as it is."""
+    return array_of(trace, x) if isinstance(x, (list, tuple)) else x
 
 
 NATIVE = {}
@@ -72,9 +64,7 @@ def native(*functions):
     return register
 
 
-def _trace_of(*operands):
-    from sparsead.tracing._traced import CURRENT
-
+def _trace_of():
     return CURRENT.get()
 
 
@@ -84,31 +74,26 @@ def where(condition, x=None, y=None):
     if x is None:
         return tuple(nonzero(condition))
     trace = _trace_of()
-    operands = [array_of(trace, v) if isinstance(v, (list, tuple)) else v for v in (condition, x, y)]
-    return select(trace, *operands)
+    return select(trace, *(unlisted(trace, v) for v in (condition, x, y)))
 
 
 @native(np.shape)
 def shape(a):
     """``np.shape``."""
-    return a.shape if isinstance(a, Traced) else np.shape(array_of(_trace_of(), a).shape)
+    return unlisted(_trace_of(), a).shape
 
 
 @native(np.ndim)
 def ndim(a):
     """``np.ndim``."""
-    return len(_any_shape(a))
+    return len(shape(a))
 
 
 @native(np.size)
 def size(a, axis=None):
     """``np.size``."""
-    n = _any_shape(a)
+    n = shape(a)
     return int(np.prod(n)) if axis is None else n[axis]
-
-
-def _any_shape(a):
-    return a.shape if isinstance(a, Traced) else array_of(_trace_of(), a).shape
 
 
 class Inactive:
@@ -136,6 +121,7 @@ class Inactive:
 def inactive(function, *arrays, args=(), **kwargs):
     """Record ``function(*arrays, *args, **kwargs)``, whose result carries no derivative and has a shape to guard."""
     trace = _trace_of()
+    arrays = tuple(unlisted(trace, a) for a in arrays)
     rule = Inactive(function, *args, **kwargs)
     concrete = rule(*(concrete_of(a) for a in arrays))
     concrete = np.array(concrete, order="C") if isinstance(concrete, np.ndarray) else concrete
@@ -147,7 +133,7 @@ def inactive(function, *arrays, args=(), **kwargs):
 @native(np.nonzero)
 def nonzero(a):
     """``np.nonzero``: index arrays; their length is guarded."""
-    return tuple(inactive(_nonzero_along, a, axis=k) for k in range(concrete_of(a).ndim))
+    return tuple(inactive(_nonzero_along, a, axis=k) for k in range(ndim(a)))
 
 
 def _nonzero_along(a, axis):
@@ -212,28 +198,10 @@ def isrealobj(x):
     return True
 
 
-@native(np.einsum)
-def einsum(*operands, out=None, optimize=False, **kwargs):
-    """``np.einsum`` in all its forms: with ellipsis, implicit output, or interleaved sublists."""
-    from sparsead.tracing.contractions import einsum as rule
-
-    if len(operands) == 2 and isinstance(operands[1], TracedArray) and out is None:
-        view = np.einsum(operands[0], operands[1].concrete)  # for one operand without a sum NumPy gives a writeable view
-        if isinstance(view, np.ndarray) and view.size and operands[1].same_memory(view):
-            return operands[1].view_as(view)
-    if kwargs:
-        raise TypeError(f"np.einsum: keyword {next(iter(kwargs))!r} is not supported for traced arrays{_trace_of().at()}")
-    result = rule(_trace_of(), *operands)
-    if out is not None:
-        out[...] = result
-        return out
-    return result
-
-
 @native(np.copy)
 def copy(a, order="K", subok=False):
     """``np.copy``."""
-    return as_array(_trace_of(), a).copy(order)
+    return as_array(_trace_of(), unlisted(_trace_of(), a)).copy(order)
 
 
 __all__ = ["NATIVE", "TracedArray", "array_of", "contains_traced", "dispatch", "inactive", "plain_index"]

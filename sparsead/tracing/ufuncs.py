@@ -16,7 +16,7 @@ LOGICAL = {np.logical_and, np.logical_or, np.logical_xor, np.bitwise_and, np.bit
 def dispatch(trace, ufunc, method, inputs, kwargs):
     """What ``__array_ufunc__`` was called with."""
     if method == "__call__":
-        return _call(trace, ufunc, inputs, **kwargs)
+        return _call(trace, ufunc, trace.unlisted(inputs), **kwargs)
     rules: dict = {"reduce": reduce, "accumulate": accumulate, "outer": outer, "at": at}
     rule = rules.get(method)
     if rule is None:
@@ -245,7 +245,7 @@ def accumulate(trace, ufunc, a, axis=0, dtype=None, out=None):
 
 def outer(trace, ufunc, a, b, **kwargs):
     """``ufunc.outer``."""
-    a, b = as_array(trace, a), as_array(trace, b)
+    a, b = (as_array(trace, x) for x in trace.unlisted((a, b)))
     left = a.reshape(a.shape + (1,) * b.ndim)
     if not kwargs:
         return trace.call(ufunc, (left, b))
@@ -258,6 +258,7 @@ def at(trace, ufunc, a, indices, b=None):
         raise TraceError(f"np.{ufunc.__name__}.at writes a traced value into a plain array{trace.at()}")
     if not a.concrete.flags.writeable:
         raise ValueError("output array is read-only")
+    (b,) = trace.unlisted((b,))
     pos, concrete_pos, fixed = store_positions(trace, a, indices)
     if ufunc in (np.add, np.subtract) and b is not None:
         addend = b if ufunc is np.add else trace.call(np.negative, (b,))

@@ -1,8 +1,8 @@
 """What NumPy's protocols cannot catch, caught while a trace runs.
 
-Creation functions make traced arrays inside a traced function, ``np.asarray`` keeps the trace, random numbers raise, and
-readings of the clock are marked. The wrappers stand in NumPy's namespace only while some trace runs, and in threads
-that do not trace they are NumPy's own functions: they look at a ContextVar.
+Creation functions make traced arrays inside a traced function, ``np.asarray`` keeps the trace, functions with a rule see
+traced values in lists, random numbers raise, and readings of the clock are marked. The wrappers stand in NumPy's namespace
+only while some trace runs, and in threads that do not trace they are NumPy's own functions: they look at a ContextVar.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from sparsead.ops.composites import COMPOSITES
 from sparsead.tracing._traced import CURRENT, Traced, TracedArray, as_array, concrete_of
 from sparsead.tracing.clock import STAND_INS, Reading, marked, refuse
 from sparsead.tracing.errors import TraceError
-from sparsead.tracing.functions import array_of, contains_traced
+from sparsead.tracing.functions import NATIVE, array_of, contains_traced
 from sparsead.tracing.libraries import is_library
 
 
@@ -184,6 +185,42 @@ def _wrap(original, rule):
     return function
 
 
+def _dispatched(original, rule):
+    """A function of NumPy with a rule of ours: NumPy sees traced values among its arguments, but not in lists."""
+
+    @functools.wraps(original)
+    def function(*args, **kwargs):
+        trace = CURRENT.get()
+        if trace is None or _is_numpy(sys._getframe(1)):
+            return original(*args, **kwargs)
+        if any(isinstance(x, (list, tuple)) and contains_traced(x) for x in (*args, *kwargs.values())):
+            return rule(*args, **kwargs)
+        made = original(*args, **kwargs)
+        if isinstance(made, (np.ndarray, list, tuple)) and not is_library(sys._getframe(1)):
+            return _born(trace, made, [x for x in (*args, *kwargs.values()) if isinstance(x, np.ndarray)])
+        return made
+
+    return function
+
+
+def _born(trace, made, given):
+    """New floating arrays made of plain numbers, ready for traced values; views of plain arrays stay what they are."""
+    if isinstance(made, (list, tuple)) and not hasattr(made, "_fields"):
+        return type(made)(_born(trace, x, given) for x in made)
+    if type(made) is np.ndarray and not any(np.may_share_memory(made, x) for x in given):
+        return _known(trace, lambda: made)
+    return made
+
+
+def _with_rules():
+    """(place, name, rule) of NumPy's functions that have a rule and know ``__array_function__``."""
+    table = {**COMPOSITES, **NATIVE}
+    for place in (np, np.linalg):
+        for name, function in vars(place).items():
+            if type(function) is type(np.sum) and function in table and not (place is np and name in _CREATION):
+                yield place, name, table[function]
+
+
 def _table():
     rows = [(np, name, rule) for name, rule in _CREATION.items()]
     rows += [(np.lib.stride_tricks, name, rule) for name, rule in _VIEWS.items()]
@@ -191,7 +228,10 @@ def _table():
     rows += [(random, name, _no_random(f"random.{name}")) for name in _PY_RANDOM]
     rows += [(time, name, _clock) for name in _CLOCKS if hasattr(time, name)]
     rows += [(math, name, _of_numbers) for name in dir(math) if isinstance(getattr(math, name), types.BuiltinFunctionType)]
-    return [(place, name, getattr(place, name), _wrap(getattr(place, name), rule)) for place, name, rule in rows]
+    wrapped = [(place, name, getattr(place, name), _wrap(getattr(place, name), rule)) for place, name, rule in rows]
+    return wrapped + [
+        (place, name, getattr(place, name), _dispatched(getattr(place, name), rule)) for place, name, rule in _with_rules()
+    ]
 
 
 _ROWS = _table()

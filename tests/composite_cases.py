@@ -69,6 +69,28 @@ SCAN += [
     lambda f, x: f([1, 2, 3]),
 ]
 AS_SPLIT = grid(lambda f, x, parts: f(x(4, 6, 2), parts), parts=SPLITS)
+# Integers, so that they are themselves in every dtype; regular, and of both signs of the determinant.
+REGULAR = np.array([[[4, 1, 0], [2, 5, 1], [-1, 3, 6]], [[0, 2, 1], [3, 1, -1], [1, 4, 7]]])
+MATRICES = [
+    lambda f, x: f(x.given(REGULAR[0])),
+    lambda f, x: f(x.given(REGULAR)),
+    lambda f, x: f(x.given(REGULAR[:, None, 1:, :2])),
+    lambda f, x: f(x.given([[5]])),
+    lambda f, x: f(x.given(np.zeros((2, 0, 0)))),
+]
+SYSTEMS = [
+    lambda f, x: f(x.given(REGULAR[0]), x(3)),
+    lambda f, x: f(x.given(REGULAR[0]), x(3, 2)),
+    lambda f, x: f(x.given(REGULAR), x(3)),
+    lambda f, x: f(x.given(REGULAR), x(3, 4)),
+    lambda f, x: f(x.given(REGULAR), x(2, 3, 2)),
+    lambda f, x: f(x.given(REGULAR[0]), x(4, 3, 1)),
+    lambda f, x: f(x.given(REGULAR[:, None]), x(4, 3, 2)),
+    lambda f, x: f(REGULAR[0], x(3)),
+    lambda f, x: f(x.given(REGULAR[0]), [1, 2, 3]),
+    lambda f, x: f(x.given(REGULAR[0]), x(3, 0)),
+    lambda f, x: f(x.given(np.zeros((0, 0))), x(0)),
+]
 STACKED = [
     lambda f, x: f((x(3), x(3))),
     lambda f, x: f([x(2, 3), x(2, 3)]),
@@ -641,6 +663,10 @@ CASES = {
     "vecmat": [lambda f, x: f(x(3), x(3, 2)), lambda f, x: f(x(5, 3), x(3, 2)), lambda f, x: f(1j * x(3), x(3, 2))],
     "vsplit": grid(lambda f, x, parts: f(x(4, 6), parts), parts=[2, [1, 3]]),
     "vstack": STACKED,
+    "linalg.solve": SYSTEMS,
+    "linalg.inv": MATRICES,
+    "linalg.det": MATRICES,
+    "linalg.slogdet": [partial(lambda f, x, case: tuple(case(f, x) or ()), case=case) for case in MATRICES],
     "linalg.cross": [lambda f, x: f(x(3), x(3)), lambda f, x: f(x(3, 2), x(3, 2), axis=0)],
     "linalg.diagonal": [lambda f, x: f(x(2, 3, 4)), lambda f, x: f(x(3, 3), offset=1)],
     "linalg.matmul": MATRIX_PRODUCTS,

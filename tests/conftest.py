@@ -4,7 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, settings
 
 # `python -m pytest` puts the root of the clone first in sys.path, and with it a sparsead without compiled modules.
@@ -32,18 +31,3 @@ settings.load_profile("sparsead")
 def pytest_report_header() -> str:
     """Name the package under test: the installed one, and never by accident the folder beside the tests."""
     return f"sparsead {sparsead.__version__} from {os.path.dirname(sparsead.__file__)}"
-
-
-# What sparsead should do and does not yet: each test fails for the reason given, and a line that is outlived fails too.
-KNOWN_GAPS = {
-    "test_bad_input.py::test_a_replay_that_meets_a_singular_matrix": "numpy.linalg.solve has no rule yet",
-}
-
-
-def pytest_collection_modifyitems(items):
-    """Mark the known gaps; strict (but for what hangs on speed), so that closing one makes its line here fail."""
-    for item in items:
-        name = item.nodeid.rpartition("tests/")[2]
-        if name in KNOWN_GAPS:
-            strict = "fast machine" not in KNOWN_GAPS[name]
-            item.add_marker(pytest.mark.xfail(reason=KNOWN_GAPS[name], strict=strict))

@@ -200,6 +200,28 @@ def _by_known_factor(p, rows, letters, factor, term, out, sizes):
     return memory.reshape(shape)
 
 
+# ---- linear algebra ---------------------------------------------------------------------------------------------------
+
+
+def _solve(p, op):
+    """Dense within each system: a column of x depends on that column of b and on all of the matrix."""
+    x = op.results[0]
+    by_matrix, by_column = (p.rows(v) for v in op.operands)
+    parts = [_unite_axes(p, by_matrix, (by_matrix.ndim - 2, by_matrix.ndim - 1))[..., None]] if p.active(op.operands[0]) else []
+    if p.active(op.operands[1]):
+        parts.append(_unite_axes(p, by_column, (by_column.ndim - 2,)))
+    rows = parts[0] if len(parts) == 1 else p.unite(*np.broadcast_arrays(*parts))
+    p.put(x, np.broadcast_to(rows[..., None, :], p.tape.type(x).shape))
+
+
+def _by_matrix(p, op):
+    """Everything depends on all of its matrix."""
+    rows = p.rows(op.operands[0])
+    rows = _unite_axes(p, rows, (rows.ndim - 2, rows.ndim - 1))
+    shape = p.tape.type(op.results[0]).shape
+    p.put(op.results[0], np.broadcast_to(rows[(..., *[None] * (len(shape) - rows.ndim))], shape))
+
+
 # ---- functions that cannot be traced --------------------------------------------------------------------------------
 
 
@@ -222,15 +244,19 @@ def _black_box(p, op):
 RULES = {
     "accumulate": _accumulate,
     "black_box": _black_box,
+    "cofactors": _by_matrix,
+    "det": _by_matrix,
     "einsum": _einsum,
     "gather": _gather,
     "linrec": _linrec,
+    "logabsdet": _by_matrix,
     "multiply": _multiply,
     "reduce": _reduce,
     "scan": _scan,
     "scatter": _scatter,
     "scatter_add": _scatter_add,
     "select": _select,
+    "solve": _solve,
     "strong_multiply": _multiply,
     "sum": _sum,
 }

@@ -90,6 +90,33 @@ def einsum(trace, subscripts, *operands):
     return contraction(trace, inputs.split(","), [as_array(trace, x) for x in operands], out)
 
 
+def _of_matrices(trace, op, concrete, *operands):
+    concrete = np.array(concrete, order="C")[()]
+    return trace.result(concrete, trace.op(op, [trace.operand(x) for x in operands], concrete.dtype, concrete.shape))
+
+
+def solve(trace, a, b):
+    return _of_matrices(trace, "solve", _plain["solve"](concrete_of(a), concrete_of(b)), a, b)
+
+
+def inv(trace, a):
+    inverse = _plain["inv"](concrete_of(a))
+    identity = trace.constant_array(np.eye(a.shape[-1], dtype=a.dtype))
+    return _of_matrices(trace, "solve", inverse, a, broadcast_to(trace, identity, a.shape))
+
+
+def det(trace, a):
+    return _of_matrices(trace, "det", _plain["det"](concrete_of(a)), a)
+
+
+def logabsdet(trace, a):
+    return _of_matrices(trace, "logabsdet", _plain["logabsdet"](concrete_of(a)), a)
+
+
+def sign_of_det(trace, a):
+    return inactive(_plain["sign_of_det"], a)
+
+
 def stop_gradient(trace, a):
     return trace.stop(a) if isinstance(a, Traced) else a
 
@@ -121,7 +148,7 @@ def searchsorted(trace, a, v, side="left", sorter=None):
 
 _RULES = (
     as_array, static, shape, dtype, is_weak, is_active, empty, empty_like, zeros, full, broadcast_to, diagonal, windows, where,
-    einsum, stop_gradient, sort_indices, argmax, argmin, searchsorted,
+    einsum, solve, inv, det, logabsdet, sign_of_det, stop_gradient, sort_indices, argmax, argmin, searchsorted,
 )  # fmt: skip
 _plain = {rule.__name__: getattr(prim, rule.__name__) for rule in _RULES}
 

@@ -12,6 +12,7 @@ from . import (  # noqa: F401 - the decorators of these fill the tables
     elementwise,
     indexing,
     joining,
+    linalg,
     nan_reductions,
     norms,
     padding,

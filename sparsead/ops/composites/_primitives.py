@@ -10,9 +10,9 @@ from numpy import arange
 from numpy.lib.stride_tricks import sliding_window_view
 
 __all__ = [
-    "arange", "argmax", "argmin", "as_array", "broadcast_to", "diagonal", "dtype", "einsum", "empty", "empty_like",
-    "full", "is_active", "is_weak", "searchsorted", "shape", "sort_indices", "static", "stop_gradient", "strides",
-    "where", "windows", "zeros",
+    "arange", "argmax", "argmin", "as_array", "broadcast_to", "det", "diagonal", "dtype", "einsum", "empty",
+    "empty_like", "full", "inv", "is_active", "is_weak", "logabsdet", "searchsorted", "shape", "sign_of_det", "solve",
+    "sort_indices", "static", "stop_gradient", "strides", "where", "windows", "zeros",
 ]  # fmt: skip
 
 
@@ -111,6 +111,26 @@ def einsum(subscripts, *operands):
     return np.einsum(subscripts, *operands)
 
 
+def solve(a, b):
+    """``np.linalg.solve`` of stacks of matrices with equal leading axes and dtype."""
+    return np.linalg.solve(a, b)
+
+
+def inv(a):
+    """``np.linalg.inv``."""
+    return np.linalg.inv(a)
+
+
+def det(a):
+    """``np.linalg.det``."""
+    return np.linalg.det(a)
+
+
+def logabsdet(a):
+    """The logarithm of ``np.linalg.slogdet``."""
+    return np.linalg.slogdet(a)[1]
+
+
 def stop_gradient(a):
     """The value of `a`, as a constant."""
     return a
@@ -122,6 +142,11 @@ def stop_gradient(a):
 def sort_indices(a, axis=-1, kind=None, stable=None):
     """``np.argsort``."""
     return np.argsort(a, axis=axis, kind=kind, stable=stable)
+
+
+def sign_of_det(a):
+    """The sign of ``np.linalg.slogdet``."""
+    return np.linalg.slogdet(a)[0]
 
 
 def argmax(a, axis=None, keepdims=False):

@@ -456,6 +456,7 @@ CLOCKS = {
     "np.random.rand": lambda: np.random.rand(3),
     "np.random.default_rng": lambda: np.random.default_rng().uniform(size=3),
     "captured generator": lambda: GENERATOR.standard_normal(3),
+    "generator in a method": lambda: watch.noise(),
     "random.random": lambda: random.random(),
     "random.gauss": lambda: random.gauss(0, 1),
     "time.time": lambda: time.time() % 1.0,
@@ -494,6 +495,9 @@ class Watch:
     def seconds(self):
         return datetime.now().timestamp()
 
+    def noise(self):
+        return GENERATOR.standard_normal(3)  # here
+
 
 watch, now = Watch(), datetime.now
 
@@ -507,7 +511,8 @@ def test_random_numbers_and_clocks_are_never_baked_in(name):
         return (x * draw()).sum()  # here
 
     text = message(sparsead.grad(f), X, error=sparsead.TraceError)
-    assert names_line(text, f) or f"test_bad_input.py:{draw.__code__.co_firstlineno}" in text  # used, or already read
+    lines = line_of(f), draw.__code__.co_firstlineno, line_of(Watch.noise)  # where it is used, or already where it is read
+    assert any(f"test_bad_input.py:{line}" in text for line in lines)
     assert re.search("random|clock", text) and says(text, "argument")
 
 

@@ -4,12 +4,14 @@ import inspect
 import math
 import sys
 import threading
+from math import sin
 
 import numpy
 import numpy as np
 import numpy as numerical
 import pytest
 from numpy import array, empty, tile, zeros
+from numpy import sum as sum_of
 
 import sparsead
 
@@ -88,6 +90,20 @@ class Filler:
 def test_arrays_born_in_a_method_by_a_name_of_its_module():
     filler = Filler()
     np.testing.assert_allclose(dense(lambda x: filler.of(x * x)), np.diag(2 * X))
+
+
+class Counter:
+    seen: tuple = ()
+
+    def count(self, x):
+        self.seen = (*self.seen, sin(len(self.seen)), sum_of([1.0, 2.0]))
+        return x * sin(self.seen[0])
+
+
+def test_an_object_whose_methods_need_no_stand_ins_is_the_users_own():
+    counter = Counter()
+    np.testing.assert_allclose(dense(lambda x: counter.count(x) + x * x), np.diag(2 * X))
+    assert counter.seen == (0.0, 3.0)
 
 
 def test_views_of_plain_arrays_stay_views():

@@ -21,10 +21,11 @@ from sparsead.tracing._traced import CURRENT, Traced
 from sparsead.tracing.clock import unmarked
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.libraries import LIBRARIES
-from sparsead.tracing.wrappers import stand_in
+from sparsead.tracing.wrappers import is_needed, stand_in
 
 USER_MODULES = {"__main__", "__mp_main__"}
 MAX_OBJECTS = 20_000
+GENERATORS = (np.random.Generator, np.random.RandomState)
 
 
 class Leaf(NamedTuple):
@@ -349,12 +350,12 @@ def _is_plain(value):
 def _reaches_substitutes(f):
     walk = Walk()
     walk.scan(f, (("function", f),), False)
-    return any(leaf.kind == "array" or _substitute(leaf.value) is not leaf.value for leaf in walk.leaves)
+    return any(leaf.kind == "array" or isinstance(leaf.value, GENERATORS) or is_needed(leaf.value) for leaf in walk.leaves)
 
 
 def _substitute(obj):
     """What stands for an object that is no container, function or object of the user."""
-    return NoRandom() if isinstance(obj, (np.random.Generator, np.random.RandomState)) else stand_in(obj)
+    return NoRandom() if isinstance(obj, GENERATORS) else stand_in(obj)
 
 
 def _import(name, *args):

@@ -221,30 +221,43 @@ def _with_rules():
                 yield place, name, table[function]
 
 
-def _table():
-    rows = [(np, name, rule) for name, rule in _CREATION.items()]
-    rows += [(np.lib.stride_tricks, name, rule) for name, rule in _VIEWS.items()]
-    rows += [(np.random, name, _no_random(f"numpy.random.{name}")) for name in _RANDOM]
-    rows += [(random, name, _no_random(f"random.{name}")) for name in _PY_RANDOM]
-    rows += [(time, name, _clock) for name in _CLOCKS if hasattr(time, name)]
-    rows += [(math, name, _of_numbers) for name in dir(math) if isinstance(getattr(math, name), types.BuiltinFunctionType)]
-    wrapped = [(place, name, getattr(place, name), _wrap(getattr(place, name), rule)) for place, name, rule in rows]
-    return wrapped + [
-        (place, name, getattr(place, name), _dispatched(getattr(place, name), rule)) for place, name, rule in _with_rules()
-    ]
+def _rows(rules, wrap):
+    return [(place, name, getattr(place, name), wrap(getattr(place, name), rule)) for place, name, rule in rules]
 
 
-_ROWS = _table()
+def _needed():
+    """(place, name, rule) of functions that, left as they are, would lose derivatives or freeze what changes."""
+    yield from ((np, name, rule) for name, rule in _CREATION.items())
+    yield from ((np.lib.stride_tricks, name, rule) for name, rule in _VIEWS.items())
+    yield from ((np.random, name, _no_random(f"numpy.random.{name}")) for name in _RANDOM)
+    yield from ((random, name, _no_random(f"random.{name}")) for name in _PY_RANDOM)
+    yield from ((time, name, _clock) for name in _CLOCKS if hasattr(time, name))
+
+
+_NEEDED = _rows(_needed(), _wrap)
+_ROWS = _NEEDED + _rows(_with_rules(), _dispatched)
+_ROWS += _rows([(math, name, _of_numbers) for name in dir(math) if callable(getattr(math, name)) and name[0] != "_"], _wrap)
 _STAND_INS = STAND_INS | {id(original): wrapper for _, _, original, wrapper in _ROWS}
+_NEEDED_IDS = STAND_INS.keys() | {id(original) for _, _, original, _ in _NEEDED}
 _lock = threading.Lock()
 _depth = 0
 
 
 def stand_in(obj):
     """What stands for `obj` in a traced function that holds it by a name of its own; mostly `obj` itself."""
-    if isinstance(obj, types.BuiltinMethodType) and id(obj.__self__) in STAND_INS:  # now = datetime.datetime.now
+    if _is_clock_method(obj):
         return getattr(STAND_INS[id(obj.__self__)], obj.__name__)
     return _STAND_INS.get(id(obj), obj)
+
+
+def is_needed(obj):
+    """Whether code that reaches `obj` has to have its stand-in; the others only make more code work."""
+    return id(obj) in _NEEDED_IDS or _is_clock_method(obj)
+
+
+def _is_clock_method(obj):
+    """Whether `obj` is what ``now = datetime.datetime.now`` keeps."""
+    return isinstance(obj, types.BuiltinMethodType) and id(obj.__self__) in STAND_INS
 
 
 @contextmanager

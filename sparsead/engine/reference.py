@@ -137,7 +137,9 @@ def _lifetimes(tape, ops):
         if op.op in VIEWS:
             (view,), base = op.results, op.operands[0]
             overwritten = ended[base]
-            if read_until[view] > overwritten:
+            # A store reads its operands before it writes, a loop while it writes.
+            meanwhile = read_until[view] == overwritten < len(ops) and ops[overwritten].op in REPEATED
+            if read_until[view] > overwritten or meanwhile:
                 copied.add(view)
             elif view not in copied:
                 ended[view] = overwritten

@@ -25,6 +25,10 @@ class Branch:
     def __init__(self, bodies, carries):
         self.bodies, self.carries = tuple(bodies), carries
 
+    def onto(self, pool):
+        """The same with bodies on another pool."""
+        return Branch([body.onto(pool) for body in self.bodies], self.carries)
+
     @cached_property
     def _key(self):
         return self.carries, tuple(body.key() for body in self.bodies)

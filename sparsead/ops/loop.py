@@ -38,6 +38,10 @@ class Loop:
         """The same trips with another body."""
         return Loop(body, self.trips, carries, self.backward, self.policy)
 
+    def onto(self, pool):
+        """The same with a body on another pool."""
+        return self.replaced(self.body.onto(pool), self.carries)
+
     @cached_property
     def _key(self):
         return self.trips, self.carries, self.backward, self.policy, self.body.key()

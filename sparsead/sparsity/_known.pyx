@@ -9,7 +9,8 @@ from sparsead.engine.reference import Program
 from sparsead.ops.table import CODE_OF_NAME
 from sparsead.tape.spec import BY_NAME
 
-from sparsead.tape._tape cimport CONST, EMPTY, GATHER, SCATTER, SCATTER_ADD, Tape
+from sparsead.tape._tape cimport (ACCUMULATE_AT, CONST, EMPTY, GATHER, LOAD_AT, LOOP, SCATTER, SCATTER_ADD, STORE_AT,
+                                  Tape)
 
 cdef int MULTIPLY = CODE_OF_NAME["multiply"]
 cdef int STRONG_MULTIPLY = CODE_OF_NAME["strong_multiply"]
@@ -57,11 +58,23 @@ def index_inputs(Tape tape, wrt):
     cdef signed char[::1] needed = np.zeros(tape.n_vals + 1, np.int8)
     cdef int k, v
     for k in range(tape.n_ops):
-        if tape.code[k] in (GATHER, SCATTER, SCATTER_ADD):
-            v = tape.operand[tape.start[k] + 1]
+        for v in indices(tape, k):
             needed[v] = not varies[v]
     mark_makers(tape, needed)
     return [v for v in tape.inputs if needed[v]]
+
+
+cdef tuple indices(Tape tape, int k):
+    """Operands of op `k` that say where something is; for a loop all integer invariants, one of which may."""
+    cdef int code = tape.code[k], first = tape.start[k], last = tape.start[k + 1], j
+    if code == GATHER or code == SCATTER or code == SCATTER_ADD:
+        return (tape.operand[first + 1],)
+    if code == LOAD_AT or code == STORE_AT or code == ACCUMULATE_AT:
+        return tuple([tape.operand[j] for j in range(first + 1 + (code != LOAD_AT), last)])
+    if code == LOOP:
+        return tuple([tape.operand[j] for j in range(first + tape.out[k + 1] - tape.out[k], last)
+                      if not tape.type_of(tape.operand[j]).inexact])
+    return ()
 
 
 cdef signed char[::1] reached_from(Tape tape, values):
@@ -88,9 +101,9 @@ cdef signed char[::1] shaping(Tape tape):
     cdef int *operand
     for k in range(tape.n_ops):
         code, operand = tape.code[k], tape.operand + tape.start[k]
-        if code in (GATHER, SCATTER, SCATTER_ADD):
-            flags[operand[1]] = 1
-        elif code == EINSUM or ((code == MULTIPLY or code == STRONG_MULTIPLY) and tape.type_of(tape.out[k]).size > 1):
+        for j in indices(tape, k):
+            flags[j] = 1
+        if code == EINSUM or ((code == MULTIPLY or code == STRONG_MULTIPLY) and tape.type_of(tape.out[k]).size > 1):
             for j in range(tape.start[k + 1] - tape.start[k]):
                 flags[operand[j]] = 1
         elif code == SELECT and tape.type_of(tape.out[k]).size > 1:

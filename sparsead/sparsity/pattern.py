@@ -11,9 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from sparsead.sparsity._known import index_inputs, known_values
 from sparsead.sparsity._pattern import propagate
 from sparsead.tape._tape import Tape
+from sparsead.transform.loops.unroll import unrolled, unrolled_ops
 
 # Rows and runs held before dead ones are looked for: about 100 MB.
 SQUEEZE_AT = 1 << 23
+# Loops are unrolled up to this many ops: a few seconds. Beyond, a pattern of a loop may be larger than it has to be.
+MAX_UNROLLED = 2_000_000
 
 
 class Pattern(NamedTuple):
@@ -70,6 +73,9 @@ def jacobian_pattern(tape: Tape, wrt: Sequence[int], of: Sequence[int], known: M
     be zero counts as well. Not counted are partials that are zero by definition, and constants: zeros of a constant
     factor, and the side that a constant condition never takes.
 
+    Loops are unrolled where the tape then has at most two million ops. Else the pattern is that of a fixed point: what may
+    depend on what after any number of trips up to the loop's, with windows that move taken to be at all of their places.
+
     The method is forward propagation of index sets (Griewank and Walther, Evaluating Derivatives, 2nd edition, 2008,
     section 7.1, "index domains"), with sets kept as runs of columns, shared by all elements that have the same one.
 
@@ -78,6 +84,7 @@ def jacobian_pattern(tape: Tape, wrt: Sequence[int], of: Sequence[int], known: M
     >>> import numpy as np
     >>> from sparsead.ops import registry  # fills the table of ops
     >>> from sparsead.tape._tape import Tape
+from sparsead.transform.loops.unroll import unrolled, unrolled_ops
     >>> from sparsead.tape.spec import BY_NAME, View
     >>> tape, f8 = Tape(), np.dtype(float)
     >>> three, two = tape.pool.type(f8, (3,)), tape.pool.type(f8, (2,))
@@ -88,6 +95,7 @@ def jacobian_pattern(tape: Tape, wrt: Sequence[int], of: Sequence[int], known: M
     >>> jacobian_pattern(tape, [0], [0])
     Pattern(indptr=array([0, 2, 4], dtype=int32), indices=array([0, 1, 1, 2], dtype=int32), assumed_dense=[])
     """
+    tape = _flat(tape)
     wrt = _values("wrt", wrt, tape.inputs)
     of = _values("of", of, tape.outputs)
     if len(set(wrt)) < len(wrt):
@@ -111,8 +119,14 @@ def shaping_inputs(tape: Tape, wrt: Sequence[int]) -> list[int]:
         Positions in ``tape.inputs`` of what the index arrays of gathers and scatters are computed from. An index array
         that is computed from `wrt` too (a sort order, say) cannot be known.
     """
+    tape = _flat(tape)
     found = index_inputs(tape, _values("wrt", wrt, tape.inputs))
     return [position for position, v in enumerate(tape.inputs) if v in found]
+
+
+def _flat(tape):
+    """`tape` with its loops unrolled, if it is not too long then."""
+    return unrolled(tape) if unrolled_ops(tape) <= MAX_UNROLLED else tape
 
 
 def _values(argument, positions, values):

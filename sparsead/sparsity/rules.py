@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from sparsead.ops.structural import positions
+from sparsead.sparsity.loops import load_at, loop, store_at
 from sparsead.tape._memory import laid_out, window
 
 # A constant factor is looked at entry by entry as long as there are no more pairs of an entry and a column than this,
@@ -243,13 +244,16 @@ def _black_box(p, op):
 
 RULES = {
     "accumulate": _accumulate,
+    "accumulate_at": store_at,
     "black_box": _black_box,
     "cofactors": _by_matrix,
     "det": _by_matrix,
     "einsum": _einsum,
     "gather": _gather,
     "linrec": _linrec,
+    "load_at": load_at,
     "logabsdet": _by_matrix,
+    "loop": loop,
     "multiply": _multiply,
     "reduce": _reduce,
     "scan": _scan,
@@ -257,6 +261,7 @@ RULES = {
     "scatter_add": _scatter_add,
     "select": _select,
     "solve": _solve,
+    "store_at": store_at,
     "strong_multiply": _multiply,
     "sum": _sum,
 }

@@ -362,6 +362,18 @@ cdef class Tape:
         self.append(other, value)
         return [int(value[v]) for v in other.outputs]
 
+    def onto(self, Pool pool):
+        """The same ops on another pool."""
+        if pool is self.pool:
+            return self
+        cdef Tape new = Tape(pool)
+        for op in self:                                     # its values get the same numbers
+            attr = op.attr.onto(pool) if hasattr(op.attr, "onto") else op.attr
+            types = [self.type_of(v) for v in op.results]
+            new.add(op.op, op.operands, [pool.type(t.dtype, t.shape, t.strides) for t in types], attr, op.imm, op.line)
+        new.inputs, new.outputs, new.names = list(self.inputs), list(self.outputs), dict(self.names)
+        return new
+
     def key(self):
         """Equal for tapes on one pool that are the same op by op; the user's lines do not count."""
         cdef object words = (<char *> self.code)[:self.n_ops * sizeof(int)] + (<char *> self.attr)[:self.n_ops * sizeof(int)]

@@ -233,7 +233,7 @@ cdef class Trace:
     def inline(self, Tape tape, values):
         """Append all ops of `tape` with `values` for its inputs; returns the values of its outputs."""
         cdef int k, j, n, code
-        cdef int[64] args
+        cdef int[::1] args = zeros(tape.widest() + 1, np.intc)
         cdef dict given = dict(zip(tape.inputs, values))
         cdef list value = [-1] * tape.n_vals
         for k in range(tape.n_ops):
@@ -248,14 +248,15 @@ cdef class Trace:
             elif code == GUARD:
                 self.guard(args[0], op.attr)
             else:
-                value[op.results[0]:op.results[0] + len(op.results)] = self._inlined(tape, op, args)
+                value[op.results[0]:op.results[0] + len(op.results)] = self._inlined(tape, op, &args[0])
         return [value[v] for v in tape.outputs]
 
     cdef list _inlined(self, Tape tape, object op, const int *args):
         """The results of `op`, an op of `tape`, on values of this trace."""
         types = [tape.type_of(z) for z in op.results]
         cdef int[:] vtypes = array([self.tape.pool.type_id(t.dtype, t.shape, t.strides) for t in types], np.intc)
-        attr = -1 if op.attr is None else self.tape.pool.attr_id(op.attr)
+        attr = op.attr.onto(self.tape.pool) if hasattr(op.attr, "onto") else op.attr
+        attr = -1 if attr is None else self.tape.pool.attr_id(attr)
         first = self.emit_many(op.op.code, args, len(op.operands), attr, op.imm, &vtypes[0], len(types))
         return list(range(first, first + len(types)))
 

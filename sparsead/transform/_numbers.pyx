@@ -9,14 +9,17 @@ from numpy import asarray, dtype, zeros  # NumPy's own: a trace wraps the names 
 
 from sparsead.ops.table import CODE_OF_NAME
 
-from sparsead.tape._tape cimport CONST, GUARD, INPUT, Tape, ValueType
+from sparsead.tape._tape cimport CONST, GUARD, INPUT, LOOP, Tape, ValueType
 
 cdef int EQUAL = CODE_OF_NAME["equal"]
 cdef object BOOL = dtype(bool)
 
 
 def differing(Tape tape, Tape other):
-    """Ops of `tape` whose numbers differ from those of `other`; None if the tapes differ in more than numbers."""
+    """Where the numbers of `tape` differ from those of `other`; None if the tapes differ in more than numbers.
+
+    A place is a tuple: the index of an op, behind those of the loops in whose bodies it is.
+    """
     cdef int k
     cdef size_t n = tape.n_ops, word = sizeof(int)
     if tape.n_ops != other.n_ops or tape.n_vals != other.n_vals or tape.n_operands != other.n_operands:
@@ -32,6 +35,12 @@ def differing(Tape tape, Tape other):
     cdef int verdict
     found = []
     for k in range(tape.n_ops):
+        if tape.code[k] == LOOP:
+            inner = differing_in_loops(tape.pool.attrs[tape.attr[k]], other.pool.attrs[other.attr[k]])
+            if inner is None:
+                return None
+            found += [(k, *place) for place in inner]
+            continue
         if tape.code[k] == CONST:
             verdict = judged(consts, tape.attr[k], other.attr[k], tape.pool.consts, other.pool.consts, compared_numbers)
         elif tape.attr[k] < 0 or other.attr[k] < 0:
@@ -43,8 +52,14 @@ def differing(Tape tape, Tape other):
         if verdict == DIFFERENT:
             return None
         if verdict == NUMBERS:
-            found.append(k)
+            found.append((k,))
     return found
+
+
+def differing_in_loops(loop, other):
+    if (loop.trips, loop.carries, loop.backward, loop.policy) != (other.trips, other.carries, other.backward, other.policy):
+        return None
+    return differing(loop.body, other.body)
 
 
 cdef enum:
@@ -91,38 +106,62 @@ cdef bint same_types(Tape tape, Tape other) except -1:
     return True
 
 
-def numbers_of(Tape tape, ops):
-    """The numbers of these ops, in the order and of the types of the inputs that `with_numbers` makes of them."""
+def numbers_of(Tape tape, places):
+    """The numbers at these places, in the order and of the types of the inputs that `with_numbers` makes of them."""
     cdef int k
     numbers = []
-    for k in ops:
-        if tape.code[k] == CONST:
+    for k, *inner in places:
+        if inner:
+            numbers += numbers_of(tape.pool.attrs[tape.attr[k]].body, [inner])
+        elif tape.code[k] == CONST:
             numbers.append(asarray(tape.pool.consts[tape.attr[k]]))
         else:
             numbers.append(asarray(tape.pool.attrs[tape.attr[k]], tape.type_of(tape.operand[tape.start[k]]).dtype))
     return numbers
 
 
-def with_numbers(Tape tape, ops):
-    """`tape` with one more input for the number of each of `ops`; a guard then compares with its input."""
+def with_numbers(Tape tape, places):
+    """`tape` with one more input for the number at each of `places`; a guard then compares with its input."""
     cdef Tape new = tape.fresh()
-    cdef int k, first, same, compared, truth = tape.pool.attr_id(True)
-    cdef int yes = tape.pool.dense_type_id(BOOL, ())
+    cdef int k
     cdef int[::1] value = zeros(tape.n_vals + 1, "i")
-    chosen, made = set(ops), []
+    chosen, made = {}, []
+    for k, *inner in places:
+        chosen.setdefault(k, []).append(inner)
     for k in range(tape.n_ops):
         if k not in chosen:
             new.take(tape, k, &value[0])
-            continue
-        compared = tape.operand[tape.start[k]] if tape.code[k] == GUARD else tape.out[k]
-        first = new.emit0(INPUT, -1, 0, tape.line[k], tape.vtype[compared])
-        made.append(first)
-        if tape.code[k] == CONST:
-            value[tape.out[k]] = first
+        elif tape.code[k] == LOOP:
+            made += loop_with_numbers(tape, k, chosen[k], new, value)
         else:
-            same = new.emit2(EQUAL, value[compared], first, -1, 0, tape.line[k], yes)
-            new.emit_many(GUARD, &same, 1, truth, 0, tape.line[k], NULL, 0)
+            made.append(op_with_number(tape, k, new, value))
     new.inputs = [value[v] for v in tape.inputs] + made
     new.outputs = [value[v] for v in tape.outputs]
     new.names = {value[v]: name for v, name in tape.names.items()}
     return new
+
+
+cdef int op_with_number(Tape tape, int k, Tape new, int[::1] value) except -1:
+    """Append op `k` with an input for its number; returns the input."""
+    cdef int compared = tape.operand[tape.start[k]] if tape.code[k] == GUARD else tape.out[k], same
+    cdef int number = new.emit0(INPUT, -1, 0, tape.line[k], tape.vtype[compared])
+    if tape.code[k] == CONST:
+        value[tape.out[k]] = number
+    else:
+        same = new.emit2(EQUAL, value[compared], number, -1, 0, tape.line[k], tape.pool.dense_type_id(BOOL, ()))
+        new.emit_many(GUARD, &same, 1, tape.pool.attr_id(True), 0, tape.line[k], NULL, 0)
+    return number
+
+
+cdef list loop_with_numbers(Tape tape, int k, list places, Tape new, int[::1] value):
+    """Append loop `k` with inputs for the numbers at `places` of its body, as invariants; returns the inputs."""
+    op = tape.op(k)
+    cdef int v
+    body = with_numbers(op.attr.body, places)
+    numbers = [new.emit0(INPUT, -1, 0, tape.line[k], (<Tape> body).vtype[v])
+               for v in body.inputs[len(body.inputs) - len(places):]]
+    operands = [value[v] for v in op.operands] + numbers
+    types = [tape.type_of(v) for v in op.results]
+    for v, result in zip(op.results, new.add(op.op, operands, types, op.attr.replaced(body, op.attr.carries), 0, op.line)):
+        value[v] = result
+    return numbers

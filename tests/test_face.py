@@ -524,6 +524,35 @@ def test_two_results_inside_nested_derivatives(f, inner, outer):
     np.testing.assert_allclose(sparsead.jacobian(f)(X).diagonal(), slope(X), rtol=1e-13)
 
 
+def given_an_integer(x):
+    return sparsead.grad(lambda y, n: (y**2 * n).sum())(x, np.frexp(x[0] * 1.1)[1]).sum()
+
+
+def given_a_flag(x):
+    return sparsead.grad(lambda y, up: (y**2).sum() if up else (y**3).sum())(x, x[0] > 2).sum()
+
+
+def given_positions(x):
+    return sparsead.grad(lambda y, at: (y[at] ** 2 * Y).sum())(x, np.argsort(x)).sum()
+
+
+def capturing_positions(x):
+    at = np.argsort(x)
+    return sparsead.grad(lambda y: (y[at] ** 2 * Y).sum())(x).sum()
+
+
+def given_a_mask(x):
+    return sparsead.grad(lambda y, options: (y[options["mask"]] ** 2).sum())(x, {"mask": x > 2}).sum()
+
+
+@pytest.mark.parametrize("f", [given_an_integer, given_a_flag, given_positions, capturing_positions, given_a_mask])
+def test_structure_given_to_a_nested_derivative_is_not_frozen(f):
+    slope, h = sparsead.grad(f), 1e-6
+    for x in (X, X[::-1] * 3, X):
+        expected = [(f(x + h * e) - f(x - h * e)) / (2 * h) for e in np.eye(3)]
+        np.testing.assert_allclose(slope(x), expected, rtol=1e-6, atol=1e-8)
+
+
 def test_value_and_stop_gradient():
     seen = []
     look = seen.append  # a method of a list: nothing that a tape could depend on

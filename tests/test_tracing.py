@@ -294,6 +294,14 @@ def test_float_of_an_active_number():
     assert "sparsead.value" in advice(lambda t: math.sin(t), 0.5)
 
 
+def test_float_of_an_active_number_inside_a_nested_derivative():
+    for number in (float, int, math.sin):
+        text = advice(lambda c: sparsead.grad(lambda y, c: number(c) * y * y)(1.0, c), 3.0)
+        assert "sparsead.value" in text
+    twice = sparsead.grad(lambda c: c * sparsead.grad(lambda y, c: round(c) * y * y)(1.0, c))
+    assert [twice(c) for c in (3.0, 4.25, 3.0)] == [6.0, 8.0, 6.0]
+
+
 def test_math_functions_of_live_inactive_numbers():
     f = lambda t, x: (math.sin(t) * x + math.exp(float(t)) * x * x).sum()
     slope, jac = sparsead.grad(f, wrt="x"), sparsead.jacobian(lambda t, x: math.sin(t) * x, wrt="x", format="dense")
@@ -380,6 +388,8 @@ GUARDED = {
     "abs": lambda x: abs(x[0]) * x[1] + abs(x).sum(),
     "divmod": lambda x: divmod(x[2], x[1] + 0.1)[1] * x[0],
     "pow": lambda x: pow(x[1], 2) * x[0] + x[1] ** x[0] if x[1] > 0 else x[0] * 3,
+    "int of floor": lambda x: int(np.floor(x[2] + 0.1)) * x[0] * x[1],
+    "round": lambda x: round(x[2] + 0.1) * x[0] * x[1],
 }
 
 

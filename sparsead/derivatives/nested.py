@@ -39,6 +39,8 @@ class Numbers:
         """The number of a traced value; the same object for the same value."""
         if id(traced) not in self._plain:
             number = self._array(traced) if isinstance(traced, TracedArray) else traced.concrete
+            if traced.dtype.kind != "f":
+                _guard(traced)
             self._plain[id(traced)] = traced, number
             if isinstance(traced, TracedArray):
                 self._traced[id(number)] = traced
@@ -82,6 +84,14 @@ def call_nested(derivative, bound, work):
     inputs += [np.asarray(leaf.value) for leaf in recording.floats]
     inputs += [np.asarray(traced.concrete) for _, traced in recording.imports]
     return work(prepared, [NestedInput(trace, v, x) for v, x in zip(values, inputs, strict=True)], arguments)
+
+
+def _guard(traced):
+    """Integers and flags are part of the inner tape: the enclosing one is right as long as they are these."""
+    if isinstance(traced, TracedArray):
+        traced.__array__()
+    else:
+        int(traced)
 
 
 def _without_enclosing(function, numbers):

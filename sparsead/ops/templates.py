@@ -36,6 +36,11 @@ class Template:
     consts: list = field(default_factory=list)
     roots: list = field(default_factory=list)
 
+    def vanishes(self, result, operand):
+        """Whether this partial is zero everywhere, structurally."""
+        root = self.roots[result * self.nin + operand]
+        return isinstance(root, float) and root == 0
+
     def reach(self, root):
         """Instructions that `root` needs, ascending, and the mask of operands and results they read."""
         base = self.nin + self.nout

@@ -246,10 +246,17 @@ cdef class Trace:
             elif code == CONST:
                 value[tape.out[k]] = self._const_value(op.attr)
             elif code == GUARD:
-                self.guard(args[0], op.attr)
+                self._inlined_guard(args[0], op)
             else:
                 value[op.results[0]:op.results[0] + len(op.results)] = self._inlined(tape, op, &args[0])
         return [value[v] for v in tape.outputs]
+
+    cdef int _inlined_guard(self, int value, object op) except -1:
+        if self.facts[value] & ACTIVE:
+            where = "" if op.line is None else " at {}:{}".format(*op.line)
+            raise TraceError(f"a nested derivative takes the number of a value with a derivative{where}, which would lose it: "
+                             "use NumPy's functions (np.sin for math.sin), or sparsead.value(x)")
+        return self.guard(value, op.attr)
 
     cdef list _inlined(self, Tape tape, object op, const int *args):
         """The results of `op`, an op of `tape`, on values of this trace."""

@@ -22,6 +22,7 @@ from numpy import array, asarray, full as np_full, zeros     # NumPy's own: its 
 from sparsead.ops.registry import table as op_table
 from sparsead.ops.moving import Moving
 from sparsead.ops.table import CODE_OF_NAME, CODE_OF_UFUNC
+from sparsead.ops.templates import template_of
 from sparsead.tape.spec import OPS, View
 from sparsead.tracing.clock import Reading, refuse
 from sparsead.tracing.errors import LeakError, MemoryDoor, TraceError, TraceLimit
@@ -49,11 +50,18 @@ cdef enum:
     VARIES = 2                      # depends on an input or parameter: not known before the call
     COUNTS = 4                      # depends on the counter of a loop
 
-_INACTIVE_CODES = array(
-    [op is not None and (op.code in (INPUT, CONST, ZEROS, EMPTY, GUARD)
-     or (op.elementwise is not None and op.elementwise.partials is None and op.name != "select")
-     or op.name in ("inactive", "winners", "stop_gradient")) for op in OPS], np.int8)
-cdef signed char[::1] inactive_codes = _INACTIVE_CODES
+
+def _is_flat(op):
+    """Whether no result of `op` carries a derivative."""
+    if op is None or op.elementwise is None:
+        return op is not None and (op.code in (INPUT, CONST, ZEROS, EMPTY, GUARD) or op.name in ("inactive", "winners"))
+    template = template_of(op.elementwise)
+    if template is None:
+        return op.name != "select"
+    return all([template.vanishes(r, i) for r in range(template.nout) for i in range(template.nin)])
+
+
+cdef signed char[::1] inactive_codes = array([_is_flat(op) for op in OPS], np.int8)
 cdef dict code_of_ufunc = op_table.CODE_OF_UFUNC
 
 

@@ -461,6 +461,8 @@ cdef class Trace:
                 return (BOOL, out, out)
             return (out,) * len(inputs)
         given = [type(x) if type(x) in (int, float) else asarray(x).dtype for x in concrete]
+        if all([type(x) is type for x in given]):               # Python numbers among themselves
+            given = [asarray(x).dtype for x in concrete]
         extra = {} if dtype is None else {"signature": (None,) * ufunc.nin + (dtype,) * ufunc.nout}
         try:
             loop = ufunc.resolve_dtypes(tuple(given) + (None,) * ufunc.nout, **extra)

@@ -216,8 +216,9 @@ class _Roll:
         segment = _traced.last_steps(plan, self.first)
         folding = Folding(self.trace, plan, [segment], self.n - self.first)
         trips = folding.trips
-        elsewhere = np.flatnonzero(~folding.certain(0))
-        if len(elsewhere) > config.max_pieces and plan.period == 1:
+        certain = folding.certain(0)
+        elsewhere, changes = np.flatnonzero(~certain), np.count_nonzero(certain[1:] != certain[:-1])
+        if changes > config.max_pieces // 4 and plan.period == 1:
             self.branches = Branches(self, folding, now, comes_round)
             return self.branches.next()
         if len(elsewhere):

@@ -9,7 +9,7 @@ note_after: float = 2.0
 max_recordings: int = 16
 """Tapes kept per prepared function: one for each path, shape and aliasing pattern; the least recently used goes first."""
 
-max_peeled: int = 16
+max_peeled: int = 24
 """Steps of ``sparsead.steps`` that are traced one by one before a loop whose steps are not alike is refused."""
 
 max_pieces: int = 16

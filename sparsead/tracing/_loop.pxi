@@ -301,6 +301,22 @@ def hand_over(Trace trace, roles, results, counted):
     trace.stale = True
 
 
+def set_numbers(Trace trace, roles, numbers):
+    """Let what lives have the numbers of its role."""
+    cdef Storage s
+    cdef TracedScalar x
+    storages, scalars = alive(trace)
+    trace.stale = False
+    for s in storages:
+        number = numbers.get(roles.get(s.link.serial))
+        if number is not None:
+            s.base[...] = number
+    for x in scalars:
+        number = numbers.get(roles.get(x.link.serial))
+        if number is not None:
+            x.concrete = number[()].item() if type(x.concrete) in (float, int, bool) else number[()]
+
+
 def is_count(TracedScalar x):
     """Whether a number depends on counters and constants only."""
     return bool(x.home.facts[x.value] & COUNTS) and not x.home.facts[x.value] & VARIES

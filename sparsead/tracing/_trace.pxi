@@ -17,6 +17,7 @@ cdef class Trace:
     cdef readonly int epoch                 # grows when values that arrays remember are taken off the tape
     cdef public int depth                   # loops that are being traced
     cdef readonly bint stale                # numbers are those of a traced step, not yet those after a loop
+    cdef public str broken                  # what is wrong with a loop that was left
     cdef public object supply               # gives the numbers of the inputs
     cdef readonly object refusal            # (text, place) of the last refusal to give a value away
 

@@ -230,6 +230,8 @@ def _run(trace, function, arguments, collect):
         with installed():
             returned = function(*arguments.args, **arguments.kwargs)
         outputs = collect(returned, arguments.arguments)
+        if trace.broken:
+            raise TraceError(trace.broken)
         trace.tape.outputs = [trace.c_order(trace.operand(x)) for x in outputs.leaves]
         return outputs
     except Exception as error:

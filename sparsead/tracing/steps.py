@@ -18,7 +18,7 @@ from sparsead import config
 from sparsead.engine.reference import Program
 from sparsead.ops.branch import Branch
 from sparsead.ops.loop import Loop
-from sparsead.tape.spec import BY_NAME
+from sparsead.tape.spec import BY_NAME, GuardFailed
 from sparsead.tracing import _traced
 from sparsead.tracing._traced import CURRENT, Mismatch, Plan, Segment, Traced, TracedArray, as_array
 from sparsead.tracing.errors import TraceError
@@ -106,6 +106,7 @@ class _Steps:
                 k = roll.after(k + 1)
         finally:
             self.trace.depth -= 1
+            roll.left()
 
 
 class Seen(NamedTuple):
@@ -158,7 +159,7 @@ class _Roll:
     def after(self, step):
         """The step to go on with, after those before `step`: that step, or one that a loop op leads to."""
         if self.branches:
-            return self._branched()
+            return self._go_on(self.branches.after())
         if step == self.n:
             return step
         end, now = [*self.heads, _traced.end_of(self.trace)], self._seen()
@@ -218,21 +219,28 @@ class _Roll:
         trips = folding.trips
         certain = folding.certain(0)
         elsewhere, changes = np.flatnonzero(~certain), np.count_nonzero(certain[1:] != certain[:-1])
-        if changes > config.max_pieces // 4 and plan.period == 1:
-            self.branches = Branches(self, folding, now, comes_round)
-            return self.branches.next()
+        few = changes <= config.max_pieces // 4
+        if not few or folding.decided_by_data():
+            self.branches = Branches(self, folding, now, comes_round // plan.period)
+            return self._go_on(self.branches.next())
         if len(elsewhere):
             trips = int(elsewhere[0])
         if plan.start + trips * plan.period <= len(self.heads):
             return None
         return self._replace(folding, trips, plan.held)
 
-    def _branched(self):
-        after = self.branches.after()
-        if after is None:
+    def left(self):
+        """The user's loop has ended, by itself or by a break, a return or an exception."""
+        if self.branches is not None:  # an error raised here would be lost: the generator is being closed
+            self.trace.broken = (f"{self._where()}: the loop is left from a path that is taken seldom; "
+                                 "write it as sparsead.while_loop, or as steps(n, unroll=True)")  # fmt: skip
+
+    def _go_on(self, step):
+        """The step to trace next, or, when all paths are known, the one behind the loop op."""
+        if step is None:
             branches, self.branches = self.branches, None
             return self._replace(branches.folding, branches.folding.trips, branches.roles())
-        return after
+        return step
 
     def _replace(self, folding, trips, roles):
         self.pieces += 1
@@ -327,6 +335,13 @@ class Folding:
             holds &= count.equal(value, expected, self.trips)
         return holds
 
+    def decided_by_data(self):
+        """Whether a guard looks at more than the counter."""
+        registers, invariants, bodies = self.bodies()
+        return any(
+            self.count(body, registers, invariants).at(v, 0) is None for body in bodies for v, _ in guards_of(body)
+        )  # fmt: skip
+
     def run(self, trips, line):
         """Put the loop op on the tape: ({role: value after the loop}, {role: number, where the counter gives it})."""
         registers, invariants, bodies = self.bodies()
@@ -354,10 +369,14 @@ class Branches:
         named = {x[2] for x in now.state.values() if x[0] == "traced"}
         self.nameless = {serial: role for serial, role in roles.items() if serial not in named}
         self.open = ~folding.certain(0)
-        self.traced = 0
+        self.traced, self.trip, self.numbers = 0, plan_trips(folding.plan), None
+        self.marks = []  # heads of the steps of the trip that is traced
 
     def next(self):
         """The step to trace next; None when all paths are known."""
+        if not self.open.any() and self.folding.decided_by_data() and not self._go_on():
+            self.open[self.trip] = True
+            self._set_numbers()
         if not self.open.any():
             # Names come round only after so many steps: the last path is traced again until they have.
             if self.traced % self.comes_round == 0:
@@ -365,8 +384,37 @@ class Branches:
             return self.step
         if len(self.folding.segments) > config.max_branches:
             raise TraceError(f"{self.roll._where()}: branches lead to more than {config.max_branches} paths through the body")
-        self.step = self.roll.first + self.folding.plan.start + int(np.flatnonzero(self.open)[0])
+        plan = self.folding.plan
+        self.tried = int(np.flatnonzero(self.open)[0])
+        self.step = self.roll.first + plan.start + self.tried * plan.period
         return self.step
+
+    def _go_on(self):
+        """Run the loop on the trace's numbers as far as its paths are known; whether that is to the end."""
+        registers, invariants, bodies = self.folding.bodies()
+        if self.numbers is None:
+            self._begin(registers, invariants)
+        given = [self.numbers[OUTSIDE, v] for v in invariants]
+        programs = [Program(body) for body in bodies]
+        while self.trip < self.folding.trips:
+            state = _first_path(programs, [np.int64(self.trip), *[self.numbers[role] for role in registers], *given])
+            if state is None:
+                return False
+            self.numbers.update(zip(registers, state, strict=True))
+            self.trip += 1
+        return True
+
+    def _begin(self, registers, invariants):
+        """The numbers behind the traced steps, of registers and of all that is there from before the loop."""
+        heads, end = self.folding.plan.heads, self.folding.plan.end
+        there = {role for role in [*self.paths.values(), *self.nameless.values()] if role[0] == OUTSIDE}
+        wanted = [*registers, *sorted(there | {(OUTSIDE, v) for v in invariants})]
+        values = [r if d == OUTSIDE else heads[end - d * self.folding.plan.period].value + r for d, r in wanted]
+        self.numbers = dict(zip(wanted, run_so_far(self.trace, self.trace.tape, values), strict=True))
+
+    def _set_numbers(self):
+        """Let what lives have the numbers at the head of the trip that is traced next."""
+        _traced.set_numbers(self.trace, self.roles(), self.numbers)
 
     def roles(self):
         """Roles by serial number, of what lives now."""
@@ -378,38 +426,57 @@ class Branches:
 
     def head(self, k):
         """Begin a step on another path."""
-        self.hidden = _traced.hide(self.trace, self.roles())
-        self.mark, number = _traced.counter(self.trace, k)
+        if not self.marks:
+            self.hidden = _traced.hide(self.trace, self.roles())
+        mark, number = _traced.counter(self.trace, k)
+        self.marks.append(mark)
         return number
 
     def after(self):
         """End it; the step to trace next, or None."""
+        if len(self.marks) < self.folding.plan.period:
+            return self.step + len(self.marks)
         self.traced += 1
         if self.open.any():
             self._enter()
+        self.marks = []
         return self.next()
 
     def _enter(self):
-        end, plan, roles = _traced.end_of(self.trace), self.folding.plan, dict(self.hidden)
+        end, plan, roles, head = _traced.end_of(self.trace), self.folding.plan, dict(self.hidden), self.marks[0]
         cut = plan.heads[plan.start].value
-        operands = _traced.described(self.trace, self.mark, end, roles, cut)
+        operands = _traced.described(self.trace, head, end, roles, cut)
         outputs, state, held = {}, remembered(self.roll.frame), _traced.held(self.trace)[0]
         left = [(role, state[path][1]) for path, role in self.paths.items() if path in state]
         left += [(role, held[serial]) for serial, role in self.nameless.items() if serial in held]
         for role, v in left:
-            known = _traced.description(self.trace, self.mark, roles, cut, v)
+            known = _traced.description(self.trace, head, roles, cut, v)
             if outputs.setdefault(role, known) != known or known is None or known[0] == AGAIN:
                 raise TraceError(f"{self.roll._where()}: two arrays that were one so far, or an array and a number, part on a "
                                  "path that is taken seldom; make the copy before the loop")  # fmt: skip
         if operands is None:
             raise TraceError(f"{self.roll._where()}: a path that is taken seldom reads what no name leads to")
-        counters = {self.mark.op: self.roll.first + plan.start}
-        self.folding.segments.append(Segment(self.mark.op, end.op, self.mark.value, counters, operands, outputs))
+        counters = {mark.op: self.roll.first + plan.start + q for q, mark in enumerate(self.marks)}
+        self.folding.segments.append(Segment(head.op, end.op, head.value, counters, operands, outputs))
         holds = self.folding.certain(len(self.folding.segments) - 1)
-        trip = self.step - self.roll.first - plan.start
-        if not holds[trip]:
+        if not holds[self.tried]:
             raise TraceError(f"{self.roll._where()}: step {self.step} does not take the path that it was seen to take")
         self.open &= ~holds
+
+
+def plan_trips(plan):
+    """Trips of the loop that have been traced."""
+    return (plan.end - plan.start) // plan.period
+
+
+def _first_path(programs, inputs):
+    """What the first program whose guards hold makes of the inputs; None if there is none."""
+    for program in programs:
+        try:
+            return program.run(inputs)
+        except GuardFailed:
+            continue
+    return None
 
 
 def choosing(bodies, carries):

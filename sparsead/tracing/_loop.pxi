@@ -187,8 +187,9 @@ def fold(Trace trace, plan, registers, invariants, loop, counted, line):
     return {register: first + k for k, register in enumerate(registers)}
 
 
-def body_of(Trace trace, segment, plan, registers, invariants):
-    """The body that a `Segment` is: inputs are the trip, the registers and the invariants; outputs the registers."""
+def body_of(Trace trace, segment, plan, registers, invariants, wanted=None):
+    """The body that a `Segment` is: inputs are the trip, the registers and the invariants; outputs the registers, or what the
+    `wanted` descriptions say."""
     cdef Tape tape = trace.tape, body = tape.fresh()
     cdef int last = plan.heads[plan.end - plan.period].value, k, v, place
     cdef int[::1] value = np_full(tape.n_vals + 1, -1, np.intc)
@@ -210,8 +211,7 @@ def body_of(Trace trace, segment, plan, registers, invariants):
             body.take(tape, k, &value[0])
     body.inputs = inputs
     body.outputs = []
-    for register in registers:
-        d, r = segment.outputs.get(register, register)
+    for d, r in [segment.outputs.get(register, register) for register in registers] if wanted is None else wanted:
         body.outputs.append(value[segment.first + <int> r] if d == 0 else at[d, r])
     return body
 
@@ -315,6 +315,18 @@ def set_numbers(Trace trace, roles, numbers):
         number = numbers.get(roles.get(x.link.serial))
         if number is not None:
             x.concrete = number[()].item() if type(x.concrete) in (float, int, bool) else number[()]
+
+
+def set_values(Trace trace, values, bint stale):
+    """Give what lives the values of the tape that are listed by serial number."""
+    cdef Storage s
+    cdef TracedScalar x
+    storages, scalars = alive(trace)
+    for s in storages:
+        s.version = values.get(s.link.serial, s.version)
+    for x in scalars:
+        x.value = values.get(x.link.serial, x.value)
+    trace.stale = trace.stale or stale
 
 
 def is_count(TracedScalar x):

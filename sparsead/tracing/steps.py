@@ -231,9 +231,13 @@ class _Roll:
 
     def left(self):
         """The user's loop has ended, by itself or by a break, a return or an exception."""
-        if self.branches is not None:  # an error raised here would be lost: the generator is being closed
-            self.trace.broken = (f"{self._where()}: the loop is left from a path that is taken seldom; "
-                                 "write it as sparsead.while_loop, or as steps(n, unroll=True)")  # fmt: skip
+        if self.branches is None:
+            return
+        branches, self.branches = self.branches, None
+        try:
+            branches.leave()
+        except TraceError as error:  # raised here it would be lost: the generator is being closed
+            self.trace.broken = str(error)
 
     def _go_on(self, step):
         """The step to trace next, or, when all paths are known, the one behind the loop op."""
@@ -321,6 +325,13 @@ class Folding:
 
     def _body(self, segment, registers, invariants):
         return _traced.body_of(self.trace, segment, self.plan, registers, invariants)
+
+    def piece(self, segment, wanted):
+        """(tape, registers, invariants) of a segment that gives the `wanted` descriptions."""
+        read = [known for known in [*segment.operands, *wanted] if known[0] == OUTSIDE]
+        registers, invariants, _ = self.bodies()
+        more = sorted({v for known in read for v in known[1:] if known not in registers} | set(invariants))
+        return _traced.body_of(self.trace, segment, self.plan, registers, more, wanted), registers, more
 
     def count(self, body, registers, invariants):
         """The `Count` of a body."""
@@ -441,6 +452,26 @@ class Branches:
             self._enter()
         self.marks = []
         return self.next()
+
+    def leave(self):
+        """End the loop in the middle of a step: what of the step was traced comes behind a loop op with the trips before it."""
+        roll, plan = self.roll, self.folding.plan
+        if not self.marks or (self.tried - plan_trips(plan) - self.traced) % self.comes_round:
+            raise TraceError(f"{roll._where()}: the loop is left while its arrays are swapped; write it as steps(n, unroll=True)")
+        cut, roles = plan.heads[plan.start].value, dict(self.hidden)
+        place = self.trace, self.marks[0], roles, cut
+        operands = _traced.described(*place[:2], _traced.end_of(self.trace), roles, cut)
+        left = {s: _traced.description(*place, v) for kind in _traced.held(self.trace) for s, v in kind.items()}
+        if operands is None or None in left.values():
+            raise TraceError(f"{roll._where()}: the loop is left on a path that reads what no name leads to")
+        counters = {mark.op: roll.first + plan.start + q for q, mark in enumerate(self.marks)}
+        end = _traced.end_of(self.trace)
+        last = Segment(self.marks[0].op, end.op, self.marks[0].value, counters, operands, {})
+        piece, registers, invariants = self.folding.piece(last, [known for known in left.values() if known[0] != AGAIN])
+        results, _ = self.folding.run(self.tried, roll.line)
+        given = [self.trace.constant_value(np.int64(self.tried)), *[results[r] for r in registers], *invariants]
+        values = iter(self.trace.inline(piece, given))
+        _traced.set_values(self.trace, {s: next(values) for s, known in left.items() if known[0] != AGAIN}, self.numbers is None)
 
     def _enter(self):
         end, plan, roles, head = _traced.end_of(self.trace), self.folding.plan, dict(self.hidden), self.marks[0]

@@ -241,6 +241,132 @@ def both_counters(u, v, F):
     return F
 
 
+# ---- branches in the body, and ways out of it
+
+
+@case
+def history(u, v, F):
+    H = np.zeros((100, 6))
+    for k in steps(1000):
+        u = u * 0.99 + 0.01 * v
+        if k % 10 == 0:
+            H[k // 10] = u
+    return H, u
+
+
+@case
+def three(u, v, F):
+    for k in steps(1000):
+        if k % 3 == 0:
+            u = u * 0.99
+        elif k % 3 == 1:
+            v = v + 0.01 * u
+        else:
+            u, v = v * 0.5, u
+    return u, v
+
+
+@case
+def swap_history(u, v, F):
+    H = np.zeros((100, 6))
+    for k in steps(1000):
+        v[1:-1] = u[1:-1] + 0.1 * (u[2:] - 2 * u[1:-1] + u[:-2])
+        if k % 10 == 3:
+            H[k // 10] = v
+        u, v = v, u
+    return H, u, v
+
+
+@case
+def seldom_number(u, v, F):
+    t = u[0]
+    for k in steps(500):
+        if k % 7 == 2:
+            t = u.sum() * 0.1
+        u = u * 0.9 + t
+    return u, t
+
+
+@case
+def both(u, v, F):
+    c = np.zeros(1)
+    for k in steps(500):
+        if k % 5 == 0:
+            c += 1
+        if k % 7 == 0:
+            u[0] = np.sin(u[0])
+        u = u * 0.99
+    return u, c
+
+
+@case
+def data_branch(u, v, F):
+    for k in steps(100):
+        if u[0] > 0.5:
+            u = u * 0.9
+        else:
+            u = u + 0.1 * v
+    return u
+
+
+@case
+def limiter(u, v, F):
+    c = np.zeros(1)
+    for k in steps(200):
+        if u.max() > 1.0:
+            u *= 0.5
+            c += 1
+        if k % 10 == 0:
+            F[k // 20] += u
+        u += 0.03 * v
+    return u, c, F
+
+
+@case
+def breaks(u, v, F):
+    for k in steps(1000):
+        u = u * 0.99
+        if u.sum() < 0.5:
+            break
+    return u
+
+
+@case
+def newton(u, v, F):
+    x = np.ones(1)
+    for k in steps(100):
+        d = (x * x - u[:1]) / (2 * x)
+        x -= d
+        if np.abs(d).max() < 1e-12:
+            break
+    return x * k
+
+
+@case
+def jacobi(u, v, F):
+    x = np.zeros(6)
+    y = np.zeros(6)
+    for k in steps(10000):
+        y[1:-1] = 0.5 * (x[2:] + x[:-2]) + v[1:-1]
+        r = np.abs(y - x).max()
+        x, y = y, x
+        if r < 1e-6:
+            break
+    return x, r, k * u
+
+
+@case
+def returns(u, v, F):
+    for k in steps(1000):
+        u = u * 0.99
+        if u.sum() < 0.5:
+            return u * k
+    return u
+
+
+# ---- rolled against the function
+
+
 def arguments():
     rng = np.random.default_rng(1)
     return rng.random(6), rng.random(6), rng.random((10, 6))
@@ -250,7 +376,7 @@ def plain(f, args):
     return f(*[a.copy() for a in args])
 
 
-UNROLLED = {"fancy"}  # a gather at computed places is no window: ten steps are traced one by one
+UNROLLED = {"fancy", "newton"}  # a gather at computed places is no window; the other ends before two steps are alike
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -262,3 +388,221 @@ def test_primal_is_that_of_the_function_to_the_bit(name):
     for v, e in zip(value, expected, strict=True):
         np.testing.assert_array_equal(v, e)
     assert bool(loops(rolled(f, *args))) == (name not in UNROLLED)
+
+
+def test_trace_and_tape_do_not_grow_with_the_number_of_steps():
+    def simulate(n):
+        def f(u, nu):
+            new = np.empty_like(u)
+            for k in steps(n):
+                u[0] = u[-1] = 0.01 * k
+                new[1:-1] = u[1:-1] + nu * (u[2:] - 2 * u[1:-1] + u[:-2])
+                new[0] = new[-1] = 0.0
+                u, new = new, u
+            return u @ u
+
+        return f
+
+    u = np.linspace(0, 1, 7) ** 2
+    tapes = {n: rolled(simulate(n), u, 0.25) for n in (20, 10**6)}
+    assert len(tapes[20]) == len(tapes[10**6])
+    assert simulate(20)(u.copy(), 0.25) == sparsead.vjp(simulate(20))(u, 0.25)[0]
+
+
+def test_other_data_take_other_paths():
+    """A path that was not met at the trace is traced when it is met."""
+
+    def f(u):
+        for k in steps(60):
+            if u[0] > 1.0:
+                u = u * 0.5
+            elif u[1] < 0.2:
+                u = u + 0.3
+            else:
+                u = u * 1.1
+        return u
+
+    value = sparsead.vjp(f)
+    for start in ([0.9, 0.9], [0.01, 3.0], [5.0, 0.1], [0.9, 0.9]):
+        np.testing.assert_array_equal(value(np.array(start))[0], f(np.array(start)))
+
+
+def test_numbers_are_there_when_somebody_asks():
+    seen = []
+
+    def f(u):
+        for k in steps(50):
+            u *= 0.9
+        seen.append(float(sparsead.value(u.sum())))
+        if u[0] > 1.0:
+            return u
+        return f"{u[0]:.3f}" and u * 2
+
+    u = np.array([2.0, 3.0])
+    np.testing.assert_array_equal(sparsead.vjp(f)(u)[0], f(u.copy()))
+    assert seen[0] == seen[-1]
+
+
+def test_arguments_that_are_swapped():
+    """Which of two arrays holds the result depends on the number of steps being even or odd."""
+
+    def f(u, new, n):
+        for k in steps(n):
+            new[:] = 0.5 * u + k
+            u, new = new, u
+
+    for n in (30, 31, 32, 33):
+        u, new = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+        got = sparsead.vjp(f, of=("u", "new"))(u, new, n)[0]
+        f(u, new, n)
+        np.testing.assert_array_equal(got, [u, new])
+
+
+# ---- what is refused, and how
+
+
+def number(u):
+    t = 0.0
+    for k in steps(100):
+        u = u + t
+        t += 0.1
+    return u
+
+
+def counted(u):
+    count = 0
+    for k in steps(100):
+        u = u * 0.9
+        count += 1
+    return u * count
+
+
+def attribute(u):
+    class Solver:
+        n = 0
+
+    solver = Solver()
+    for k in steps(100):
+        u = u * 0.9
+        solver.n += 1
+        if solver.n > 50:
+            u = u + 1
+    return u
+
+
+def grown(u):
+    history = []
+    for k in steps(100):
+        u = u * 0.9
+        history.append(u)
+    return sum(history)
+
+
+def enumerated(u):
+    for i, k in enumerate(steps(100)):
+        u = u * 0.9 + i
+    return u
+
+
+def shape(u):
+    for k in steps(100):
+        u = np.concatenate([u, u[:1]])
+    return u
+
+
+def listed(u):
+    factors = [1.0 - 0.001 * k for k in range(100)]
+    for k in steps(100):
+        u = u * factors[k]
+    return u
+
+
+def shrinking(u):
+    x = np.zeros(100)
+    for k in steps(100):
+        x[k:] += u[0]
+    return x
+
+
+def drawn(u):
+    for k in steps(100):
+        u = u * np.random.rand()
+    return u
+
+
+REFUSED = {
+    number: r"t changes from step to step \(.*t = k \* dt",
+    counted: "count changes from step to step",
+    attribute: r"solver\.n changes from step to step",
+    grown: r"history grows .*history\[k\] = u",
+    enumerated: "i changes from step to step",
+    shape: "the shape or dtype of an array changes",
+    listed: "a number that is taken from a traced one",
+    shrinking: "a number that is taken from a traced one",
+    drawn: "numpy.random.rand is called inside the traced function",
+}
+
+
+@pytest.mark.parametrize("f", REFUSED, ids=lambda f: f.__name__)
+def test_steps_that_are_not_alike_are_refused_by_name(f):
+    u = np.array([0.3, 0.2])
+    with pytest.raises(sparsead.TraceError, match=REFUSED[f]) as caught:
+        sparsead.vjp(f)(u)
+    assert "test_steps.py" in str(caught.value)
+    np.testing.assert_array_equal(sparsead.vjp(lambda u: u * 2)(u)[0], u * 2)  # nothing is left behind
+
+
+@pytest.mark.parametrize("f", [number, counted, attribute, enumerated], ids=lambda f: f.__name__)
+def test_what_is_refused_can_be_unrolled(f, monkeypatch):
+    monkeypatch.setitem(f.__globals__, "steps", lambda n: sparsead.steps(n, unroll=True))
+    u = np.array([0.3, 0.2])
+    np.testing.assert_array_equal(sparsead.vjp(f)(u)[0], f(u.copy()))
+
+
+SENSELESS = [(-1, ValueError), (3.0, TypeError), ("3", TypeError), (True, TypeError), (None, TypeError)]
+
+
+@pytest.mark.parametrize(("n", "error"), SENSELESS)
+def test_senseless_numbers_of_steps(n, error):
+    with pytest.raises(error, match="steps"):
+        steps(n)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4])
+def test_few_steps(n):
+    def f(u):
+        for k in steps(n):
+            u = u * 2 + k
+        return u
+
+    np.testing.assert_array_equal(sparsead.vjp(f)(np.ones(2))[0], f(np.ones(2)))
+
+
+def test_outside_of_derivatives_it_is_range():
+    assert list(steps(3)) == [0, 1, 2] and len(steps(5)) == 5
+    assert [row.sum() for row in steps(np.ones((2, 3)))] == [3.0, 3.0]
+
+
+def test_an_index_that_leaves_the_array():
+    def f(u):
+        x = np.zeros(50)
+        for k in steps(100):
+            x[k] = u[0]
+        return x
+
+    with pytest.raises(IndexError, match="index 50 is out of bounds"):
+        sparsead.vjp(f)(np.ones(2))
+
+
+def test_the_users_own_exception():
+    def f(u, at):
+        for k in steps(100):
+            u = u * 1.5
+            if k == at:
+                raise KeyError("mine")
+        return u
+
+    for at in (0, 1, 50):
+        with pytest.raises(KeyError, match="mine"):
+            sparsead.vjp(f)(np.ones(2), at)
+    np.testing.assert_array_equal(sparsead.vjp(f)(np.ones(2), -1)[0], f(np.ones(2), -1))

@@ -28,8 +28,9 @@ def value(x):
 
     """
     if isinstance(x, TracedArray):
+        x.home.settle()
         return np.array(x.concrete)
-    return x.concrete if isinstance(x, Traced) else x
+    return x.settled() if isinstance(x, Traced) else x
 
 
 def stop_gradient(x):

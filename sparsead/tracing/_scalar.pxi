@@ -14,7 +14,7 @@ cdef class TracedScalar(Traced):
     def active(self):
         return bool(self.home.facts[self.value] & ACTIVE)
 
-    cdef object settled(self):
+    cpdef object settled(self):
         """The number at the trace; after a loop it is known only when somebody asks."""
         if self.home.stale and self.home.facts[self.value] & VARIES:
             self.home.settle()

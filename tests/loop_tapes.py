@@ -256,7 +256,7 @@ class RandomLoop(LoopBuilder):
             outputs = []
             for head in values[: len(carries)]:
                 t = inside.tape.type(head)
-                if head in undefined or history and t.shape == (ROWS, N) and rng.random() < 0.5:
+                if head in undefined or (history and t.shape == (ROWS, N) and rng.random() < 0.5):
                     v = self.filling(inside, inner, (N,))
                     index, limits = inside.integer("remainder", j, ROWS), (0, ROWS)
                     outputs.append(inside.store_at(head, row, v, [index], [limits]))

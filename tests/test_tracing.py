@@ -296,7 +296,7 @@ def test_float_of_an_active_number():
 
 def test_float_of_an_active_number_inside_a_nested_derivative():
     for number in (float, int, math.sin):
-        text = advice(lambda c: sparsead.grad(lambda y, c: number(c) * y * y)(1.0, c), 3.0)
+        text = advice(lambda c, number=number: sparsead.grad(lambda y, c: number(c) * y * y)(1.0, c), 3.0)
         assert "sparsead.value" in text
     twice = sparsead.grad(lambda c: c * sparsead.grad(lambda y, c: round(c) * y * y)(1.0, c))
     assert [twice(c) for c in (3.0, 4.25, 3.0)] == [6.0, 8.0, 6.0]

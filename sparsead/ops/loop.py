@@ -59,7 +59,7 @@ class Loop:
     @cached_property
     def guarded(self):
         """Whether there is a guard in the body, or in a loop inside it."""
-        return any(op.op.name == "guard" or op.op is LOOP and op.attr.guarded for op in self.body)
+        return any(op.op.name == "guard" or (op.op is LOOP and op.attr.guarded) for op in self.body)
 
     @cached_property
     def program(self):

@@ -50,7 +50,8 @@ def window_of(TracedArray a):
     """(value, serial number of the storage, place of the window) of a traced array, apart from what its indices move."""
     cdef Moves m = a.moving
     offset = <Py_ssize_t> cnp.PyArray_DATA(a.concrete) - a.storage.lo - (0 if m is None else m.shift)
-    return a.storage.version, a.storage.link.serial, (offset, a.concrete.shape, a.concrete.strides, None if m is None else m.steps)
+    place = offset, a.concrete.shape, a.concrete.strides, None if m is None else m.steps
+    return a.storage.version, a.storage.link.serial, place
 
 
 def number_of(TracedScalar x):
@@ -276,7 +277,7 @@ def described(Trace trace, head, end, roles, int cut):
 
 
 def description(Trace trace, head, roles, int cut, int v):
-    """What a value is in the step that begins at `head`: (0, r) its own, a role, OUTSIDE, a constant to be made AGAIN, or None."""
+    """What a value is in the step that begins at `head`: its own (0, r), a role, OUTSIDE, AGAIN a constant, or None."""
     if v >= <int> head.value:
         return 0, v - <int> head.value
     if v in roles:

@@ -374,7 +374,7 @@ cdef class Trace:
     def settle(self):
         """After a loop: compute the numbers that the trace goes on with. Until somebody asks for one, only shapes matter."""
         if self.stale:
-            from sparsead.tracing.steps import run_so_far
+            from sparsead.tracing.loops.folding import run_so_far
             settle_all(self, partial(run_so_far, self))
 
     # ---- guards --------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sparsead.tape.spec import BY_NAME
 from sparsead.tracing._traced import follows, moving
 
@@ -15,7 +17,9 @@ def window(array, index):
     """
     parts = index if isinstance(index, tuple) else (index,)
     taken = sum(part is not None and part is not Ellipsis for part in parts)
-    axis, plain, found = 0, [], []
+    axis = 0
+    plain: list[Any] = []
+    found: list[Any] = []
     for part in parts:
         if part is Ellipsis:
             axis += array.ndim - taken

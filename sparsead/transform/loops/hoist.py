@@ -53,11 +53,11 @@ def _places(body, ops, fixed):
             inside[op.index] = op.op is not INPUT
         else:
             wanted = [v for v in results if read_inside[v]]
-            stays = op.op in (CONST, LOAD) or (op.op.consumes or op.op in (ZEROS, EMPTY, COPY)) and written[results].any()
+            stays = op.op in (CONST, LOAD) or ((op.op.consumes or op.op in (ZEROS, EMPTY, COPY)) and written[results].any())
             inside[op.index] = bool(wanted) and stays
             if not stays:
                 crossing += wanted
-            before[op.index] = read_before[results].any() or bool(wanted) and not stays
+            before[op.index] = read_before[results].any() or (bool(wanted) and not stays)
         operands = list(op.operands)
         if inside[op.index]:
             read_inside[operands] = True

@@ -1,0 +1,161 @@
+"""Paths through the body of a loop that the counter or the data open: each is traced where it is met first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsead import config
+from sparsead.engine.reference import Program
+from sparsead.tape.spec import GuardFailed
+from sparsead.tracing import _traced
+from sparsead.tracing._traced import Segment
+from sparsead.tracing.errors import TraceError
+from sparsead.tracing.loops.folding import AGAIN, OUTSIDE, run_so_far
+from sparsead.tracing.loops.remembered import remembered
+
+
+class Branches:
+    """The steps of a loop that take another path than the one that repeats: each path is traced once, where it is met first.
+
+    What a path leaves behind is told by the names: the value that a path leads to has, after the step, the role that the value
+    there had before it. Arrays that no name reaches are told by their identity.
+    """
+
+    def __init__(self, roll, folding, now, comes_round):
+        self.roll, self.folding, self.trace, self.comes_round = roll, folding, roll.trace, comes_round
+        roles = folding.plan.held
+        self.paths = {path: roles[x[2]] for path, x in now.state.items() if x[0] == "traced"}
+        named = {x[2] for x in now.state.values() if x[0] == "traced"}
+        self.nameless = {serial: role for serial, role in roles.items() if serial not in named}
+        self.open = ~folding.certain(0)
+        self.traced, self.tried, self.step, self.trip = 0, 0, 0, plan_trips(folding.plan)
+        self.numbers: Any = None
+        self.marks = []  # heads of the steps of the trip that is traced
+
+    def next(self):
+        """The step to trace next; None when all paths are known."""
+        if not self.open.any() and self.folding.decided_by_data() and not self._go_on():
+            self.open[self.trip] = True
+            self._set_numbers()
+        if not self.open.any():
+            # Names come round only after so many steps: the last path is traced again until they have.
+            if self.traced % self.comes_round == 0:
+                return None
+            return self.step
+        if len(self.folding.segments) > config.max_branches:
+            raise TraceError(f"{self.roll._where()}: branches lead to more than {config.max_branches} paths through the body")
+        plan = self.folding.plan
+        self.tried = int(np.flatnonzero(self.open)[0])
+        self.step = self.roll.first + plan.start + self.tried * plan.period
+        return self.step
+
+    def _go_on(self):
+        """Run the loop on the trace's numbers as far as its paths are known; whether that is to the end."""
+        registers, invariants, bodies = self.folding.bodies()
+        if self.numbers is None:
+            self._begin(registers, invariants)
+        given = [self.numbers[OUTSIDE, v] for v in invariants]
+        programs = [Program(body) for body in bodies]
+        while self.trip < self.folding.trips:
+            state = _first_path(programs, [np.int64(self.trip), *[self.numbers[role] for role in registers], *given])
+            if state is None:
+                return False
+            self.numbers.update(zip(registers, state, strict=True))
+            self.trip += 1
+        return True
+
+    def _begin(self, registers, invariants):
+        """The numbers behind the traced steps, of registers and of all that is there from before the loop."""
+        heads, end = self.folding.plan.heads, self.folding.plan.end
+        there = {role for role in [*self.paths.values(), *self.nameless.values()] if role[0] == OUTSIDE}
+        wanted = [*registers, *sorted(there | {(OUTSIDE, v) for v in invariants})]
+        values = [r if d == OUTSIDE else heads[end - d * self.folding.plan.period].value + r for d, r in wanted]
+        self.numbers = dict(zip(wanted, run_so_far(self.trace, self.trace.tape, values), strict=True))
+
+    def _set_numbers(self):
+        """Let what lives have the numbers at the head of the trip that is traced next."""
+        _traced.set_numbers(self.trace, self.roles(), self.numbers)
+
+    def roles(self):
+        """Roles by serial number, of what lives now."""
+        found = dict(self.nameless)
+        for path, x in remembered(self.roll.frame).items():
+            if x[0] == "traced" and path in self.paths:
+                found[x[2]] = self.paths[path]
+        return found
+
+    def head(self, k):
+        """Begin a step on another path."""
+        if not self.marks:
+            self.hidden = _traced.hide(self.trace, self.roles())
+        mark, number = _traced.counter(self.trace, k)
+        self.marks.append(mark)
+        return number
+
+    def after(self):
+        """End it; the step to trace next, or None."""
+        if len(self.marks) < self.folding.plan.period:
+            return self.step + len(self.marks)
+        self.traced += 1
+        if self.open.any():
+            self._enter()
+        self.marks = []
+        return self.next()
+
+    def leave(self):
+        """End the loop in the middle of a step: what of the step was traced comes behind a loop op with the trips before it."""
+        roll, plan = self.roll, self.folding.plan
+        if not self.marks or (self.tried - plan_trips(plan) - self.traced) % self.comes_round:
+            raise TraceError(f"{roll._where()}: the loop is left while its arrays are swapped; write it as steps(n, unroll=True)")
+        cut, roles = plan.heads[plan.start].value, dict(self.hidden)
+        place = self.trace, self.marks[0], roles, cut
+        operands = _traced.described(*place[:2], _traced.end_of(self.trace), roles, cut)
+        left = {s: _traced.description(*place, v) for kind in _traced.held(self.trace) for s, v in kind.items()}
+        if operands is None or None in left.values():
+            raise TraceError(f"{roll._where()}: the loop is left on a path that reads what no name leads to")
+        counters = {mark.op: roll.first + plan.start + q for q, mark in enumerate(self.marks)}
+        end = _traced.end_of(self.trace)
+        last = Segment(self.marks[0].op, end.op, self.marks[0].value, counters, operands, {})
+        piece, registers, invariants = self.folding.piece(last, [known for known in left.values() if known[0] != AGAIN])
+        results, _ = self.folding.run(self.tried, roll.line)
+        given = [self.trace.constant_value(np.int64(self.tried)), *[results[r] for r in registers], *invariants]
+        values = iter(self.trace.inline(piece, given))
+        _traced.set_values(self.trace, {s: next(values) for s, known in left.items() if known[0] != AGAIN}, self.numbers is None)
+
+    def _enter(self):
+        end, plan, roles, head = _traced.end_of(self.trace), self.folding.plan, dict(self.hidden), self.marks[0]
+        cut = plan.heads[plan.start].value
+        operands = _traced.described(self.trace, head, end, roles, cut)
+        outputs, state, held = {}, remembered(self.roll.frame), _traced.held(self.trace)[0]
+        left = [(role, state[path][1]) for path, role in self.paths.items() if path in state]
+        left += [(role, held[serial]) for serial, role in self.nameless.items() if serial in held]
+        for role, v in left:
+            known = _traced.description(self.trace, head, roles, cut, v)
+            if outputs.setdefault(role, known) != known or known is None or known[0] == AGAIN:
+                raise TraceError(f"{self.roll._where()}: two arrays that were one so far, or an array and a number, part on a "
+                                 "path that is taken seldom; make the copy before the loop")  # fmt: skip
+        if operands is None:
+            raise TraceError(f"{self.roll._where()}: a path that is taken seldom reads what no name leads to")
+        counters = {mark.op: self.roll.first + plan.start + q for q, mark in enumerate(self.marks)}
+        self.folding.segments.append(Segment(head.op, end.op, head.value, counters, operands, outputs))
+        holds = self.folding.certain(len(self.folding.segments) - 1)
+        if not holds[self.tried]:
+            raise TraceError(f"{self.roll._where()}: step {self.step} does not take the path that it was seen to take")
+        self.open &= ~holds
+
+
+def plan_trips(plan):
+    """Trips of the loop that have been traced."""
+    return (plan.end - plan.start) // plan.period
+
+
+def _first_path(programs, inputs):
+    """What the first program whose guards hold makes of the inputs; None if there is none."""
+    for program in programs:
+        try:
+            return program.run(inputs)
+        except GuardFailed:
+            continue
+    return None

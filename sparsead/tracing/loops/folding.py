@@ -1,0 +1,90 @@
+"""A loop op in the making: its bodies, and what the counter says of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparsead.engine.reference import Program
+from sparsead.ops.loop import Loop
+from sparsead.tracing import _traced
+from sparsead.tracing.loops.choosing import choosing
+from sparsead.tracing.loops.counting import Count, constant, guards_of
+from sparsead.transform._simplify import prune
+
+OUTSIDE, AGAIN = -1, -2  # kinds of descriptions: a value from before the loop, a constant to be made again
+
+
+class Folding:
+    """A loop op in the making.
+
+    Attributes
+    ----------
+    segments : list of Segment
+        The step that repeats, then those that branches lead to.
+    trips : int
+        All that are left.
+    """
+
+    def __init__(self, trace, plan, segments, n):
+        self.trace, self.plan, self.segments = trace, plan, segments
+        self.trips = (n - plan.start) // plan.period
+
+    def _registers(self):
+        """Registers; those of the plan, and what only a branch changes."""
+        registers = _traced.registers_of(self.plan)
+        changed = {role for segment in self.segments for role, known in segment.outputs.items() if known != role}
+        return registers + sorted(changed - set(registers))
+
+    def bodies(self):
+        """(registers, invariants, a body for each segment)."""
+        registers = self._registers()
+        read = {known for s in self.segments for known in [*s.operands, *s.outputs.values()] if known[0] == OUTSIDE}
+        invariants = sorted(v for d, v in read - set(registers))
+        return registers, invariants, [self._body(s, registers, invariants) for s in self.segments]
+
+    def _body(self, segment, registers, invariants):
+        return _traced.body_of(self.trace, segment, self.plan, registers, invariants)
+
+    def piece(self, segment, wanted):
+        """(tape, registers, invariants) of a segment that gives the `wanted` descriptions."""
+        read = [known for known in [*segment.operands, *wanted] if known[0] == OUTSIDE]
+        registers, invariants, _ = self.bodies()
+        more = sorted({v for known in read for v in known[1:] if known not in registers} | set(invariants))
+        return _traced.body_of(self.trace, segment, self.plan, registers, more, wanted), registers, more
+
+    def count(self, body, registers, invariants):
+        """The `Count` of a body."""
+        return Count(body, [None, *[None] * len(registers), *[constant(self.trace, v) for v in invariants]])
+
+    def certain(self, k):
+        """For each trip, whether the counter lets body `k` be run; true where it does not decide."""
+        registers, invariants, bodies = self.bodies()
+        count = self.count(bodies[k], registers, invariants)
+        holds = np.ones(self.trips, bool)
+        for value, expected in guards_of(bodies[k]):
+            holds &= count.equal(value, expected, self.trips)
+        return holds
+
+    def decided_by_data(self):
+        """Whether a guard looks at more than the counter."""
+        registers, invariants, bodies = self.bodies()
+        return any(
+            self.count(body, registers, invariants).at(v, 0) is None for body in bodies for v, _ in guards_of(body)
+        )  # fmt: skip
+
+    def run(self, trips, line):
+        """Put the loop op on the tape: ({role: value after the loop}, {role: number, where the counter gives it})."""
+        registers, invariants, bodies = self.bodies()
+        counted = {}
+        for role, *values in zip(registers, *[body.outputs for body in bodies], strict=True):
+            numbers = [self.count(body, registers, invariants).at(v, trips - 1) for body, v in zip(bodies, values, strict=True)]
+            if numbers[0] is not None and all(number == numbers[0] for number in numbers):
+                counted[role] = numbers[0]
+        body = bodies[0] if len(bodies) == 1 else choosing(bodies, len(registers))
+        loop = Loop(body, trips, len(registers))
+        return _traced.fold(self.trace, self.plan, registers, invariants, loop, counted, line), counted
+
+
+def run_so_far(trace, tape, outputs):
+    """The numbers of some values of the tape, at the numbers of the trace's inputs."""
+    return Program(prune(tape, outputs)).run(trace.supply())

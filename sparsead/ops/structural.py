@@ -112,6 +112,7 @@ def _by_lane(v, pos, lanes):
 
 def _gather(arrays, op, types):
     x, pos = arrays
+    pos = np.asarray(pos)  # an array, if only of one number: a number would give a view, not a copy
     return (_lanes(x, pos, op.imm)[..., pos].reshape(types[0].shape),)
 
 

@@ -183,7 +183,7 @@ def _by_full_factors(p, rows, letters, out):
 
 def _by_known_factor(p, rows, letters, factor, term, out, sizes):
     """The same over the nonzero entries of a known factor; None where that does not pay."""
-    if factor not in p.known:
+    if factor not in p.known or not term:
         return None
     factor, term = _diagonal(p.known[factor], term)
     entries = np.nonzero(factor)

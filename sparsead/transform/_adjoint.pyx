@@ -47,7 +47,7 @@ cdef enum:
     RESTORED = 2                    # a storage version, restored from logs
 
 
-def adjoint(Tape tape, wrt, of, incoming=(), bint keep=False, int zeros=0):
+def adjoint(Tape tape, wrt, of, incoming=(), bint keep=False, int zero_kind=0):
     """The tape that also runs the reverse sweep.
 
     Parameters
@@ -62,14 +62,14 @@ def adjoint(Tape tape, wrt, of, incoming=(), bint keep=False, int zeros=0):
     keep : bool
         Keep all that the reverse sweep needs of primal values, each as it was: no memory is restored, nothing is computed
         again. What keeps between the sweeps is then for the caller to choose.
-    zeros : {0, 1, 2}
+    zero_kind : {0, 1, 2}
         Structural zeros that the seeds and the incoming adjoints may have: none, of overwritten elements, of choices not taken.
 
     Returns
     -------
     Tape
         Inputs: those of `tape`, then one seed (adjoint of an output) for each of `of`, then one adjoint for each of `incoming`.
-        Outputs: those of `tape`, then the adjoints of `wrt`. The attribute of the same name of the second result tells where the reverse sweep begins.
+        Outputs: those of `tape`, then the adjoints of `wrt`.
     int
         Index of the first op of the reverse sweep.
 
@@ -78,7 +78,7 @@ def adjoint(Tape tape, wrt, of, incoming=(), bint keep=False, int zeros=0):
     Griewank and Walther, Evaluating Derivatives (2008), chapters 3 and 5; the rule for overwritten memory is that of
     Enzyme (Moses and Churavy, NeurIPS 2020).
     """
-    return Adjoint(tape if keep else linearize(tape), wrt, of, incoming, keep, zeros).run()
+    return Adjoint(tape if keep else linearize(tape), wrt, of, incoming, keep, zero_kind).run()
 
 
 cdef class Regions:
@@ -129,7 +129,7 @@ cdef class Adjoint:
     cdef ReverseEmitter emit
     cdef object wrt, of, incoming
     cdef bint keep
-    cdef int zeros
+    cdef int zero_kind
     cdef signed char[::1] varied, useful, active, mode, logged, strong
     cdef int[::1] value                 # old value -> forward value in the new tape
     cdef int[::1] bar                   # old value -> its adjoint so far, -1 while zero
@@ -146,11 +146,11 @@ cdef class Adjoint:
     cdef dict saved                     # loop op -> (carry, first byte, elements that the loop overwrites (new value))
     cdef int[64] temps
 
-    def __init__(self, Tape tape, wrt, of, incoming, keep, zeros_of_seeds):
+    def __init__(self, Tape tape, wrt, of, incoming, keep, zero_kind):
         self.old, self.new = tape, tape.fresh()
         self.emit = ReverseEmitter(self.new)
         self.emit.sweep = self
-        self.wrt, self.of, self.incoming, self.keep, self.zeros = list(wrt), list(of), list(incoming), keep, zeros_of_seeds
+        self.wrt, self.of, self.incoming, self.keep, self.zero_kind = list(wrt), list(of), list(incoming), keep, zero_kind
         n = tape.n_vals + 1
         self.strong, self.mode = (zeros(n, np.int8) for _ in range(2))
         self.active, self.logged = zeros(tape.n_ops + 1, np.int8), zeros(tape.n_ops + 1, np.int8)
@@ -202,14 +202,14 @@ cdef class Adjoint:
 
     cdef int _needs(self) except -1:
         cdef Tape old = self.old
-        cdef int k, z, zeros = self.zeros
+        cdef int k, z, zero_kind = self.zero_kind
         self._costs()
         for k in range(old.n_ops - 1, -1, -1):
             if self.active[k]:
                 if old.code[k] == LOOP:
-                    zeros = self._loop_law(k, zeros)
+                    zero_kind = self._loop_law(k, zero_kind)
                 else:
-                    zeros = max(zeros, structural_zeros(old.code[k]))
+                    zero_kind = max(zero_kind, structural_zeros(old.code[k]))
                 self._needs_of(k)
             for z in range(old.out[k], old.out[k + 1]):
                 if self.need[z] >= 0:
@@ -443,16 +443,16 @@ cdef class Adjoint:
         operands = [old.operand[j] for j in range(old.start[k] + first, old.start[k + 1])]
         return [self.restored(v) if restored else self.value[v] for v in operands]
 
-    cdef int _loop_law(self, int k, int zeros) except -1:
+    cdef int _loop_law(self, int k, int zero_kind) except -1:
         """Find the adjoint of loop op `k`; returns the structural zeros of what comes out of it."""
         cdef Tape old = self.old
         cdef int z
         from sparsead.transform.loops.adjoint import adjoint_of_loop, zeros_made
         loop = old.pool.attrs[old.attr[k]]
-        zeros = max(zeros, zeros_made(loop))
+        zero_kind = max(zero_kind, zeros_made(loop))
         results = tuple([bool(self.useful[z] and self.varied[z]) for z in range(old.out[k], old.out[k + 1])])
-        self.laws[k] = adjoint_of_loop(loop, flags_of(old, k, self.varied), results, zeros)
-        return zeros
+        self.laws[k] = adjoint_of_loop(loop, flags_of(old, k, self.varied), results, zero_kind)
+        return zero_kind
 
     cdef int _forward_loop(self, int k) except -1:
         """Emit loop op `k` with logs of its trips."""
@@ -481,12 +481,12 @@ cdef class Adjoint:
             new.inputs.append(seed)
             new.names[seed] = f"seed {position}"
             if self.varied[v]:
-                self._add_bar(v, seed, self.zeros)
+                self._add_bar(v, seed, self.zero_kind)
         for position in self.incoming:
             v = old.inputs[position]
             seed = new.emit0(INPUT, -1, 0, -1, old.vtype[v])
             new.inputs.append(seed)
-            self._add_bar(v, seed, self.zeros)
+            self._add_bar(v, seed, self.zero_kind)
         for k in range(old.n_ops - 1, -1, -1):
             self.emit.line = old.line[k]
             if self.active[k]:
@@ -716,9 +716,9 @@ cdef class Adjoint:
         for j, z in zip(law.seeds, results):
             x = old.operand[old.start[k] + j]
             if self.varied[x]:
-                self._add_bar(x, z, law.zeros)
+                self._add_bar(x, z, law.zero_kind)
         for j, z in zip(law.shadows, results[len(law.seeds):]):
-            self._add_bar(old.operand[old.start[k] + j], z, law.zeros)
+            self._add_bar(old.operand[old.start[k] + j], z, law.zero_kind)
         return 0
 
     cdef int _bar_or_zeros(self, int v) except -1:

@@ -199,7 +199,7 @@ cdef class Tangent:
         return self.emit.window(old.code[k], operands, old.attr[k], old.imm[k], old.vtype[old.out[k]])
 
     cdef int _loop(self, int k, int *operands, int n) except -1:
-        cdef Tape old = self.old, new = self.new
+        cdef Tape old = self.old
         cdef int j, z, c, m
         from sparsead.transform.loops.tangent import tangent_of_loop
         made = tangent_of_loop(old.pool.attrs[old.attr[k]], tuple([self.dot[operands[j]] >= 0 for j in range(n)]))

@@ -38,7 +38,7 @@ class LoopAdjoint(NamedTuple):
         Carries: the adjoints of the carries `seeds` and of the invariants `shadows`. Invariants: the logs, then `reads`.
     seeds, shadows, reads : list of int
         Positions among the operands of the loop.
-    zeros : int
+    zero_kind : int
         Structural zeros that its adjoints may have.
     """
 
@@ -48,7 +48,7 @@ class LoopAdjoint(NamedTuple):
     seeds: list[int]
     shadows: list[int]
     reads: list[int]
-    zeros: int
+    zero_kind: int
 
 
 @remembered
@@ -58,7 +58,7 @@ def zeros_made(loop):
 
 
 @remembered
-def adjoint_of_loop(loop, operands, results, zeros):
+def adjoint_of_loop(loop, operands, results, zero_kind):
     """The `LoopAdjoint` of `loop`.
 
     Parameters
@@ -68,24 +68,24 @@ def adjoint_of_loop(loop, operands, results, zeros):
         Operands by which derivatives are taken.
     results : tuple of bool
         Results that have an adjoint.
-    zeros : int
+    zero_kind : int
         Structural zeros that the adjoints of the results may have.
     """
     m = loop.carries
     carries, useful = varied_carries(loop, operands), useful_operands(loop, operands, results)
     seeds = [c for c in range(m) if carries[c] and useful[c]]
     shadows = [i for i in range(m, len(operands)) if operands[i] and useful[i]]
-    return _Parts(loop, seeds, shadows, zeros).made()
+    return _Parts(loop, seeds, shadows, zero_kind).made()
 
 
 class _Parts:
     """The adjoint of the body, `tape`, whose ops from `begin` on are its reverse sweep, and what is made of the two sweeps."""
 
-    def __init__(self, loop, seeds, shadows, zeros):
-        self.loop, self.seeds, self.shadows, self.zeros = loop, seeds, shadows, zeros
+    def __init__(self, loop, seeds, shadows, zero_kind):
+        self.loop, self.seeds, self.shadows, self.zero_kind = loop, seeds, shadows, zero_kind
         body = simplify(loop.body)
         inward = [1 + i for i in shadows]
-        self.tape, self.begin = adjoint(body, [1 + c for c in seeds] + inward, seeds, inward, True, zeros)
+        self.tape, self.begin = adjoint(body, [1 + c for c in seeds] + inward, seeds, inward, True, zero_kind)
         self.n_inputs, self.ops = len(body.inputs), list(self.tape)
         self.reverse_ops = self._makers(self.tape.outputs[loop.carries :], self.begin, set())
         self.cut = least_cut(self.tape, self._carried(), self._crossing())
@@ -94,7 +94,7 @@ class _Parts:
     def made(self):
         """The `LoopAdjoint`."""
         reverse, reads = self._reverse()
-        return LoopAdjoint(self._forward(), self.log_types, reverse, self.seeds, self.shadows, reads, self.zeros)
+        return LoopAdjoint(self._forward(), self.log_types, reverse, self.seeds, self.shadows, reads, self.zero_kind)
 
     # ---- which values ----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ def loops_of(tape):
 
 
 def rewritten(tape, law):
-    """`tape` with what ``law(new, op, operands)`` appends to `new` in place of each loop; it returns the results' values."""
+    """`tape` with what ``law(new, op, operands)`` appends in place of each loop; it returns the values of the results."""
     new, value, at = tape.fresh(), np.full(tape.n_values + 1, -1, np.intc), 0
     for k in loops_of(tape):
         new.append(tape, value, at, k)

@@ -5,8 +5,8 @@ Law: what the forward half makes and the reverse half reads becomes an output of
 import numpy as np
 from numpy import full, ones, zeros  # NumPy's own: a trace wraps the names in its namespace
 
-from sparsead.tape._tape cimport CONST, GUARD, INPUT, LOOP, Tape
-from sparsead.transform._linear cimport consuming
+from sparsead.tape._tape cimport CONST, GUARD, INPUT, Tape
+from sparsead.transform._linear cimport consumed, consuming
 
 
 def split(Tape tape, int n_seeds):
@@ -118,7 +118,7 @@ def guards_first(Tape tape):
     cdef signed char[::1] consumes = consuming()
     for k in range(tape.n_ops):
         for j in range(tape.out[k], tape.out[k + 1]):
-            written[j] = consumes[tape.code[k]] or tape.code[k] == LOOP
+            written[j] = consumed(tape, k, consumes) > 0
         for j in range(tape.start[k], tape.start[k + 1]):
             if written[tape.operand[j]] and tape.out[k] < tape.out[k + 1]:
                 written[tape.out[k]:tape.out[k + 1]] = 1

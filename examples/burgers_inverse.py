@@ -135,6 +135,8 @@ def parse(argv):
     parser.add_argument("--output", default="burgers_inverse.png", help="file for the picture")
     parser.add_argument("--no-plot", action="store_true", help="make no picture")
     args = parser.parse_args(argv)
+    if args.n < 3 or args.steps < OBSERVATIONS:
+        parser.error(f"--n has to be at least 3, and --steps at least {OBSERVATIONS}")
     if args.steps % OBSERVATIONS:
         parser.error(f"--steps {args.steps} is no multiple of {OBSERVATIONS}, the number of observations")
     if args.steps < 2 * NU * T_END * (args.n - 1) ** 2:
@@ -145,6 +147,8 @@ def parse(argv):
 def main(argv=None):
     """Recover the initial condition; return the losses, the errors and how good the gradient is."""
     args = parse(argv)
+    if not args.no_plot:
+        import matplotlib  # noqa: F401  (if it is missing, say so before the work and not after it)
     rng = np.random.default_rng(2026)
     x = np.linspace(0, 1, args.n)
     truth, guess = true_initial(x), np.zeros(args.n)

@@ -279,6 +279,7 @@ NEED_ARRAYS = {
     "masked array": lambda x: np.copyto(np.ma.zeros(5), x),
     "float": lambda x: float(x[0]) * x,
     "vectorize": lambda x: np.vectorize(lambda v: v * v)(x),
+    "iteration": lambda x: scipy.optimize.brentq(lambda t: t - x[0], -9, 9) * x,
 }
 
 
@@ -323,7 +324,6 @@ STUMBLES = {
     "flat": lambda x: operator.setitem(np.ma.zeros(3).data.flat, 0, x[0]),
     "0-d array": lambda x: operator.setitem(np.frombuffer(bytearray(24)), 0, x[:1].reshape(())),
     "struct": lambda x: struct.pack("d", x[0]),
-    "iteration": lambda x: scipy.optimize.brentq(lambda t: t - x[0], -9, 9) * x,
     "type check": lambda x: struct.pack_into("d", x, 0, 1.0),
     "attribute": lambda x: setattr(x, "note", 1),
     "readwrite": lambda x: next(iter(np.nditer(x, op_flags=[["readwrite"]]))) * x,

@@ -191,10 +191,11 @@ def _dispatched(original, rule):
     @functools.wraps(original)
     def function(*args, **kwargs):
         trace = CURRENT.get()
-        if trace is None or _is_numpy(sys._getframe(1)):
+        if trace is None:
             return original(*args, **kwargs)
-        if any(isinstance(x, (list, tuple)) and contains_traced(x) for x in (*args, *kwargs.values())):
-            return rule(*args, **kwargs)
+        for x in (*args, *kwargs.values()) if kwargs else args:
+            if isinstance(x, (list, tuple)) and contains_traced(x):
+                return rule(*args, **kwargs)
         made = original(*args, **kwargs)
         if isinstance(made, (np.ndarray, list, tuple)) and not is_library(sys._getframe(1)):
             return _born(trace, made, [x for x in (*args, *kwargs.values()) if isinstance(x, np.ndarray)])

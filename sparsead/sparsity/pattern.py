@@ -84,7 +84,6 @@ def jacobian_pattern(tape: Tape, wrt: Sequence[int], of: Sequence[int], known: M
     >>> import numpy as np
     >>> from sparsead.ops import registry  # fills the table of ops
     >>> from sparsead.tape._tape import Tape
-from sparsead.transform.loops.unroll import unrolled, unrolled_ops
     >>> from sparsead.tape.spec import BY_NAME, View
     >>> tape, f8 = Tape(), np.dtype(float)
     >>> three, two = tape.pool.type(f8, (3,)), tape.pool.type(f8, (2,))

@@ -376,6 +376,7 @@ def plain(f, args):
     return f(*[a.copy() for a in args])
 
 
+BRANCHING = {"history", "three", "swap_history", "seldom_number", "both", "data_branch", "limiter"}
 UNROLLED = {"fancy", "newton"}  # a gather at computed places is no window; the other ends before two steps are alike
 
 
@@ -388,6 +389,37 @@ def test_primal_is_that_of_the_function_to_the_bit(name):
     for v, e in zip(value, expected, strict=True):
         np.testing.assert_array_equal(v, e)
     assert bool(loops(rolled(f, *args))) == (name not in UNROLLED)
+
+
+def loss_of(f):
+    """Every element of every result with a weight of its own, under a curve: second derivatives see all pairs."""
+
+    def loss(u, v, F):
+        results = f(u, v, F)
+        total = 0.0
+        for r in results if isinstance(results, tuple) else (results,):
+            total = total + np.sin(np.asarray(r) * (1.0 + np.arange(np.size(r)).reshape(np.shape(r)))).sum()
+        return total
+
+    return loss
+
+
+def derivatives(f, args):
+    """Gradient, Hessian-vector product, gradient of a function of the gradient, Jacobian."""
+    loss = loss_of(f)
+    gradient = sparsead.grad(loss, wrt=("u", "v", "F"))(*args)
+    product = sparsead.hvp(loss)(*args, np.cos(np.arange(6.0)))
+    twice = sparsead.grad(lambda u, v, F: (sparsead.grad(loss)(u, v, F) ** 2).sum(), wrt=("u", "F"))(*args)
+    return [*gradient, product, *twice, sparsead.jacobian(f)(*args).toarray()]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in BRANCHING])
+def test_derivatives_are_those_of_the_unrolled_loop(name, monkeypatch):
+    f, args = CASES[name], arguments()
+    rolled_up = derivatives(f, args)
+    monkeypatch.setitem(f.__globals__, "steps", lambda n: sparsead.steps(n, unroll=True))
+    for r, e in zip(rolled_up, derivatives(f, args), strict=True):
+        np.testing.assert_allclose(r, e, rtol=1e-12, atol=1e-13 * max(1.0, np.abs(e).max()))
 
 
 def test_trace_and_tape_do_not_grow_with_the_number_of_steps():

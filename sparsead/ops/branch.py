@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from sparsead.ops.nested import Nested
 from sparsead.tape.spec import Op, register
 
 
-class Branch:
+class Branch(Nested):
     """What the attribute of a branch op holds; equal if it does the same.
 
     Attributes
@@ -22,12 +23,9 @@ class Branch:
         How many of the operands are carries; as many results has the op.
     """
 
-    def __init__(self, bodies, carries):
-        self.bodies, self.carries = tuple(bodies), carries
-
-    def onto(self, pool):
-        """The same with bodies on another pool."""
-        return Branch([body.onto(pool) for body in self.bodies], self.carries)
+    def with_bodies(self, bodies, carries):
+        """A branch with other bodies."""
+        return Branch(bodies, carries)
 
     @cached_property
     def _key(self):

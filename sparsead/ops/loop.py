@@ -10,10 +10,11 @@ from functools import cached_property
 
 import numpy as np
 
+from sparsead.ops.nested import Nested
 from sparsead.tape.spec import Op, register
 
 
-class Loop:
+class Loop(Nested):
     """What the attribute of a loop op holds; equal if it does the same.
 
     Attributes
@@ -30,21 +31,32 @@ class Loop:
         What the reverse sweep has of the trips: "all" for a log that the forward loop writes trip by trip.
     """
 
+    lead = 1
+
     def __init__(self, body, trips, carries, backward=False, policy="all"):
-        self.body, self.trips, self.carries, self.backward, self.policy = body, trips, carries, backward, policy
-        self.memo = {}  # what passes have found out about it, see `sparsead.transform.loops`
+        super().__init__([body], carries)
+        self.body, self.trips, self.backward, self.policy = body, trips, backward, policy
 
     def replaced(self, body, carries):
         """The same trips with another body."""
         return Loop(body, self.trips, carries, self.backward, self.policy)
 
-    def onto(self, pool):
-        """The same with a body on another pool."""
-        return self.replaced(self.body.onto(pool), self.carries)
+    def resembles(self, other):
+        """Whether the two differ in their bodies only."""
+        return super().resembles(other) and self._way == other._way
+
+    def with_bodies(self, bodies, carries):
+        """The same trips with another body."""
+        (body,) = bodies
+        return self.replaced(body, carries)
+
+    @property
+    def _way(self):
+        return self.trips, self.backward, self.policy
 
     @cached_property
     def _key(self):
-        return self.trips, self.carries, self.backward, self.policy, self.body.key()
+        return self.carries, *self._way, self.body.key()
 
     def __eq__(self, other):
         return type(other) is Loop and self._key == other._key
@@ -55,11 +67,6 @@ class Loop:
     def __repr__(self):
         way = " backward" if self.backward else ""
         return f"Loop({self.trips} trips{way}, {self.carries} carries, body of {len(self.body)} ops)"
-
-    @cached_property
-    def guarded(self):
-        """Whether there is a guard in the body, or in a loop inside it."""
-        return any(op.op.name == "guard" or (op.op is LOOP and op.attr.guarded) for op in self.body)
 
     @cached_property
     def program(self):

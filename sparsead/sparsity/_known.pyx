@@ -9,8 +9,8 @@ from sparsead.engine.reference import Program
 from sparsead.ops.table import CODE_OF_NAME
 from sparsead.tape.spec import BY_NAME
 
-from sparsead.tape._tape cimport (ACCUMULATE_AT, CONST, EMPTY, GATHER, LOAD_AT, LOOP, SCATTER, SCATTER_ADD, STORE_AT,
-                                  Tape)
+from sparsead.tape._tape cimport (ACCUMULATE_AT, CONST, EMPTY, GATHER, LOAD_AT, SCATTER, SCATTER_ADD, STORE_AT, Tape,
+                                  has_bodies)
 
 cdef int MULTIPLY = CODE_OF_NAME["multiply"]
 cdef int STRONG_MULTIPLY = CODE_OF_NAME["strong_multiply"]
@@ -65,13 +65,13 @@ def index_inputs(Tape tape, wrt):
 
 
 cdef tuple indices(Tape tape, int k):
-    """Operands of op `k` that say where something is; for a loop all integer invariants, one of which may."""
+    """Operands of op `k` that say where something is; for a loop or a branch all integer invariants, one of which may."""
     cdef int code = tape.code[k], first = tape.start[k], last = tape.start[k + 1], j
     if code == GATHER or code == SCATTER or code == SCATTER_ADD:
         return (tape.operand[first + 1],)
     if code == LOAD_AT or code == STORE_AT or code == ACCUMULATE_AT:
         return tuple([tape.operand[j] for j in range(first + 1 + (code != LOAD_AT), last)])
-    if code == LOOP:
+    if has_bodies(code):
         return tuple([tape.operand[j] for j in range(first + tape.out[k + 1] - tape.out[k], last)
                       if not tape.type_of(tape.operand[j]).inexact])
     return ()

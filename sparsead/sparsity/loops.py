@@ -2,6 +2,7 @@
 
 Law: a window whose place is not known may be at each place within its limits. A loop of n trips with the pattern C of its
 carries by themselves and D by its invariants gives C S and S D with S = (I + C)^(n - 1), which holds all shorter powers too.
+A branch has the pattern of the body that it runs, or of all of them if that is not known.
 """
 
 from __future__ import annotations
@@ -83,42 +84,67 @@ def store_at(p, op):
 
 def loop(p, op):
     """By powers of the pattern of the body."""
-    body, m, trips = op.attr.body, op.attr.carries, op.attr.trips
-    floats = [k for k, v in enumerate(op.operands) if p.tape.type(v).inexact]
-    carries = [k for k in floats if k < m]
-    by_carries, by_invariants = _body_pattern(p, op, carries, floats)
+    body, trips, floats = op.attr.body, op.attr.trips, _floats(p, op)
+    carries = [k for k in floats if k < op.attr.carries]
+    n_carried = _size(p, op, carries)
+    pattern = _body_pattern(p, op, body, carries, floats).tocsc()
+    by_carries, by_invariants = pattern[:, :n_carried].tocsr(), pattern[:, n_carried:].tocsr()
     if trips == 0:
         paths = eye_array(by_carries.shape[0], dtype=bool, format="csr")
         paths = _beside(paths, csr_array(by_invariants.shape, dtype=bool))
     else:
         powers = _powers(by_carries, trips - 1)
         paths = _beside(by_carries @ powers, powers @ by_invariants)
+    _follow(p, op, paths, carries, floats)
+
+
+def branch(p, op):
+    """The union over the bodies that may be run."""
+    bodies, which = op.attr.bodies, p.known.get(op.operands[-1])
+    if which is not None and 0 <= which < len(bodies):
+        bodies = [bodies[int(which)]]
+    floats = _floats(p, op)
+    carries = [k for k in floats if k < op.attr.carries]
+    _follow(p, op, sum(_body_pattern(p, op, body, carries, floats) for body in bodies), carries, floats)
+
+
+def _floats(p, op):
+    """Positions of the operands that may have a derivative."""
+    return [k for k, v in enumerate(op.operands) if p.tape.type(v).inexact]
+
+
+def _size(p, op, positions):
+    """Elements of these operands together."""
+    return sum(p.tape.type(op.operands[k]).size for k in positions)
+
+
+def _follow(p, op, paths, carries, floats):
+    """Give the results the rows that `paths`, a pattern by the operands `floats`, leads to."""
     ids = np.concatenate([np.zeros(0, np.int32), *(_memory(p, op.operands[k]) for k in floats)])
     results = np.zeros(paths.shape[0], np.int32)
     rows = np.repeat(np.arange(paths.shape[0]), np.diff(paths.indptr))
     p.scatter_unite(results, rows, ids[paths.indices])
     start = 0
     for k in carries:
-        t = body.type(body.outputs[k])
+        t = p.tape.type(op.results[k])
         strides = tuple(4 * (s // t.dtype.itemsize) for s in t.strides)
         p.put(op.results[k], window(results[start : start + t.size].copy(), 0, t.shape, strides, results.dtype))
         start += t.size
 
 
-def _body_pattern(p, op, carries, floats):
-    """The pattern of one trip, by carries and by invariants."""
+def _body_pattern(p, op, body, carries, floats):
+    """The pattern of one run of `body`."""
     from sparsead.sparsity._known import known_values
     from sparsead.sparsity._pattern import propagate
     from sparsead.sparsity.pattern import SQUEEZE_AT
 
-    body, m = op.attr.body, op.attr.carries
-    wrt, of = [body.inputs[1 + k] for k in floats], [body.outputs[k] for k in carries]
-    given = {body.inputs[1 + k]: p.known[v] for k, v in enumerate(op.operands) if k >= m and v in p.known}
+    lead = op.attr.lead
+    wrt, of = [body.inputs[lead + k] for k in floats], [body.outputs[k] for k in carries]
+    fixed = range(op.attr.carries, len(body.inputs) - lead)
+    given = {body.inputs[lead + k]: p.known[op.operands[k]] for k in fixed if op.operands[k] in p.known}
     indptr, indices, dense = propagate(body, wrt, of, known_values(body, given), SQUEEZE_AT)
     p.dense.update(dict.fromkeys(dense))
-    n_carried, n = (sum(p.tape.type(op.operands[k]).size for k in some) for some in (carries, floats))
-    pattern = csr_array((np.ones(len(indices), bool), indices, indptr), (n_carried, n)).tocsc()
-    return pattern[:, :n_carried].tocsr(), pattern[:, n_carried:].tocsr()
+    return csr_array((np.ones(len(indices), bool), indices, indptr), (_size(p, op, carries), _size(p, op, floats)))
 
 
 def _powers(pattern, n):

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from sparsead.ops.structural import positions
-from sparsead.sparsity.loops import load_at, loop, store_at
+from sparsead.sparsity.loops import branch, load_at, loop, store_at
 from sparsead.tape._memory import laid_out, window
 
 # A constant factor is looked at entry by entry as long as there are no more pairs of an entry and a column than this,
@@ -246,6 +246,7 @@ RULES = {
     "accumulate": _accumulate,
     "accumulate_at": store_at,
     "black_box": _black_box,
+    "branch": branch,
     "cofactors": _by_matrix,
     "det": _by_matrix,
     "einsum": _einsum,

@@ -23,6 +23,12 @@ cdef enum:
 
 ctypedef long long offset_t
 
+
+cdef inline bint has_bodies(int code) noexcept nogil:
+    """Whether such an op runs tapes of its own."""
+    return code == LOOP or code == BRANCH
+
+
 # `imm` of an input that begins a reverse sweep: the adjoint of an output.
 cdef enum:
     SEED = 1

@@ -11,7 +11,7 @@ from sparsead.tape.spec import View
 
 
 def listing(tape, source=True):
-    """The tape as text: results, types, op, operands, view and the user's source line; the body of a loop is indented.
+    """The tape as text: results, types, op, operands, view and the user's source line; bodies are indented.
 
     Parameters
     ----------
@@ -26,14 +26,14 @@ def listing(tape, source=True):
             text = f"{text:<72} # {_source(op.line)}"
             last = op.line
         rows.append(text)
-        if hasattr(op.attr, "body"):
-            rows.append(_body_text(op.attr, source))
+        for k, body in enumerate(getattr(op.attr, "bodies", ())):
+            rows += [f"  {k}:"] * (len(op.attr.bodies) > 1) + [_body_text(body, source)]
     rows.append("return " + ", ".join(f"%{v}" for v in tape.outputs))
     return "\n".join(rows)
 
 
-def _body_text(loop, source):
-    return "\n".join("    " + row for row in listing(loop.body, source).splitlines())
+def _body_text(body, source):
+    return "\n".join("    " + row for row in listing(body, source).splitlines())
 
 
 def _op_text(tape, op):

@@ -40,6 +40,8 @@ class Op:
         The record of `sparsead.ops.elementwise`, for elementwise ops.
     batch : callable or None
         How the op acts on operands with a leading axis of lanes.
+    inactive : bool
+        No result has a derivative. An op without a law that is not marked so is refused where a derivative meets it.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Op:
     needs: Callable | None = None
     elementwise: Any = None
     batch: Callable | None = None
+    inactive: bool = False
 
 
 class OpView(NamedTuple):

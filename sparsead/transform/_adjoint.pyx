@@ -21,7 +21,7 @@ from sparsead.transform._activity import useful, varied
 from sparsead.transform._linear import linearize
 
 from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, CONST, ELEMENTWISE, EMPTY, GATHER, INPUT, LOAD, LOAD_AT, LOOP,
-                                  SCATTER, SCATTER_ADD, SEED, STORE, STORE_AT, SUM, Tape, ValueType, offset_t)
+                                  SCATTER, SCATTER_ADD, SEED, STORE, STORE_AT, SUM, Tape, ValueType, has_bodies, offset_t)
 from sparsead.transform._activity cimport flags_of, inactive
 from sparsead.transform._emit cimport CompiledTemplate, Emitter, compiled
 from sparsead.transform._linear cimport consumed, consuming
@@ -141,9 +141,9 @@ cdef class Adjoint:
     cdef int[::1] log                   # op -> logged elements (new value)
     cdef int[::1] cost
     cdef dict extents
-    cdef dict laws                      # loop op -> its `LoopAdjoint`
+    cdef dict laws                      # loop op -> its `LoopAdjoint`, branch op -> its `BranchAdjoint`
     cdef dict logs                      # loop op -> logs of its trips (new values)
-    cdef dict saved                     # loop op -> (carry, first byte, elements that the loop overwrites (new value))
+    cdef dict saved                     # loop or branch op -> (carry, first byte, elements that it overwrites (new value))
     cdef int[64] temps
 
     def __init__(self, Tape tape, wrt, of, incoming, keep, zero_kind):
@@ -193,9 +193,9 @@ cdef class Adjoint:
         self.varied = varied(old, [p in self.wrt for p in range(len(old.inputs))])
         self.useful = useful(old, self.varied, [p in self.of for p in range(len(old.outputs))])
         for k in range(old.n_ops):
-            if not inactive(old.code[k]):
-                for z in range(old.out[k], old.out[k + 1]):
-                    self.active[k] |= self.useful[z] and self.varied[z]
+            for z in range(old.out[k], old.out[k + 1]):
+                self.active[k] |= self.useful[z] and self.varied[z]
+            self.active[k] = self.active[k] and not inactive(old, k)
         return 0
 
     # ---- what the reverse sweep reads, and how it gets it ----------------------------------------------------
@@ -206,8 +206,8 @@ cdef class Adjoint:
         self._costs()
         for k in range(old.n_ops - 1, -1, -1):
             if self.active[k]:
-                if old.code[k] == LOOP:
-                    zero_kind = self._loop_law(k, zero_kind)
+                if has_bodies(old.code[k]):
+                    zero_kind = self._law(k, zero_kind)
                 else:
                     zero_kind = max(zero_kind, structural_zeros(old.code[k]))
                 self._needs_of(k)
@@ -241,7 +241,7 @@ cdef class Adjoint:
         elif code == LOAD_AT or code == STORE_AT or code == ACCUMULATE_AT:
             for i in range(1 if code == LOAD_AT else 2, n):
                 self._want(operands[i], k)
-        elif code == LOOP:
+        elif has_bodies(code):
             for i in self.laws[k].reads:
                 self._want(operands[i], k)
         elif code > SUM:
@@ -352,7 +352,7 @@ cdef class Adjoint:
         cdef int code = old.code[k]
         if code == STORE or code == ACCUMULATE or code == STORE_AT or code == ACCUMULATE_AT:
             return self._extent(old.attr[k], old.imm[k])
-        if code == LOOP:
+        if has_bodies(code):
             from sparsead.transform.loops.extent import written_by
             return written_by(old.pool.attrs[old.attr[k]])[j]
         return 0, old.type_of(old.out[k]).nbytes
@@ -373,9 +373,9 @@ cdef class Adjoint:
                 lo, hi = self._written(k, j)
                 if regions.overlaps(lo, hi):
                     self.logged[k] = 1
-                    if old.code[k] == LOOP:
+                    if has_bodies(old.code[k]):
                         self.saved.setdefault(k, []).append((j, lo, hi))
-                if old.code[k] == LOOP or old.code[k] == STORE and self.extents[old.attr[k]][2]:
+                if has_bodies(old.code[k]) or old.code[k] == STORE and self.extents[old.attr[k]][2]:
                     regions.remove(lo, hi)
             if (old.code[k] == LOAD or old.code[k] == LOAD_AT) and self.need[z] >= 0 and self.mode[z] == AGAIN:
                 x = old.operand[old.start[k]]
@@ -401,7 +401,7 @@ cdef class Adjoint:
         for k in range(old.n_ops):
             if self.logged[k]:
                 self._log(k)
-            if k in self.laws:
+            if old.code[k] == LOOP and k in self.laws:
                 self._forward_loop(k)
             else:
                 new.take(old, k, &self.value[0])
@@ -423,7 +423,7 @@ cdef class Adjoint:
         elif old.code[k] == STORE_AT or old.code[k] == ACCUMULATE_AT:
             self.log[k] = self.emit.window(LOAD_AT, [x, *self._indices(k, 2, False)], old.attr[k], old.imm[k],
                                            self.emit.view_type(old.attr[k]))
-        elif old.code[k] == LOOP:
+        elif has_bodies(old.code[k]):
             self.saved[k] = [(j, lo, self._bytes_of(self.value[old.operand[old.start[k] + j]], lo, hi))
                              for j, lo, hi in self.saved[k]]
         else:
@@ -443,16 +443,16 @@ cdef class Adjoint:
         operands = [old.operand[j] for j in range(old.start[k] + first, old.start[k + 1])]
         return [self.restored(v) if restored else self.value[v] for v in operands]
 
-    cdef int _loop_law(self, int k, int zero_kind) except -1:
-        """Find the adjoint of loop op `k`; returns the structural zeros of what comes out of it."""
+    cdef int _law(self, int k, int zero_kind) except -1:
+        """Find the adjoint of loop or branch op `k`; returns the structural zeros of what comes out of it."""
         cdef Tape old = self.old
         cdef int z
-        from sparsead.transform.loops.adjoint import adjoint_of_loop, zeros_made
-        loop = old.pool.attrs[old.attr[k]]
-        zero_kind = max(zero_kind, zeros_made(loop))
+        from sparsead.transform.branches.adjoint import adjoint_of_branch
+        from sparsead.transform.loops.adjoint import adjoint_of_loop
+        law = adjoint_of_loop if old.code[k] == LOOP else adjoint_of_branch
         results = tuple([bool(self.useful[z] and self.varied[z]) for z in range(old.out[k], old.out[k + 1])])
-        self.laws[k] = adjoint_of_loop(loop, flags_of(old, k, self.varied), results, zero_kind)
-        return zero_kind
+        self.laws[k] = law(old.pool.attrs[old.attr[k]], flags_of(old, k, self.varied), results, zero_kind)
+        return self.laws[k].zero_kind
 
     cdef int _forward_loop(self, int k) except -1:
         """Emit loop op `k` with logs of its trips."""
@@ -509,17 +509,17 @@ cdef class Adjoint:
         elif old.code[k] == STORE_AT or old.code[k] == ACCUMULATE_AT:
             self.current[chain] = self.emit.window(STORE_AT, [self.current[chain], self.log[k], *self._indices(k, 2, True)],
                                                    old.attr[k], old.imm[k], old.vtype[x])
-        elif old.code[k] == LOOP:
+        elif has_bodies(old.code[k]):
             for j, lo, v in self.saved[k]:
-                self._undo_loop(k, j, lo, v)
+                self._undo_carry(k, j, lo, v)
         else:
             self.current[chain] = self.new.emit3(SCATTER, self.current[chain],
                                                  self.restored(old.operand[old.start[k] + 1]), self.log[k], -1,
                                                  old.imm[k], old.line[k], old.vtype[x])
         return 0
 
-    cdef int _undo_loop(self, int k, int j, offset_t lo, int log) except -1:
-        """Store back what loop op `k` has overwritten of its carry `j`."""
+    cdef int _undo_carry(self, int k, int j, offset_t lo, int log) except -1:
+        """Store back what loop or branch op `k` has overwritten of its carry `j`."""
         cdef int x = self.old.operand[self.old.start[k] + j], chain = self.chain[x]
         cdef ValueType t = self.new.type_of(log)
         cdef int attr = self.new.pool.attr_id(View(t.shape, t.strides, t.dtype))
@@ -566,8 +566,8 @@ cdef class Adjoint:
             return self._reverse_select(k) if self.bar[z] >= 0 else 0
         if code >= ELEMENTWISE:
             return self._reverse_elementwise(k)
-        if code == LOOP:
-            return self._reverse_loop(k)
+        if has_bodies(code):
+            return self._reverse_nested(k)
         if code > SUM and code != LOAD_AT and code != STORE_AT and code != ACCUMULATE_AT:
             return self._reverse_by_rule(k)
         if self.bar[z] < 0:
@@ -698,21 +698,25 @@ cdef class Adjoint:
             return self._add_bar(x, g, max(self.strong[z], OVERWRITTEN))
         return self._add_bar(x, g, self.strong[z])
 
-    cdef int _reverse_loop(self, int k) except -1:
-        """The reverse loop takes the adjoints of carries and invariants along, and reads logs and invariants."""
+    cdef int _reverse_nested(self, int k) except -1:
+        """The reverse loop or branch takes the adjoints of carries and invariants along, and reads logs and operands."""
         cdef Tape old = self.old
         cdef int j, x, z
         law = self.laws[k]
-        if all([self.bar[old.out[k] + j] < 0 for j in law.seeds]):
+        if all([self.bar[z] < 0 for z in range(old.out[k], old.out[k + 1])]):
             return 0
         bars = [self._bar_or_zeros(old.out[k] + j) for j in law.seeds]
         for j in law.shadows:                   # an adjoint comes in and goes out; of an operand given twice, only once
             x = old.operand[old.start[k] + j]
             bars.append(self._bar_or_zeros(x))
             self.bar[x] = -1
-        reads = [self.restored(old.operand[old.start[k] + j]) for j in law.reads]
         vtypes = [self.new.vtype[g] for g in bars]
-        results = self.emit.many(LOOP, bars + self.logs[k] + reads, law.reverse, vtypes)
+        if old.code[k] == LOOP:
+            read = list(self.logs[k])
+        else:
+            read = [self._bar_or_zeros(old.out[k] + j) for j in law.ends]
+        read += [self.restored(old.operand[old.start[k] + j]) for j in law.reads]
+        results = self.emit.many(old.code[k], bars + read, law.reverse, vtypes)
         for j, z in zip(law.seeds, results):
             x = old.operand[old.start[k] + j]
             if self.varied[x]:
@@ -774,7 +778,7 @@ cdef int structural_zeros(int code):
 
 
 def zeros_of_code(int code):
-    """`structural_zeros`, for loops: 0, 1 (of overwritten elements) or 2 (of choices not taken)."""
+    """`structural_zeros`, for loops and branches: 0, 1 (of overwritten elements) or 2 (of choices not taken)."""
     return structural_zeros(code)
 
 

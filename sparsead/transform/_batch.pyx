@@ -8,7 +8,7 @@ from numpy import zeros  # NumPy's own: a trace wraps the names in its namespace
 from sparsead.tape.spec import OPS, View
 
 from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, COPY, ELEMENTWISE, GATHER, INPUT, LOAD, LOAD_AT, LOOP,
-                                  SCATTER, SCATTER_ADD, STORE, STORE_AT, SUM, Tape, ValueType, offset_t)
+                                  SCATTER, SCATTER_ADD, STORE, STORE_AT, SUM, Tape, ValueType, has_bodies, offset_t)
 from sparsead.transform._activity cimport flags_of
 from sparsead.transform._emit cimport Emitter
 
@@ -101,8 +101,8 @@ cdef class _Batcher:
         cdef int *operands = old.operand + old.start[k]
         cdef int x = operands[0]
         cdef offset_t imm = old.imm[k]
-        if code == LOOP:
-            return self._loop(k, operands)
+        if has_bodies(code):
+            return self._nested(k, code, operands)
         if code >= ELEMENTWISE:
             self._elementwise(k)
         elif code == LOAD_AT or code == STORE_AT or code == ACCUMULATE_AT:
@@ -160,15 +160,17 @@ cdef class _Batcher:
                                          self._prefixed(old.vtype[z]))
         return 0
 
-    cdef int _loop(self, int k, int *operands) except -1:
+    cdef int _nested(self, int k, int code, int *operands) except -1:
         cdef Tape old = self.old
         cdef int j, z, m = old.out[k + 1] - old.out[k]
+        from sparsead.transform.branches.batch import batched_branch
         from sparsead.transform.loops.batch import batched_loop
-        loop, carries = batched_loop(old.pool.attrs[old.attr[k]], flags_of(old, k, self.batched), self.lanes)
+        law = batched_loop if code == LOOP else batched_branch
+        attr, carries = law(old.pool.attrs[old.attr[k]], flags_of(old, k, self.batched), self.lanes)
         moved = [self._owned(operands[j]) if j < m and carries[j] else self.value[operands[j]]
                  for j in range(old.start[k + 1] - old.start[k])]
         vtypes = [self._prefixed(old.vtype[old.out[k] + j]) if carries[j] else old.vtype[old.out[k] + j] for j in range(m)]
-        for j, z in enumerate(self.emit.many(LOOP, moved, loop, vtypes)):
+        for j, z in enumerate(self.emit.many(code, moved, attr, vtypes)):
             self.value[old.out[k] + j], self.batched[old.out[k] + j] = z, carries[j]
         return 0
 

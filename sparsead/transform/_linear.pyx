@@ -8,7 +8,7 @@ from numpy import array, full, zeros  # NumPy's own: a trace wraps the names in 
 
 from sparsead.tape.spec import OPS
 
-from sparsead.tape._tape cimport BRANCH, CONST, COPY, INPUT, LOOP, Tape
+from sparsead.tape._tape cimport CONST, COPY, INPUT, Tape, has_bodies
 
 consuming_codes = None
 
@@ -36,7 +36,7 @@ cdef int[::1] last_uses(Tape tape):
 
 cdef int consumed(Tape tape, int k, signed char[::1] consumes) except -1:
     """How many of its first operands op `k` ends."""
-    if tape.code[k] == LOOP or tape.code[k] == BRANCH:
+    if has_bodies(tape.code[k]):
         return tape.pool.attrs[tape.attr[k]].carries
     return consumes[tape.code[k]]
 

@@ -9,7 +9,7 @@ from numpy import asarray, dtype, zeros  # NumPy's own: a trace wraps the names 
 
 from sparsead.ops.table import CODE_OF_NAME
 
-from sparsead.tape._tape cimport CONST, GUARD, INPUT, LOOP, Tape, ValueType
+from sparsead.tape._tape cimport CONST, GUARD, INPUT, Tape, ValueType, has_bodies
 
 cdef int EQUAL = CODE_OF_NAME["equal"]
 cdef object BOOL = dtype(bool)
@@ -18,7 +18,8 @@ cdef object BOOL = dtype(bool)
 def differing(Tape tape, Tape other):
     """Where the numbers of `tape` differ from those of `other`; None if the tapes differ in more than numbers.
 
-    A place is a tuple: the index of an op, behind those of the loops in whose bodies it is.
+    A place is a tuple: the index of an op, behind those of the loops and branches in whose bodies it is, each with the number
+    of the body.
     """
     cdef int k
     cdef size_t n = tape.n_ops, word = sizeof(int)
@@ -35,8 +36,8 @@ def differing(Tape tape, Tape other):
     cdef int verdict
     found = []
     for k in range(tape.n_ops):
-        if tape.code[k] == LOOP:
-            inner = differing_in_loops(tape.pool.attrs[tape.attr[k]], other.pool.attrs[other.attr[k]])
+        if has_bodies(tape.code[k]):
+            inner = differing_inside(tape.pool.attrs[tape.attr[k]], other.pool.attrs[other.attr[k]])
             if inner is None:
                 return None
             found += [(k, *place) for place in inner]
@@ -56,10 +57,17 @@ def differing(Tape tape, Tape other):
     return found
 
 
-def differing_in_loops(loop, other):
-    if (loop.trips, loop.carries, loop.backward, loop.policy) != (other.trips, other.carries, other.backward, other.policy):
+def differing_inside(one, other):
+    """The same for two loops or branches."""
+    if not one.resembles(other):
         return None
-    return differing(loop.body, other.body)
+    found = []
+    for b, (body, other_body) in enumerate(zip(one.bodies, other.bodies)):
+        inner = differing(body, other_body)
+        if inner is None:
+            return None
+        found += [(b, *place) for place in inner]
+    return found
 
 
 cdef enum:
@@ -112,7 +120,7 @@ def numbers_of(Tape tape, places):
     numbers = []
     for k, *inner in places:
         if inner:
-            numbers += numbers_of(tape.pool.attrs[tape.attr[k]].body, [inner])
+            numbers += numbers_of(tape.pool.attrs[tape.attr[k]].bodies[inner[0]], [inner[1:]])
         elif tape.code[k] == CONST:
             numbers.append(asarray(tape.pool.consts[tape.attr[k]]))
         else:
@@ -131,8 +139,8 @@ def with_numbers(Tape tape, places):
     for k in range(tape.n_ops):
         if k not in chosen:
             new.take(tape, k, &value[0])
-        elif tape.code[k] == LOOP:
-            made += loop_with_numbers(tape, k, chosen[k], new, value)
+        elif has_bodies(tape.code[k]):
+            made += nested_with_numbers(tape, k, chosen[k], new, value)
         else:
             made.append(op_with_number(tape, k, new, value))
     new.inputs = [value[v] for v in tape.inputs] + made
@@ -153,15 +161,26 @@ cdef int op_with_number(Tape tape, int k, Tape new, int[::1] value) except -1:
     return number
 
 
-cdef list loop_with_numbers(Tape tape, int k, list places, Tape new, int[::1] value):
-    """Append loop `k` with inputs for the numbers at `places` of its body, as invariants; returns the inputs."""
+cdef list nested_with_numbers(Tape tape, int k, list places, Tape new, int[::1] value):
+    """Append loop or branch `k` with inputs for the numbers at `places` in its bodies, as invariants; returns the inputs."""
     op = tape.op(k)
     cdef int v
-    body = with_numbers(op.attr.body, places)
-    numbers = [new.emit0(INPUT, -1, 0, tape.line[k], (<Tape> body).vtype[v])
-               for v in body.inputs[len(body.inputs) - len(places):]]
-    operands = [value[v] for v in op.operands] + numbers
-    types = [tape.type_of(v) for v in op.results]
-    for v, result in zip(op.results, new.add(op.op, operands, types, op.attr.replaced(body, op.attr.carries), 0, op.line)):
+    cdef Tape body
+    chosen = [[place for b, *place in places if b == which] for which in range(len(op.attr.bodies))]
+    bodies = [with_numbers(body, some) for body, some in zip(op.attr.bodies, chosen)]
+    types = [[body.vtype[v] for v in body.inputs[len(body.inputs) - len(some):]] for body, some in zip(bodies, chosen)]
+    for which, body in enumerate(bodies):               # each has the numbers of all, in the order of `places`
+        first = body.inputs[:len(body.inputs) - len(types[which])]
+        own = body.inputs[len(first):]
+        body.inputs = first
+        for b, some in enumerate(types):
+            body.inputs += own if b == which else [body.emit0(INPUT, -1, 0, -1, v) for v in some]
+    numbers = [new.emit0(INPUT, -1, 0, tape.line[k], v) for some in types for v in some]
+    operands = [value[v] for v in op.operands]
+    at = len(bodies[0].inputs) - len(numbers) - op.attr.lead
+    operands[at:at] = numbers
+    results = new.add(op.op, operands, [tape.type_of(v) for v in op.results], op.attr.with_bodies(bodies, op.attr.carries),
+                      0, op.line)
+    for v, result in zip(op.results, results):
         value[v] = result
     return numbers

@@ -15,7 +15,7 @@ from sparsead.tape._tape import TapeError
 from sparsead.tape.spec import OPS, View
 
 from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, CONST, COPY, ELEMENTWISE, EMPTY, GUARD, INPUT, LOAD,
-                                  LOAD_AT, LOOP, SEED, STORE, STORE_AT, ZEROS, Tape, offset_t)
+                                  LOAD_AT, LOOP, SEED, STORE, STORE_AT, ZEROS, Tape, has_bodies, offset_t)
 from sparsead.transform._linear cimport consuming
 
 cdef int MULTIPLY = CODE_OF_NAME["multiply"]
@@ -47,12 +47,11 @@ cdef signed char[::1] live_ops(Tape tape):
 
 cdef bint kept(Tape tape, int k) except -1:
     """Whether op `k` is there for what it checks."""
-    return tape.code[k] == GUARD or tape.code[k] == LOOP and tape.pool.attrs[tape.attr[k]].guarded
+    return tape.code[k] == GUARD or has_bodies(tape.code[k]) and tape.pool.attrs[tape.attr[k]].guarded
 
 
 def live_values(Tape tape, outputs):
-    """Flags of the values that guards or the values `outputs` are made of; of a loop only the carries that matter count."""
-    from sparsead.transform.loops.simplify import live_operands
+    """Flags of the values that guards or the values `outputs` are made of; of a loop or branch only the operands that matter count."""
     cdef signed char[::1] value = zeros(tape.n_vals + 1, np.int8)
     cdef int k, j
     cdef bint live
@@ -62,9 +61,9 @@ def live_values(Tape tape, outputs):
         live = kept(tape, k)
         for j in range(tape.out[k], tape.out[k + 1]):
             live = live or value[j]
-        if live and tape.code[k] == LOOP:
+        if live and has_bodies(tape.code[k]):
             results = tuple([bool(value[j]) for j in range(tape.out[k], tape.out[k + 1])])
-            for j, flag in enumerate(live_operands(tape.pool.attrs[tape.attr[k]], results)):
+            for j, flag in enumerate(live_operands(tape.code[k])(tape.pool.attrs[tape.attr[k]], results)):
                 value[tape.operand[tape.start[k] + j]] |= <bint> flag
         elif live:
             for j in range(tape.start[k], tape.start[k + 1]):
@@ -72,14 +71,22 @@ def live_values(Tape tape, outputs):
     return asarray(value)
 
 
+cdef object live_operands(int code):
+    """The law of liveness for loops, or for branches."""
+    from sparsead.transform.branches import activity
+    from sparsead.transform.loops import simplify
+    return simplify.live_operands if code == LOOP else activity.live_operands
+
+
 def simplify(Tape tape, fold=True):
     """An equal tape with less work in it."""
-    new = _Simplifier(tape, fold).run()
-    if not (new.codes() == LOOP).any():
-        return new
+    from sparsead.transform.loops.rewrite import nested_of
     from sparsead.transform.loops.simplify import tidied
-    tidy = tidied(new, fold)
-    return new if tidy is new else _Simplifier(tidy, fold).run()
+    while True:
+        new = _Simplifier(tape, fold).run()
+        tape = tidied(new, fold) if nested_of(new) else new
+        if tape is new:
+            return new
 
 
 def prune(Tape tape, outputs):
@@ -275,7 +282,7 @@ cdef class _Simplifier:
         """The constant that op `k` makes of constants, or -1."""
         cdef Tape old = self.old
         cdef int j
-        if not self.fold or n == 0 or old.out[k + 1] - old.out[k] != 1 or code == LOOP or code == LOAD_AT:
+        if not self.fold or n == 0 or old.out[k + 1] - old.out[k] != 1 or has_bodies(code) or code == LOAD_AT:
             return -1
         for j in range(n):
             if self.new.code[self.new.vop[args[j]]] != CONST:

@@ -8,7 +8,8 @@ from libc.stdlib cimport free, malloc
 from sparsead.tape.spec import OPS, OpView
 
 from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, COPY, ELEMENTWISE, GATHER, GUARD, INPUT, LOAD, LOAD_AT, LOOP,
-                                  SCATTER, SCATTER_ADD, STORE, STORE_AT, Tape, ValueType, offset_t)
+                                  SCATTER, SCATTER_ADD, STORE, STORE_AT, Tape, ValueType, has_bodies, offset_t)
+from sparsead.transform._activity cimport refuse
 from sparsead.transform._emit cimport CompiledTemplate, Emitter, compiled
 
 
@@ -93,8 +94,8 @@ cdef class Tangent:
         self.emit.line = old.line[k]
         for j in range(n):
             active = active or self.dot[operands[j]] >= 0
-        if active and code == LOOP:
-            return self._loop(k, operands, n)
+        if active and has_bodies(code):
+            return self._nested(k, code, operands, n)
         self.new.take(old, k, self.value)
         if active:
             if code >= ELEMENTWISE:
@@ -198,16 +199,17 @@ cdef class Tangent:
             operands.append(self.value[old.operand[old.start[k] + j]])
         return self.emit.window(old.code[k], operands, old.attr[k], old.imm[k], old.vtype[old.out[k]])
 
-    cdef int _loop(self, int k, int *operands, int n) except -1:
+    cdef int _nested(self, int k, int code, int *operands, int n) except -1:
         cdef Tape old = self.old
-        cdef int j, z, c, m
+        cdef int j, z, c, m = old.out[k + 1] - old.out[k]
+        from sparsead.transform.branches.tangent import tangent_of_branch
         from sparsead.transform.loops.tangent import tangent_of_loop
-        made = tangent_of_loop(old.pool.attrs[old.attr[k]], tuple([self.dot[operands[j]] >= 0 for j in range(n)]))
-        m = made.carries_before
+        law = tangent_of_loop if code == LOOP else tangent_of_branch
+        made = law(old.pool.attrs[old.attr[k]], tuple([self.dot[operands[j]] >= 0 for j in range(n)]))
         new_operands = [self.value[operands[j]] for j in range(m)] + [self._dot_or_zeros(operands[c]) for c in made.active]
+        new_operands += [self.dot[operands[j]] for j in made.others]
         new_operands += [self.value[operands[j]] for j in range(m, n)]
-        new_operands += [self.dot[operands[j]] for j in range(m, n) if self.dot[operands[j]] >= 0]
-        results = self.emit.many(LOOP, new_operands, made.loop,
+        results = self.emit.many(code, new_operands, made.attr,
                                  [old.vtype[z] for z in range(old.out[k], old.out[k + 1])]
                                  + [old.vtype[operands[c]] for c in made.active])
         for j in range(m):
@@ -225,9 +227,11 @@ cdef class Tangent:
     cdef int _by_rule(self, int k, int code, int *operands) except -1:
         cdef Tape old = self.old
         cdef int j
+        if OPS[code].inactive:
+            return 0
         rule = OPS[code].tangent
         if rule is None:
-            return 0
+            refuse(old, k)
         ids = tuple([self.value[operands[j]] for j in range(old.start[k + 1] - old.start[k])])
         dots = [self.dot[operands[j]] if self.dot[operands[j]] >= 0 else None for j in range(len(ids))]
         results = tuple([self.value[z] for z in range(old.out[k], old.out[k + 1])])

@@ -10,7 +10,8 @@ from sparsead.transform._activity import reached, useful, varied
 from sparsead.transform.loops import remembered
 
 
-def _fixed_point(grown, flags):
+def fixed_point(grown, flags):
+    """The least flags, from `flags` on, to which ``grown(flags)`` adds nothing."""
     while True:
         more = tuple(a or b for a, b in zip(flags, grown(flags), strict=True))
         if more == flags:
@@ -24,7 +25,7 @@ def _carries_by(spread, loop, operands):
         return [bool(flags[v]) for v in body.outputs]
 
     body = loop.body
-    return _fixed_point(grown, operands[: loop.carries])
+    return fixed_point(grown, operands[: loop.carries])
 
 
 @remembered
@@ -49,5 +50,5 @@ def useful_operands(loop, operands, results):
         flags = useful(body, varying, carries)
         return [bool(flags[v]) for v in body.inputs]
 
-    carries = _fixed_point(lambda carries: flags_at_head(carries)[1:last], results)
+    carries = fixed_point(lambda carries: flags_at_head(carries)[1:last], results)
     return carries + tuple(flags_at_head(carries)[last:])

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparsead.ops.loop import LOOP, Loop
+from sparsead.ops.loop import Loop
 from sparsead.ops.moving import LOAD_AT, STORE_AT, Moving
-from sparsead.ops.structural import GUARD, INPUT
+from sparsead.ops.nested import Nested
+from sparsead.ops.structural import INPUT
 from sparsead.tape._tape import ValueType
 from sparsead.tape.spec import View
 from sparsead.transform._adjoint import adjoint, zeros_of_code
@@ -22,7 +23,7 @@ from sparsead.transform._simplify import simplify
 from sparsead.transform.loops import remembered
 from sparsead.transform.loops.activity import useful_operands, varied_carries
 from sparsead.transform.loops.logs import least_cut
-from sparsead.transform.loops.rewrite import rewritten
+from sparsead.transform.loops.rewrite import unguarded
 
 
 class LoopAdjoint(NamedTuple):
@@ -52,9 +53,11 @@ class LoopAdjoint(NamedTuple):
 
 
 @remembered
-def zeros_made(loop):
-    """The kind of structural zeros that the reverse of a trip makes."""
-    return max((zeros_made(op.attr) if op.op is LOOP else zeros_of_code(op.op.code) for op in loop.body), default=0)
+def zeros_made(nested):
+    """The kind of structural zeros that the reverse of a loop or a branch makes."""
+    skipped = 1 if len(nested.bodies) > 1 else 0  # what one body reads and another does not
+    ops = (op for body in nested.bodies for op in body)
+    return max([skipped, *(zeros_made(op.attr) if isinstance(op.attr, Nested) else zeros_of_code(op.op.code) for op in ops)])
 
 
 @remembered
@@ -71,7 +74,7 @@ def adjoint_of_loop(loop, operands, results, zero_kind):
     zero_kind : int
         Structural zeros that the adjoints of the results may have.
     """
-    m = loop.carries
+    m, zero_kind = loop.carries, max(zero_kind, zeros_made(loop))
     carries, useful = varied_carries(loop, operands), useful_operands(loop, operands, results)
     seeds = [c for c in range(m) if carries[c] and useful[c]]
     shadows = [i for i in range(m, len(operands)) if operands[i] and useful[i]]
@@ -170,24 +173,3 @@ class _Parts:
         new.outputs = [int(value[v]) for v in tape.outputs[m:]]
         carries = len(self.seeds) + len(self.shadows)
         return Loop(unguarded(new), self.loop.trips, carries, not self.loop.backward, self.loop.policy), reads
-
-
-def unguarded(tape):
-    """`tape` with loops that check nothing: what is run again has passed its guards."""
-
-    def law(new, op, operands):
-        loop = op.attr
-        if loop.guarded:
-            loop = loop.replaced(unguarded(_without_guards(loop.body)), loop.carries)
-        return list(new.add(LOOP, operands, [tape.type(v) for v in op.results], loop, 0, op.line))
-
-    return rewritten(tape, law)
-
-
-def _without_guards(tape):
-    new, value = tape.fresh(), np.full(tape.n_values + 1, -1, np.intc)
-    new.append(tape, value, chosen=np.array([op.op is not GUARD for op in tape]))
-    new.inputs, new.outputs = ([int(value[v]) for v in values] for values in (tape.inputs, tape.outputs))
-    return new
-
-

@@ -1,22 +1,29 @@
-"""What of its carries a loop overwrites.
+"""What of its carries a loop or a branch overwrites.
 
-Law: where the body hands a carry on as a later version of the same storage, the bytes that its stores can reach; else all.
+Law: where a body hands a carry on as a later version of the same storage, the bytes that its stores can reach; else all.
 """
 
 from __future__ import annotations
 
-from sparsead.ops.loop import LOOP
+import functools
+
+from sparsead.ops.nested import Nested
 from sparsead.transform._adjoint import extent_of
 from sparsead.transform.loops import remembered
 
 
 @remembered
-def written_by(loop):
-    """(first byte, end) for each carry; equal if the loop leaves it alone."""
-    body = loop.body
-    spans = {v: (v, None) for v in body.inputs[1 : 1 + loop.carries]}  # value -> (carry that it is a version of, bytes)
+def written_by(nested):
+    """(first byte, end) for each carry; equal if it is left alone."""
+    heads = slice(nested.lead, nested.lead + nested.carries)
+    spans = [_written_by_body(body, body.inputs[heads]) for body in nested.bodies]
+    return [functools.reduce(_joined, of_carry) for of_carry in zip(*spans, strict=True)]
+
+
+def _written_by_body(body, heads):
+    spans = {v: (v, None) for v in heads}  # value -> (carry that it is a version of, bytes)
     for op in body:
-        if op.op is LOOP:
+        if isinstance(op.attr, Nested):
             written = written_by(op.attr)
         elif op.op.consumes:
             written = [_span(body, op)]
@@ -25,7 +32,7 @@ def written_by(loop):
         for v, result, span in zip(op.operands, op.results, written, strict=False):
             if v in spans:
                 spans[result] = spans[v][0], _joined(spans[v][1], span)
-    return [_of_carry(body, loop, spans, c) for c in range(loop.carries)]
+    return [_of_carry(body, spans, head, v) for head, v in zip(heads, body.outputs, strict=True)]
 
 
 def _span(body, op):
@@ -41,8 +48,8 @@ def _joined(a, b):
     return a if b[0] == b[1] else (min(a[0], b[0]), max(a[1], b[1]))
 
 
-def _of_carry(body, loop, spans, c):
-    origin, span = spans.get(body.outputs[c], (None, None))
-    if origin != body.inputs[1 + c]:
-        return 0, body.type(body.outputs[c]).nbytes
+def _of_carry(body, spans, head, output):
+    origin, span = spans.get(output, (None, None))
+    if origin != head:
+        return 0, body.type(output).nbytes
     return span or (0, 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparsead.ops.nested import Nested
 from sparsead.ops.structural import CONST, COPY, EMPTY, GUARD, INPUT, LOAD, ZEROS
 from sparsead.tape.spec import ELEMENTWISE
 from sparsead.transform.loops import remembered
@@ -61,7 +62,7 @@ def _places(body, ops, fixed):
         operands = list(op.operands)
         if inside[op.index]:
             read_inside[operands] = True
-            written[operands[: op.attr.carries if op.op.name == "loop" else op.op.consumes]] = True
+            written[operands[: op.attr.carries if isinstance(op.attr, Nested) else op.op.consumes]] = True
         if before[op.index]:
             read_before[operands] = True
     return before, inside, crossing[::-1]

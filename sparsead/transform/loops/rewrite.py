@@ -1,21 +1,24 @@
-"""A tape with something else in place of its loops."""
+"""A tape with something else in place of its loops and branches."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from sparsead.ops.branch import BRANCH
 from sparsead.ops.loop import LOOP
+from sparsead.ops.structural import GUARD
 
 
-def loops_of(tape):
-    """Indices of the loop ops."""
-    return np.flatnonzero(tape.codes() == LOOP.code).tolist()
+def nested_of(tape):
+    """Indices of the loop and branch ops."""
+    codes = tape.codes()
+    return np.flatnonzero((codes == LOOP.code) | (codes == BRANCH.code)).tolist()
 
 
 def rewritten(tape, law):
-    """`tape` with what ``law(new, op, operands)`` appends in place of each loop; it returns the values of the results."""
+    """`tape` with what ``law(new, op, operands)`` appends in place of each loop and branch; it returns the results' values."""
     new, value, at = tape.fresh(), np.full(tape.n_values + 1, -1, np.intc), 0
-    for k in loops_of(tape):
+    for k in nested_of(tape):
         new.append(tape, value, at, k)
         op, at = tape.op(k), k + 1
         for v, result in zip(op.results, law(new, op, [int(value[v]) for v in op.operands]), strict=True):
@@ -27,6 +30,24 @@ def rewritten(tape, law):
     return new
 
 
-def add_loop(new, loop, operands, line):
-    """Append a loop op; returns the values of its results."""
-    return list(new.add(LOOP, operands, [new.type(v) for v in operands[: loop.carries]], loop, 0, line))
+def add_nested(new, op, attr, operands, line):
+    """Append a loop or a branch; returns the values of its results."""
+    return list(new.add(op, operands, [new.type(v) for v in operands[: attr.carries]], attr, 0, line))
+
+
+def unguarded(tape):
+    """`tape` with loops and branches that check nothing: what is run again has passed its guards."""
+
+    def law(new, op, operands):
+        attr = op.attr.mapped(without_guards) if op.attr.guarded else op.attr
+        return add_nested(new, op.op, attr, operands, op.line)
+
+    return rewritten(tape, law)
+
+
+def without_guards(tape):
+    """`tape` without its guards, and those inside its loops and branches."""
+    new, value = tape.fresh(), np.full(tape.n_values + 1, -1, np.intc)
+    new.append(tape, value, chosen=np.array([op.op is not GUARD for op in tape]))
+    new.inputs, new.outputs = ([int(value[v]) for v in values] for values in (tape.inputs, tape.outputs))
+    return unguarded(new)

@@ -1,23 +1,26 @@
 """A tape without loops.
 
-Law: a loop is its body, once for each trip, with the trip as a constant. Windows that move with counters then stand still.
+Law: a loop is its body, once for each trip, with the trip as a constant. Windows that move with counters then stand still, and
+a branch that a counter decides is one of its bodies.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from sparsead.ops.loop import LOOP
 from sparsead.transform._simplify import simplify
-from sparsead.transform.loops.rewrite import loops_of, rewritten
+from sparsead.transform.loops.rewrite import add_nested, nested_of, rewritten
 
 
 def unrolled_ops(tape):
     """How many ops `tape` has with all loops unrolled."""
-    return len(tape) + sum(loop.trips * unrolled_ops(loop.body) for loop in (tape.op(k).attr for k in loops_of(tape)))
+    ops = [tape.op(k) for k in nested_of(tape)]
+    return len(tape) + sum(getattr(op.attr, "trips", 1) * max(map(unrolled_ops, op.attr.bodies)) for op in ops)
 
 
 def unrolled(tape):
-    """`tape` with all loops unrolled, those inside others too; the same object if it has none.
+    """`tape` with all loops unrolled, those inside others too; the same object if it has neither loops nor branches.
 
     Examples
     --------
@@ -39,12 +42,18 @@ def unrolled(tape):
     %3: f64 = sin(%2)
     return %3
     """
-    return simplify(rewritten(tape, _trips)) if loops_of(tape) else tape
+    return simplify(_without_loops(tape)) if nested_of(tape) else tape
+
+
+def _without_loops(tape):
+    return rewritten(tape, _trips) if nested_of(tape) else tape
 
 
 def _trips(new, op, operands):
+    if op.op is not LOOP:
+        return add_nested(new, op.op, op.attr.mapped(_without_loops), operands, op.line)
     loop = op.attr
-    body = rewritten(loop.body, _trips) if loops_of(loop.body) else loop.body
+    body = _without_loops(loop.body)
     carries, invariants = operands[: loop.carries], operands[loop.carries :]
     for j in loop.order():
         carries = new.inline(body, [new.const(np.int64(j)), *carries, *invariants])

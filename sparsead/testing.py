@@ -12,7 +12,7 @@ from sparsead.derivatives.inputs import at_place, is_under, rebuilt
 from sparsead.derivatives.products import hvp, jvp, vjp
 from sparsead.tracing.memory import Block, groups
 from sparsead.tracing.record import bind, name_of
-from sparsead.tracing.substitution import Walk, path_text, resolve
+from sparsead.tracing.substitution import Walk, attributes, path_text, resolve
 
 DIRECTIONS = 3
 HALVINGS = 6  # of the step of the central differences
@@ -157,7 +157,7 @@ class _Point:
         for name, value in bound.arguments.items():
             walk.scan(value, (("argument", name),), True)
         self.arrays = [leaf.value for leaf in walk.leaves if leaf.kind == "array"]
-        self.blocks = [Block(members, self.arrays) for members in groups(self.arrays)] if self.arrays else []
+        self.blocks = [Block(members, self.arrays, True) for members in groups(self.arrays)] if self.arrays else []
 
     def _find(self, obj, path):
         if _is_floating(obj):
@@ -168,8 +168,8 @@ class _Point:
         elif isinstance(obj, (list, tuple)):
             for k, x in enumerate(obj):
                 self._find(x, (*path, ("item", k)))
-        elif hasattr(obj, "__dict__") and not callable(obj):
-            for k, x in vars(obj).items():
+        elif attributes(obj) and not callable(obj):
+            for k, x in attributes(obj).items():
                 self._find(x, (*path, ("attribute", k)))
 
     def direction(self, rng, only=None):

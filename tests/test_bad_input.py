@@ -112,6 +112,20 @@ def test_unknown_of(face, of):
     assert says(message(face, lambda x, y: (x * y).sum(), X, X.copy(), of=of), "of")
 
 
+@faces("grad", "jvp", "vjp", "jacobian")
+@pytest.mark.parametrize("keyword", ["wrt", "of"])
+@pytest.mark.parametrize("given", [(), ("x", "x"), (0, "x")], ids=repr)
+def test_nothing_and_things_named_twice(face, keyword, given):
+    assert keyword in message(face, lambda x: (x * x).sum(), X, error=ValueError, **{keyword: given})
+
+
+def test_numbers_cannot_be_written():
+    def f(x, out):
+        out = x.sum()  # noqa: F841
+
+    assert says(message(sparsead.jacobian(f, of="out"), X, 0.0, error=TypeError), "out", "number")
+
+
 def test_the_names_that_exist_are_listed():
     def f(state, rate):
         return state.sum() * rate
@@ -139,7 +153,7 @@ def test_arguments_that_do_not_fit_the_signature():
     assert says(message(sparsead.grad(f), X, X, z=1, error=TypeError), "z")
 
 
-@pytest.mark.parametrize("tangent", [np.ones(2), np.ones((3, 1)), 1.0, (X, X)], ids=repr)
+@pytest.mark.parametrize("tangent", [np.ones(2), np.ones((3, 1)), 1.0, (X, X), 1j * X], ids=repr)
 def test_tangents_of_the_wrong_structure(tangent):
     assert "tangent" in message(sparsead.jvp(lambda x: x * x), X, tangent)
 
@@ -157,6 +171,29 @@ def test_unknown_options(options):
 
 def test_something_that_is_no_function():
     assert message(sparsead.grad, 3.0, error=TypeError)
+
+
+class Field(np.ndarray):
+    """A subclass that could compute in any way."""
+
+
+@pytest.mark.parametrize("make", [np.matrix, np.ma.array, lambda x: x.view(Field)], ids=["matrix", "masked", "subclass"])
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_subclasses_of_arrays_are_named(make):
+    strange = make(X)
+    assert says(message(sparsead.grad(lambda x: (x * x).sum()), strange, error=TypeError), "x", type(strange).__name__)
+    assert says(message(sparsead.grad(lambda x, weight: (x * weight).sum()), X, strange, error=TypeError), "weight")
+    assert says(message(sparsead.grad(lambda x: (x * strange).sum()), X, error=TypeError), type(strange).__name__)
+
+
+def test_complex_numbers_inside_are_named():
+    for f in (lambda x: (x * 1j).sum(), lambda x: (1j + x).sum(), lambda x: abs(x[0] * 1j)):
+        assert says(message(sparsead.grad(f), X, error=NotImplementedError), "complex", "test_bad_input.py")
+
+
+def test_results_are_not_squeezed_into_integers():
+    jac = sparsead.jacobian(lambda x: x / 3, format="dense")
+    assert says(message(jac, X, out=np.zeros((3, 3), int)), "out", "int64")
 
 
 # ---- shapes and dtypes that change, arrays that are empty or tiny

@@ -288,6 +288,28 @@ def test_objects_with_methods_as_callables():
         assert type(getattr(model, "last", work)) is np.ndarray
 
 
+def test_elements_of_a_broadcast_array_are_differentiated_one_by_one():
+    weights = np.array([1.0, 2.0, 3.0])
+    f = lambda x: np.sum(weights * x**2)
+    for x in (np.broadcast_to(2.0, 3), np.lib.stride_tricks.sliding_window_view(np.arange(4.0), 2)[:, 0]):
+        dense = np.array(x)
+        np.testing.assert_array_equal(sparsead.grad(f)(x), sparsead.grad(f)(dense))
+        np.testing.assert_array_equal(sparsead.jacobian(f)(x).toarray(), sparsead.jacobian(f)(dense).toarray())
+        np.testing.assert_array_equal(sparsead.hessian(f)(x).toarray(), np.diag(2 * weights))
+        np.testing.assert_array_equal(sparsead.jvp(f)(x, weights)[1], sparsead.jvp(f)(dense, weights)[1])
+        sparsead.testing.check_derivatives(f, x)
+    windows = np.lib.stride_tricks.sliding_window_view(np.arange(4.0), 2)
+    np.testing.assert_array_equal(sparsead.grad(lambda w: np.sum(w**2))(windows), 2 * windows)
+
+
+def test_arrays_in_files(tmp_path):
+    x = np.memmap(tmp_path / "x", float, "w+", shape=3)
+    x[:] = X
+    gradient = sparsead.grad(lambda x: np.sum(x**2))(x)
+    assert type(gradient) is np.ndarray
+    np.testing.assert_array_equal(gradient, 2 * X)
+
+
 # ---- Jacobians and Hessians as sparse arrays
 
 

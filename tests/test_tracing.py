@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import numbers
 import sys
 import threading
 from math import sin
@@ -316,6 +317,21 @@ def test_math_functions_of_captured_numbers():
     assert slope(X)[0] == math.cos(1.5)
     table[1] = 0.25
     assert slope(X)[0] == math.cos(0.25)
+
+
+def test_traced_values_pass_for_what_they_stand_for():
+    def f(x, t):
+        assert isinstance(x, np.ndarray) and isinstance(x[0], float) and isinstance(x[0], np.floating) and isinstance(t, float)
+        assert isinstance(x.sum(), numbers.Real) and np.isscalar(x[0]) and not np.isscalar(x)
+        assert not isinstance(t, np.ndarray) and not isinstance(x[0], np.ndarray) and not isinstance(x, float)
+        match t:
+            case float():
+                return np.sum(x) * t
+        return 0.0
+
+    np.testing.assert_array_equal(sparsead.grad(f)(np.ones(3), 2.0), [2, 2, 2])
+    twice = sparsead.grad(lambda x: sparsead.grad(f, wrt="t")(x, 2.0) * x[0])
+    np.testing.assert_array_equal(twice(np.ones(2)), [3, 1])
 
 
 def test_integers_of_inactive_numbers_are_guards():

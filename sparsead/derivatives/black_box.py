@@ -60,7 +60,7 @@ class BlackBox:
 
 
 def _is_floating_array(x):
-    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+    return type(x) is np.ndarray and x.dtype.kind == "f"
 
 
 def outside_of_traces(function, args):
@@ -126,7 +126,7 @@ class Call:
         name = f"sparsead.black_box: {self.name} returned"
         if result is None:
             raise TypeError(f"{name} None; it has to return an array or a number, not to write into its arguments")
-        if not isinstance(result, (np.ndarray, np.generic, float, int, complex)):
+        if isinstance(result, Traced) or not isinstance(result, (np.ndarray, np.generic, float, int, complex)):
             raise TypeError(f"{name} a {type(result).__name__}; it has to return one array or one number")
         if np.asarray(result).dtype.kind not in kinds:
             raise TypeError(f"{name} dtype {np.asarray(result).dtype}; it has to be float64 or float32")

@@ -14,11 +14,21 @@ import numpy as np
 from sparsead.ops.structural import positions
 from sparsead.tape.spec import View
 from sparsead.tracing._traced import Traced
-from sparsead.tracing.substitution import path_text, resolve
+from sparsead.tracing.substitution import attributes, path_text, resolve, same_kind_of_dict
 
 
-def place_of(item, keyword, name, parameters):
-    """The place of what ``wrt=`` or ``of=`` (`keyword`) names by a string or a position, for a function called `name`."""
+def places_of(given, keyword, name, parameters):
+    """The places that ``wrt=`` or ``of=`` (`keyword`) names, for a function called `name`; "return" stands for itself."""
+    items = given if isinstance(given, tuple) else (given,)
+    places = tuple(w if keyword == "of" and w == "return" else _place_of(w, keyword, name, parameters) for w in items)
+    if not places:
+        raise ValueError(f"{keyword}=() names nothing")
+    if len(set(places)) < len(places):
+        raise ValueError(f"{keyword}={given!r} names something twice")
+    return places
+
+
+def _place_of(item, keyword, name, parameters):
     if isinstance(item, str):
         return _place_of_name(item, keyword, name, parameters)
     if isinstance(item, bool) or not isinstance(item, (int, np.integer)):
@@ -127,15 +137,15 @@ def rebuilt(obj, path, results):
     if isinstance(obj, (float, np.floating)) or (isinstance(obj, np.ndarray) and obj.dtype.kind == "f"):
         return results.get(path, obj)
     if isinstance(obj, dict):
-        return type(obj)({k: rebuilt(x, (*path, ("item", k)), results) for k, x in obj.items()})
+        return same_kind_of_dict(obj, {k: rebuilt(x, (*path, ("item", k)), results) for k, x in obj.items()})
     if isinstance(obj, tuple) and hasattr(obj, "_fields"):
         return type(obj)(*(rebuilt(x, (*path, ("item", k)), results) for k, x in enumerate(obj)))
     if isinstance(obj, (list, tuple)):
         return type(obj)(rebuilt(x, (*path, ("item", k)), results) for k, x in enumerate(obj))
     if is_dataclass(obj) and not isinstance(obj, type):
         return _rebuilt_object(obj, path, results, [f.name for f in fields(obj)])
-    if hasattr(obj, "__dict__") and not callable(obj):
-        return _rebuilt_object(obj, path, results, list(vars(obj)))
+    if attributes(obj) and not callable(obj):
+        return _rebuilt_object(obj, path, results, attributes(obj))
     return obj
 
 
@@ -149,6 +159,8 @@ def _rebuilt_object(obj, path, results, names):
 def seeds_of(name, obj, tangent, path, given):
     """Collect into `given` (path -> array) the tangents that match the structure of argument `obj`."""
     if isinstance(obj, (float, np.floating)) or (isinstance(obj, np.ndarray) and obj.dtype.kind == "f"):
+        if np.iscomplexobj(tangent):
+            raise TypeError(f"the tangent for {name!r} is complex, the argument is not")
         value = np.asarray(tangent, dtype=np.asarray(obj).dtype)
         if value.shape != np.shape(obj):
             raise ValueError(f"the tangent for {name!r} has shape {value.shape}, the argument {np.shape(obj)}")
@@ -162,8 +174,8 @@ def seeds_of(name, obj, tangent, path, given):
             raise ValueError(f"the tangent for {name!r} has to be a sequence of {len(obj)}, got {type(tangent).__name__}")
         for k, x in enumerate(obj):
             seeds_of(f"{name}[{k}]", x, tangent[k], (*path, ("item", k)), given)
-    elif hasattr(obj, "__dict__") and not callable(obj):
-        for k, x in vars(obj).items():
+    elif attributes(obj) and not callable(obj):
+        for k, x in attributes(obj).items():
             seeds_of(f"{name}.{k}", x, getattr(tangent, k), (*path, ("attribute", k)), given)
 
 

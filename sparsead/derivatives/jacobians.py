@@ -171,7 +171,7 @@ class Compressed:
         """The Jacobian as an array of the format asked for; into `out` if given."""
         data = self.data(inputs)
         if self.format == "dense":
-            dense = np.zeros(self.shape, data.dtype) if out is None else _checked_dense(out, self.shape)
+            dense = np.zeros(self.shape, data.dtype) if out is None else _checked_dense(out, self.shape, data.dtype)
             dense[...] = 0
             dense[self.gather_rows, self.gather_columns] = data
             return dense
@@ -241,9 +241,11 @@ def _sparse(cls, data, indices, indptr, shape):
     return array
 
 
-def _checked_dense(out, shape):
+def _checked_dense(out, shape, dtype):
     if not isinstance(out, np.ndarray) or out.shape != shape:
         raise ValueError(f"out has to be an array of shape {shape}, got shape {getattr(out, 'shape', None)}")
+    if not np.can_cast(dtype, out.dtype, "same_kind"):
+        raise ValueError(f"out has to be of a dtype that holds {dtype}, got {out.dtype}")
     return out
 
 

@@ -59,7 +59,7 @@ def collect(name, of, has_aux):
 
 def _split_aux(name, returned):
     if not isinstance(returned, tuple) or len(returned) != 2:
-        raise TypeError(f"{name} has to return (value, aux) because has_aux=True was given; it returned {_kind(returned)}")
+        raise TypeError(f"{name} has to return (value, aux) because has_aux=True was given; it gave {type(returned).__name__}")
     return returned
 
 
@@ -71,7 +71,10 @@ def _target(name, item, value, arguments, leaves):
                 'that argument with of=, for example of="dy"'
             )
         return structure(value, leaves, f"the value returned by {name}")
-    return structure(at_place(item, "of", arguments), leaves, f"argument {path_text(item)} of {name}")
+    argument = at_place(item, "of", arguments)
+    if isinstance(argument, (TracedScalar, int, float)):
+        raise TypeError(f"of={path_text(item)}: {name} was given a number there, which it cannot write; pass an array")
+    return structure(argument, leaves, f"argument {path_text(item)} of {name}")
 
 
 def structure(obj, leaves, what):

@@ -8,11 +8,12 @@ import threading
 import numpy as np
 
 from sparsead import config
-from sparsead.derivatives.inputs import WrtLeaf, at_place, is_under, place_of, rebuilt, wrt_leaves
+from sparsead.derivatives.inputs import WrtLeaf, at_place, is_under, places_of, rebuilt, wrt_leaves
 from sparsead.derivatives.nested import call_nested, execute, is_nested
 from sparsead.derivatives.outputs import collect, filled
 from sparsead.engine.reference import Program
 from sparsead.tape.spec import GuardFailed
+from sparsead.tracing._traced import Traced
 from sparsead.tracing.record import bind, name_of, record, signature
 from sparsead.tracing.substitution import path_text, resolve
 from sparsead.transform._adjoint import adjoint
@@ -56,6 +57,10 @@ class Prepared:
         """Inputs of the tape for this call, or None if it is of another kind than the recorded one."""
         found = self.recording.match(arguments)
         return found if found is None else found + self.numbers
+
+    def own_inputs(self):
+        """Inputs of the tape for the call that was recorded."""
+        return self.recording.own_inputs() + self.numbers
 
     def succeeded_by(self, recording):
         """For a recording that differs from this one in numbers only, its `Prepared`; else None.
@@ -129,10 +134,7 @@ class Derivative:
         self.wrt_given, self.of_given = wrt, of
         self._single_wrt, self._single_of = not isinstance(wrt, tuple), not isinstance(of, tuple)
         name, parameters = name_of(function), list(signature(function).parameters.values())
-        self.wrt = tuple(place_of(w, "wrt", name, parameters) for w in (wrt if isinstance(wrt, tuple) else (wrt,)))
-        self.of = tuple(
-            w if w == "return" else place_of(w, "of", name, parameters) for w in (of if isinstance(of, tuple) else (of,))
-        )
+        self.wrt, self.of = places_of(wrt, "wrt", name, parameters), places_of(of, "of", name, parameters)
         self.__signature__ = self._signature()
         self._state = _state_of(function, (type(self), self.wrt, self.of, self.has_aux, engine, repr(sorted(options.items()))))
 
@@ -202,13 +204,7 @@ class Derivative:
                 except GuardFailed:
                     continue
         prepared, outdated = self._settled(self._record(bound))
-        inputs = prepared.inputs(arguments)
-        if inputs is None:
-            raise TypeError(
-                f"{name_of(self.function)} changed what it reaches (a captured array or number) while it was traced; "
-                "pass what it changes as an argument"
-            )
-        result = work(prepared, inputs, arguments)
+        result = work(prepared, prepared.own_inputs(), arguments)
         self._add(prepared, outdated)
         return result
 
@@ -299,7 +295,8 @@ def _contents(cell):
 
 def _identity(cell):
     contents = _contents(cell)
-    return (type(contents), contents) if isinstance(contents, (int, float, str)) else id(contents)
+    by_value = isinstance(contents, (int, float, str)) and not isinstance(contents, Traced)
+    return (type(contents), contents) if by_value else id(contents)
 
 
 def run_program(prepared, key, make, inputs):

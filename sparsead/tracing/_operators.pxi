@@ -52,10 +52,10 @@ cdef class Traced:
         return binary(np.power, o, self)
 
     def __matmul__(self, o):
-        return innermost(self).other_ufunc(np.matmul, (self, o), {})
+        return matrix_product(self, o)
 
     def __rmatmul__(self, o):
-        return innermost(self).other_ufunc(np.matmul, (o, self), {})
+        return matrix_product(o, self)
 
     def __and__(self, o):
         return binary(np.bitwise_and, self, o)
@@ -120,6 +120,12 @@ cdef class Traced:
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         raise TraceError(outside(innermost(self), "the buffer protocol (memoryview, struct, ctypes, compiled functions)"))
+
+
+cdef object matrix_product(object x, object y):
+    if not operand_like(x) or not operand_like(y):      # a sparse matrix has a product of its own
+        return NotImplemented
+    return innermost(x).other_ufunc(np.matmul, (x, y), {})
 
 
 cdef object power(object x, object y):

@@ -11,6 +11,10 @@ cdef class TracedScalar(Traced):
         leave(&self.link)
 
     @property
+    def __class__(self):
+        return type(self.concrete)
+
+    @property
     def active(self):
         return bool(self.home.facts[self.value] & ACTIVE)
 

@@ -178,6 +178,8 @@ cdef TracedScalar make_scalar(object concrete, int value, Trace trace):
 
 cdef object binary(object ufunc, object a, object b):
     if not operand_like(a) or not operand_like(b):
+        if isinstance(a, complex) or isinstance(b, complex):
+            raise NotImplementedError(f"complex numbers are not supported yet{innermost(a).at()}")
         return NotImplemented
     return softened(innermost(a).call(ufunc, (a, b)), weak(a) and weak(b))
 

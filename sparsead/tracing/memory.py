@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from math import prod
+
+import numpy as np
+
+from sparsead.ops.structural import injective
 from sparsead.tape._memory import address, blank, window
 from sparsead.tape._tape import is_dense
+from sparsead.tape.spec import View
+
+PLAIN = (np.ndarray, np.memmap)  # other subclasses have arithmetic of their own
 
 
 def bounds(array):
@@ -39,12 +47,21 @@ class Block:
         Indices of the arrays.
     whole : bool
         One dense array: the input is the array itself; else it is the flat memory that the members span.
+    spread : bool
+        The array repeats its memory and cannot be written (``np.broadcast_to``): the input is a copy without repeats.
     """
 
-    def __init__(self, members, arrays):
+    def __init__(self, members, arrays, active=False):
         self.members = members
         first = arrays[members[0]]
         self.dtype = first.dtype
+        # Derivatives are by elements, as a user would perturb them, not by the memory that they happen to share.
+        repeats = not injective(View(first.shape, first.strides, first.dtype))
+        self.spread = active and repeats and len(members) == 1 and not first.flags.writeable
+        if self.spread:
+            self.whole, self.shape = True, first.shape
+            self.strides = tuple(first.itemsize * prod(first.shape[axis + 1 :]) for axis in range(first.ndim))
+            return
         self.whole = is_dense(first) and all(_same_window(arrays[k], first) for k in members[1:])
         if self.whole:
             self.shape, self.strides = first.shape, first.strides
@@ -64,8 +81,10 @@ class Block:
         return min(lo for lo, _ in spans), max(hi for _, hi in spans)
 
     def memory(self, arrays):
-        """The input for a run, without a copy."""
+        """The input for a run, without a copy if that can be."""
         first = arrays[self.members[0]]
+        if self.spread:
+            return np.array(first, order="C")
         if self.whole:
             return first
         lo, _ = self._span(arrays)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sparsead.tape.spec import BY_NAME
-from sparsead.tracing._traced import follows, moving
+from sparsead.tracing._traced import Traced, follows, moving
 
 ADD, SUBTRACT, MULTIPLY, CONST = (BY_NAME[name] for name in ("add", "subtract", "multiply", "const"))
 
@@ -41,7 +41,7 @@ def _on_axis(array, part, n, stride, found):
     """The part with numbers in it; what moves is appended to `found` as (index, step, limits)."""
     if isinstance(part, slice) and (follows(part.start) or follows(part.stop)):
         return _slice_on_axis(array.home, part, n, stride, found)
-    if isinstance(part, (int, slice)):
+    if isinstance(part, (int, slice)) and not isinstance(part, Traced):
         return part
     if not follows(part):
         return None
@@ -53,7 +53,7 @@ def _on_axis(array, part, n, stride, found):
 
 def _slice_on_axis(trace, part, n, stride, found):
     step = 1 if part.step is None else part.step
-    if not (follows(part.start) and follows(part.stop)) or not isinstance(step, int) or step == 0:
+    if not (follows(part.start) and follows(part.stop)) or isinstance(step, Traced) or not isinstance(step, int) or step == 0:
         return None
     start, stop = int(part.start.concrete), int(part.stop.concrete)
     if _affine(trace, part.start.value)[0] != _affine(trace, part.stop.value)[0]:

@@ -15,8 +15,8 @@ from sparsead.tracing import primitives
 from sparsead.tracing._traced import CURRENT, Trace, Traced, TracedArray, TracedScalar, concrete_of
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.explain import explained
-from sparsead.tracing.memory import Block, groups, same_layout
-from sparsead.tracing.substitution import Leaf, Replacement, Walk, path_text, resolve
+from sparsead.tracing.memory import PLAIN, Block, groups, same_layout
+from sparsead.tracing.substitution import Leaf, Replacement, Walk, leave_numbers, path_text, resolve
 from sparsead.tracing.wrappers import installed
 
 primitives.install()
@@ -59,6 +59,11 @@ class Recording:
         except (LookupError, AttributeError, ValueError, TypeError):
             return None
 
+    def own_inputs(self):
+        """Inputs of the tape for the call that was recorded, whatever the function changed meanwhile."""
+        arrays = [leaf.value for leaf in self.arrays]
+        return [block.memory(arrays) for block in self.blocks] + [np.asarray(leaf.value) for leaf in self.floats]
+
     def same_inputs(self, other):
         """Whether the inputs of both tapes stand for the same arguments and captured arrays."""
         return (
@@ -75,7 +80,7 @@ class Recording:
         arrays = []
         for leaf in self.arrays:
             array = resolve(leaf.path, arguments)
-            if type(array) is not np.ndarray or not same_layout(array, leaf.value):
+            if type(array) not in PLAIN or not same_layout(array, leaf.value):
                 return None
             arrays.append(array)
         if arrays and groups_of(self.arrays, arrays, self.joint) != self.grouping:
@@ -163,7 +168,10 @@ def record(function, arguments, is_active, collect, joint=False):
     pass_in = Replacement(of_arguments, lambda path, number: _live(trace, floats, path, number, is_active))
     replace = Replacement(of_function, None)
     arguments.arguments.update({name: pass_in(value, (("argument", name),), True) for name, value in names.items()})
-    outputs = _run(trace, replace(function, (("function", function),)), arguments, collect)
+    try:
+        outputs = _run(trace, replace(function, (("function", function),)), arguments, collect)
+    finally:
+        leave_numbers(walk.reached, trace)
     if not joint and any(view.storage.version != view.storage.first for view in traced.values()) and (
         grouping != groups_of(arrays, [leaf.value for leaf in arrays], True)
     ):
@@ -202,9 +210,9 @@ def _storages(trace, leaves, grouping, is_active):
     arrays = [leaf.value for leaf in leaves]
     traced, blocks = {}, []
     for members in grouping:
-        block = Block(members, arrays)
-        base, views = block.private(arrays)
         active = any(is_active(leaves[k].path) for k in members)
+        block = Block(members, arrays, active)
+        base, views = block.private(arrays)
         value = trace.input(block.dtype, block.shape, block.strides, active, path_text(leaves[members[0]].path))
         storage = trace.storage(base, value)
         for k, view in zip(members, views, strict=True):

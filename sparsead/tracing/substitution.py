@@ -10,6 +10,7 @@ replacement; what holds nothing to replace stays the very object it is.
 from __future__ import annotations
 
 import builtins
+import copy
 import dataclasses
 import functools
 import types
@@ -17,10 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsead.tracing._traced import CURRENT, Traced
+from sparsead.tracing._traced import CURRENT, Traced, concrete_of
 from sparsead.tracing.clock import unmarked
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.libraries import LIBRARIES
+from sparsead.tracing.memory import PLAIN
 from sparsead.tracing.wrappers import is_needed, stand_in
 
 USER_MODULES = {"__main__", "__mp_main__"}
@@ -77,14 +79,23 @@ def path_text(path):
     return text
 
 
+def same_kind_of_dict(obj, items):
+    """A dict like `obj`, which has the keys of `items`, with other values; a defaultdict keeps its factory."""
+    if type(obj) is dict:
+        return items
+    new = copy.copy(obj)
+    new.update(items)
+    return new
+
+
 class Walk:
     """One walk: collects leaves, then `replaced` builds the copies with what the leaves became."""
 
     def __init__(self):
         self.leaves: list[Leaf] = []
         self.enclosing: list[Traced] = []  # values of a trace around this one
+        self.reached = []  # objects on the way; ids are only unique while their objects live
         self._seen = {}
-        self._alive = []  # ids are only unique while their objects live
 
     def scan(self, obj, path, live):
         """Collect the leaves under `obj`. `live`: floats are live (arguments), not compared (captured)."""
@@ -108,7 +119,7 @@ class Walk:
     def _descend(self, obj, path, live):
         if id(obj) not in self._seen:
             self._seen[id(obj)] = path
-            self._alive.append(obj)
+            self.reached.append(obj)
             if len(self._seen) > MAX_OBJECTS:
                 raise TraceError(f"the function reaches more than {MAX_OBJECTS} objects (at {path_text(path)})")
             for child, step in self._children(obj, path):
@@ -128,11 +139,18 @@ class Walk:
             yield obj.__func__, (*path, ("attribute", "__func__"))
         elif isinstance(obj, functools.partial):
             yield from ((getattr(obj, a), (*path, ("attribute", a))) for a in ("func", "args", "keywords"))
+        elif _is_cached(obj):
+            yield obj.__wrapped__, (*path, ("attribute", "__wrapped__"))
         elif _is_user_object(obj):
-            yield from ((x, (*path, ("attribute", name))) for name, x in _attributes(obj))
+            yield from ((x, (*path, ("attribute", name))) for name, x in attributes(obj).items())
             yield from ((f, (("class", type(obj)), ("attribute", name))) for name, f in _methods(type(obj)))
 
     def _array(self, array, path):
+        if array.dtype.kind in "fc" and type(array) not in PLAIN:
+            kind = f"{type(array).__module__}.{type(array).__name__}"
+            raise TypeError(
+                f"{path_text(path)} is a {kind}, which may compute in a way of its own: pass a plain array, np.asarray(...) of it"
+            )
         if array.dtype.kind == "f":
             self.leaves.append(Leaf(path, "array", array))
         elif array.dtype.kind in "iub":
@@ -172,6 +190,11 @@ def is_user_function(f):
     return isinstance(f, types.FunctionType) and _is_user_module(f.__module__)
 
 
+def _is_cached(f):
+    """Whether `f` is a function of the user behind a `functools.lru_cache`."""
+    return isinstance(f, functools._lru_cache_wrapper) and is_user_function(f.__wrapped__)
+
+
 def _is_user_module(name):
     root = (name or "__main__").partition(".")[0]
     return root in USER_MODULES or root not in LIBRARIES
@@ -183,20 +206,29 @@ def _is_user_object(obj):
     cls = type(obj)
     if cls is types.SimpleNamespace:
         return True
-    return _is_user_module(cls.__module__) and cls.__module__ != "builtins" and hasattr(obj, "__dict__") and not hasattr(
+    has_attributes = hasattr(obj, "__dict__") or _slots(cls)
+    return _is_user_module(cls.__module__) and cls.__module__ != "builtins" and has_attributes and not hasattr(
         cls, "__array_ufunc__"
-    )
+    )  # fmt: skip
 
 
-def _attributes(obj):
-    return list(vars(obj).items())
+def attributes(obj):
+    """The attributes of an object itself, by name, those in slots included."""
+    found = dict(getattr(obj, "__dict__", {}))
+    found.update((name, getattr(obj, name)) for name in _slots(type(obj)) if hasattr(obj, name))
+    return found
+
+
+def _slots(cls):
+    names = [name for base in cls.__mro__ for name in np.atleast_1d(base.__dict__.get("__slots__", ())).tolist()]
+    return [name for name in names if not name.startswith("__")]
 
 
 def _methods(cls):
     found = {}
     for base in reversed(cls.__mro__):
         if _is_user_module(base.__module__) and base is not object:
-            found.update((n, f) for n, f in vars(base).items() if is_user_function(f))
+            found.update((n, f) for n, f in vars(base).items() if is_user_function(f) or _is_cached(f))
     return list(found.items())
 
 
@@ -222,10 +254,10 @@ class Replacement:
 
     def __call__(self, obj, path, live=False):
         """`obj` with its leaves replaced; `obj` itself if there is nothing to replace."""
-        if live and isinstance(obj, (float, np.floating)):
-            return self.live(path, obj)
         if isinstance(obj, Traced):
             return self.values.get(id(obj), obj)
+        if live and isinstance(obj, (float, np.floating)):
+            return self.live(path, obj)
         if isinstance(obj, (str, bytes, int, float, complex, type(None), np.generic)):
             return obj
         if id(obj) not in self._memo:
@@ -241,7 +273,7 @@ class Replacement:
             return self._sequence(obj, path, live)
         if isinstance(obj, dict):
             new = {k: self(x, (*path, ("item", k)), live) for k, x in obj.items()}
-            return type(obj)(new) if any(new[k] is not x for k, x in obj.items()) else obj
+            return same_kind_of_dict(obj, new) if any(new[k] is not x for k, x in obj.items()) else obj
         if isinstance(obj, types.FunctionType):
             return self._function(obj) if is_user_function(obj) else stand_in(obj)
         if isinstance(obj, types.MethodType):
@@ -250,6 +282,8 @@ class Replacement:
             args = [self(x, (*path, ("attribute", "args"), ("item", k)), live) for k, x in enumerate(obj.args)]
             keywords = {k: self(x, (*path, ("attribute", "keywords"), ("item", k)), live) for k, x in obj.keywords.items()}
             return functools.partial(self(obj.func, path), *args, **keywords)
+        if _is_cached(obj):  # traced values must not get into the cache
+            return self(obj.__wrapped__, (*path, ("attribute", "__wrapped__")))
         return self._object(obj, path, live) if _is_user_object(obj) else _substitute(obj)
 
     def _array(self, array):
@@ -308,14 +342,15 @@ class Replacement:
         cls = type(obj)
         new = cls() if cls is types.SimpleNamespace else object.__new__(cls)
         self._memo[id(obj)] = new
-        before = dict(vars(obj))
+        before = attributes(obj)
         after = {name: self(x, (*path, ("attribute", name)), live) for name, x in before.items()}
         changed = any(after[name] is not x for name, x in before.items())
         methods = self._class(cls)
         if not changed and methods is cls:
             self._memo[id(obj)] = obj
             return obj
-        vars(new).update(after)
+        for name, x in after.items():
+            object.__setattr__(new, name, x)  # frozen dataclasses too
         if methods is not cls:
             new.__class__ = methods
         self._objects.append((obj, new, after))
@@ -327,17 +362,51 @@ class Replacement:
             self._classes[cls] = cls
             if not dataclasses.is_dataclass(cls) or _methods(cls):
                 new = {name: self(f, (("class", cls), ("attribute", name))) for name, f in _methods(cls)
-                       if _reaches_substitutes(f)}  # fmt: skip
+                       if _is_cached(f) or _reaches_substitutes(f)}  # fmt: skip
                 if new:
-                    self._classes[cls] = type(cls.__name__, (cls,), {**new, "__module__": cls.__module__})
+                    self._classes[cls] = type(cls.__name__, (cls,), {**new, "__module__": cls.__module__, "__slots__": ()})
         return self._classes[cls]
 
     def write_back(self):
         """Plain values that the function bound to attributes of its objects or to globals reach the originals."""
-        for original, copy, before in self._objects:
-            for name, value in vars(copy).items():
+        for original, new, before in self._objects:
+            for name, value in attributes(new).items():
                 if before.get(name, _MISSING) is not value and _is_plain(value):
                     object.__setattr__(original, name, unmarked(value))
+
+
+def leave_numbers(reached, trace):
+    """What the function of `trace` left in objects that it reaches, a log or a cache: numbers in place of traced values."""
+    seen: set[int] = set()
+    for obj in reached:
+        _plain_left(obj, trace, seen)
+
+
+def _plain_left(obj, trace, seen):
+    """`obj`, or the number of a traced value; containers are changed in place."""
+    if isinstance(obj, Traced):
+        number = concrete_of(obj)
+        return obj if obj.home is not trace else number.copy() if type(number) is np.ndarray else number
+    if id(obj) in seen:
+        return obj
+    if isinstance(obj, list):
+        places, setter = enumerate(obj), obj.__setitem__
+    elif isinstance(obj, dict):
+        places, setter = list(obj.items()), obj.__setitem__
+    elif isinstance(obj, tuple):
+        new = [_plain_left(x, trace, seen) for x in obj]
+        changed = any(a is not b for a, b in zip(new, obj, strict=True))
+        return (type(obj)(*new) if hasattr(obj, "_fields") else type(obj)(new)) if changed else obj
+    elif _is_user_object(obj):
+        places, setter = attributes(obj).items(), functools.partial(object.__setattr__, obj)
+    else:
+        return obj
+    seen.add(id(obj))
+    for key, x in places:
+        new = _plain_left(x, trace, seen)
+        if new is not x:
+            setter(key, new)
+    return obj
 
 
 _MISSING = object()

@@ -70,7 +70,7 @@ def _results_before_store(trace, ufunc, inputs, outs, where, dtype, casting):
 
 
 def _check_out(trace, ufunc, out):
-    if isinstance(out, np.ndarray) and out.dtype.kind not in "fc":
+    if type(out) is np.ndarray and out.dtype.kind not in "fc":
         return  # a mask or an index: structure, whose contents are guarded
     if out is not None and not isinstance(out, TracedArray):
         raise TraceError(

@@ -43,7 +43,7 @@ def _empty(trace, original, *args, **kwargs):
 
 def _known(trace, original, *args, **kwargs):
     made = original(*args, **kwargs)
-    if isinstance(made, np.ndarray) and made.dtype.kind == "f":
+    if type(made) is np.ndarray and made.dtype.kind == "f":
         return trace.constant_array(made)
     return made
 
@@ -197,8 +197,8 @@ def _dispatched(original, rule):
             if isinstance(x, (list, tuple)) and contains_traced(x):
                 return rule(*args, **kwargs)
         made = original(*args, **kwargs)
-        if isinstance(made, (np.ndarray, list, tuple)) and not is_library(sys._getframe(1)):
-            return _born(trace, made, [x for x in (*args, *kwargs.values()) if isinstance(x, np.ndarray)])
+        if type(made) in (np.ndarray, list, tuple) and not is_library(sys._getframe(1)):
+            return _born(trace, made, [x for x in (*args, *kwargs.values()) if type(x) is np.ndarray])
         return made
 
     return function

@@ -376,7 +376,6 @@ def plain(f, args):
     return f(*[a.copy() for a in args])
 
 
-BRANCHING = {"history", "three", "swap_history", "seldom_number", "both", "data_branch", "limiter"}
 UNROLLED = {"fancy", "newton"}  # a gather at computed places is no window; the other ends before two steps are alike
 
 
@@ -413,7 +412,7 @@ def derivatives(f, args):
     return [*gradient, product, *twice, sparsead.jacobian(f)(*args).toarray()]
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in BRANCHING])
+@pytest.mark.parametrize("name", CASES)
 def test_derivatives_are_those_of_the_unrolled_loop(name, monkeypatch):
     f, args = CASES[name], arguments()
     rolled_up = derivatives(f, args)

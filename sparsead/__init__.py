@@ -14,6 +14,9 @@ from sparsead.derivatives.products import hvp as hvp
 from sparsead.derivatives.products import jvp as jvp
 from sparsead.derivatives.products import linearize as linearize
 from sparsead.derivatives.products import vjp as vjp
+from sparsead.tracing.control import fori_loop as fori_loop
+from sparsead.tracing.control import scan as scan
+from sparsead.tracing.control import while_loop as while_loop
 from sparsead.tracing.errors import LeakError as LeakError
 from sparsead.tracing.errors import TraceError as TraceError
 from sparsead.tracing.errors import TraceLimit as TraceLimit

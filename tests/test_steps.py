@@ -637,3 +637,36 @@ def test_the_users_own_exception():
         with pytest.raises(KeyError, match="mine"):
             sparsead.vjp(f)(np.ones(2), at)
     np.testing.assert_array_equal(sparsead.vjp(f)(np.ones(2), -1)[0], f(np.ones(2), -1))
+
+
+# ---- loops as functions
+
+
+def heat(u, v):
+    return sparsead.fori_loop(2, 40, lambda k, s: (s[0] + 0.01 * k * s[1], 0.9 * s[1]), (u, v))[0]
+
+
+def square_root(u, v):
+    return sparsead.while_loop(lambda x: np.abs(x * x - u).max() > 1e-10, lambda x: 0.5 * (x + u / x), v + 1.0)
+
+
+def recurrence(u, v):
+    state, outs = sparsead.scan(lambda s, row: (0.9 * s + row, np.sin(s) * row), v, u[:, None] * np.ones((1, 6)))
+    return outs * state
+
+
+@pytest.mark.parametrize("f", [heat, square_root, recurrence])
+def test_loops_as_functions(f, monkeypatch):
+    u, v, _ = arguments()
+    np.testing.assert_array_equal(sparsead.vjp(f)(u, v)[0], f(u, v))
+    rolled_up = sparsead.jacobian(f, wrt=("u", "v"))(u, v).toarray()
+    monkeypatch.setitem(sparsead.fori_loop.__globals__, "steps", lambda n: sparsead.steps(n, unroll=True))
+    unrolled = sparsead.jacobian(f, wrt=("u", "v"))(u, v).toarray()
+    np.testing.assert_allclose(rolled_up, unrolled, rtol=1e-12, atol=1e-13)
+
+
+def test_a_while_loop_that_does_not_end():
+    with pytest.raises(RuntimeError, match="after 20 steps"):
+        sparsead.grad(lambda x: sparsead.while_loop(lambda y: y > 0, lambda y: y * 0.5, x, max_steps=20))(1.0)
+    with pytest.raises(ValueError, match="no rows"):
+        sparsead.scan(lambda s, x: (s, x), 0.0, np.zeros((0, 2)))

@@ -54,12 +54,12 @@ def steps(n, unroll=False):
     >>> import numpy as np, sparsead
     >>> def simulate(u, nu):
     ...     new = u.copy()
-    ...     for k in sparsead.steps(1000):
+    ...     for k in sparsead.steps(10):
     ...         new[1:-1] = u[1:-1] + nu * (u[2:] - 2 * u[1:-1] + u[:-2])
     ...         u, new = new, u
     ...     return u @ u
     >>> sparsead.grad(simulate)(np.array([0.0, 1.0, 2.0, 0.0]), 0.25).round(6)
-    array([0.666667, 0.      , 0.      , 0.333333])
+    array([0.159427, 0.009514, 0.009514, 0.159427])
     """
     if isinstance(n, (Traced, np.ndarray, list, tuple)):
         return _rows(n, unroll)

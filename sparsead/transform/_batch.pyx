@@ -87,7 +87,7 @@ cdef class _Batcher:
         """Like `_spread`, in memory of its own: the base of a store."""
         if self.batched[v]:
             return self.value[v]
-        return self.new.emit1(COPY, self.value[v], -1, 0, self.emit.line, self._prefixed(self.old.vtype[v]))
+        return self.new.emit1(COPY, self._spread(v), -1, 0, self.emit.line, self._prefixed(self.old.vtype[v]))
 
     cdef int _attr(self, int attr, ValueType base) except -1:
         given = self.old.pool.attrs[attr]

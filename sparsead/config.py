@@ -17,3 +17,6 @@ max_pieces: int = 16
 
 max_branches: int = 16
 """Paths through the body of a loop."""
+
+check_tapes: bool = False
+"""Check the tape that each pass makes: for tests of sparsead itself."""

@@ -12,6 +12,8 @@ sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != ROOT]
 
 import sparsead  # noqa: E402
 
+sparsead.config.check_tapes = True
+
 os.environ.setdefault("MPLBACKEND", "Agg")  # for the examples; processes started by a test inherit it
 
 # Deadlines and "too slow" measure the load of the machine, not the code. A test that sets max_examples itself is out of

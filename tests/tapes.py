@@ -64,6 +64,7 @@ class Builder:
 
     def done(self, *outputs):
         self.tape.outputs = list(outputs)
+        self.tape.check()
         return self.tape
 
 

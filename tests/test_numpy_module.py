@@ -44,6 +44,7 @@ PROGRAMS = {
 
 
 def fill(a, x):
+    a[0] = x[0]
     a[1:] = x[1:] ** 2
     return a
 

@@ -50,6 +50,7 @@ cdef class Pool:
     cdef readonly list attrs
     cdef readonly list lines
     cdef readonly list consts
+    cdef readonly set lawful            # numbers of ops that keep their law: see sparsead/tape/check.py
     cdef dict _type_ids
     cdef dict _attr_ids
     cdef dict _line_ids
@@ -92,3 +93,4 @@ cdef class Tape:
     cdef int take(self, Tape other, int k, int *value) except -1
     cdef ValueType type_of(self, int value)
     cdef int constant(self, object value, int line) except -1
+    cdef object _column(self, void *memory, Py_ssize_t n, int type_number)

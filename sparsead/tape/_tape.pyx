@@ -4,17 +4,21 @@ An op of the tape is five integers and its operands; a value is its type and the
 bulky (types, views, source lines, constants) is interned in a `Pool` that a tape shares with the tapes made
 from it, so that a transform copies integers only. A scalar op with two operands takes 44 bytes.
 """
+cimport numpy as cnp
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 import numpy as np
 from numpy import array, asarray, full, zeros  # NumPy's own: a trace wraps the names in its namespace
 
+from sparsead import config
 from sparsead.tape.spec import OPS, OpView
+
+cnp.import_array()
 
 
 class TapeError(RuntimeError):
-    """The tape broke one of its own laws: a defect of sparsead, not of the user's program."""
+    """The tape broke one of its laws: a defect of sparsead, or of a program that computes with memory it never wrote."""
 
 
 cdef tuple dense_strides(tuple shape, Py_ssize_t itemsize):
@@ -56,6 +60,7 @@ cdef class Pool:
         self.attrs, self._attr_ids = [], {}
         self.lines, self._line_ids = [], {}
         self.consts, self._const_ids = [], {}
+        self.lawful = set()
 
     cdef int type_id(self, object dtype, tuple shape, tuple strides):
         cdef tuple key = (dtype, shape, strides)
@@ -385,12 +390,56 @@ cdef class Tape:
         """Op codes, shape (n_ops,), as a fresh array."""
         return asarray(<int[:self.n_ops]> self.code).copy() if self.n_ops else zeros(0, np.intc)
 
+    def columns(self):
+        """The arrays that the tape consists of, by name, as views of its own memory: good until the tape grows.
+
+        One entry per op: code, attr (index into ``pool.consts`` for constants, else into ``pool.attrs``, -1: none), imm and line
+        (-1: none). One entry more: start and out, the op's first operand and first result. Then operand; and one entry per value:
+        vtype (index into ``pool.types``) and maker.
+        """
+        n = self.n_ops
+        return {
+            "code": self._column(self.code, n, cnp.NPY_INT), "attr": self._column(self.attr, n, cnp.NPY_INT),
+            "imm": self._column(self.imm, n, cnp.NPY_LONGLONG), "line": self._column(self.line, n, cnp.NPY_INT),
+            "start": self._column(self.start, n + 1, cnp.NPY_INT), "out": self._column(self.out, n + 1, cnp.NPY_INT),
+            "operand": self._column(self.operand, self.n_operands, cnp.NPY_INT),
+            "vtype": self._column(self.vtype, self.n_vals, cnp.NPY_INT),
+            "maker": self._column(self.vop, self.n_vals, cnp.NPY_INT),
+        }
+
+    cdef object _column(self, void *memory, Py_ssize_t n, int type_number):
+        cdef cnp.ndarray column = cnp.PyArray_SimpleNewFromData(1, <cnp.npy_intp *> &n, type_number, memory)
+        cnp.set_array_base(column, self)
+        return column
+
+    def check(self, linear=False, active=(), owned=()):
+        """Raise `TapeError` if the tape breaks a law of `sparsead.tape.check`.
+
+        Parameters
+        ----------
+        linear : bool
+            The tape has to be in the form that ``transform.linearize`` gives.
+        active : sequence of int
+            Positions of inputs that are differentiated: no guard may look at what carries a derivative by them.
+        owned : sequence of int
+            Inputs (values) that a linear tape may overwrite.
+        """
+        from sparsead.tape.check import check
+        check(self, linear, active, owned)
+
     def __str__(self):
         from sparsead.tape.listing import listing
         return listing(self)
 
     def __repr__(self):
         return f"Tape({self.n_ops} ops, {len(self.inputs)} inputs, {len(self.outputs)} outputs)"
+
+
+def checked(Tape tape, linear=False, active=(), owned=()):
+    """`tape`, after `Tape.check` if ``sparsead.config.check_tapes`` asks for it: what every pass returns."""
+    if config.check_tapes:
+        tape.check(linear, active, owned)
+    return tape
 
 
 def is_dense(elements):

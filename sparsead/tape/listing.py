@@ -21,9 +21,9 @@ def listing(tape, source=True):
     """
     rows, last = [], None
     for op in tape:
-        text = _op_text(tape, op)
+        text = op_text(tape, op)
         if source and op.line is not None and op.line != last:
-            text = f"{text:<72} # {_source(op.line)}"
+            text = f"{text:<72} # {source_text(op.line)}"
             last = op.line
         rows.append(text)
         for k, body in enumerate(getattr(op.attr, "bodies", ())):
@@ -36,7 +36,8 @@ def _body_text(body, source):
     return "\n".join("    " + row for row in listing(body, source).splitlines())
 
 
-def _op_text(tape, op):
+def op_text(tape, op):
+    """The line of the listing for one op, an `OpView` of `tape`."""
     results = ", ".join(f"%{v}: {tape.type(v)!r}" for v in op.results)
     operands = ", ".join(f"%{v}" for v in op.operands)
     name = tape.names.get(op.results[0]) if op.results else None
@@ -59,6 +60,7 @@ def _attr_text(op):
     return f" {{{getattr(attr, '__name__', attr)}}}"
 
 
-def _source(line):
+def source_text(line):
+    """The user's line: file, number and text."""
     file, number = line
     return f"{os.path.basename(file)}:{number}: {linecache.getline(file, number).strip()}"

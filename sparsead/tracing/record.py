@@ -10,7 +10,7 @@ import numpy as np
 
 from sparsead import config
 from sparsead.ops.composites import COMPOSITES, METHODS
-from sparsead.tape._tape import Tape
+from sparsead.tape._tape import Tape, checked
 from sparsead.tracing import primitives
 from sparsead.tracing._traced import CURRENT, Trace, Traced, TracedArray, TracedScalar, concrete_of
 from sparsead.tracing.errors import TraceError
@@ -187,7 +187,8 @@ def record(function, arguments, is_active, collect, joint=False):
     ]  # fmt: skip
     # What the function itself changed is its own scratch: it is written anew at every call before it is read.
     snapshots = [(array, copy) for array, copy in trace.snapshots if array.tobytes() == copy.tobytes()]
-    return Recording(trace.tape, arrays, floats, checks, blocks, outputs, snapshots, trace.imports, grouping, joint)
+    tape = checked(trace.tape, active=[k for k, v in enumerate(trace.tape.inputs) if trace.fact(v)[0]])
+    return Recording(tape, arrays, floats, checks, blocks, outputs, snapshots, trace.imports, grouping, joint)
 
 
 def groups_of(leaves, arrays, joint):

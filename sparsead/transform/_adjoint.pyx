@@ -16,6 +16,7 @@ from numpy import array, full, zeros  # NumPy's own: a trace wraps the names in 
 
 from sparsead.ops.structural import injective
 from sparsead.ops.table import CODE_OF_NAME
+from sparsead.tape._tape import checked
 from sparsead.tape.spec import OPS, View
 from sparsead.transform._activity import useful, varied
 from sparsead.transform._linear import linearize
@@ -78,7 +79,9 @@ def adjoint(Tape tape, wrt, of, incoming=(), bint keep=False, int zero_kind=0):
     Griewank and Walther, Evaluating Derivatives (2008), chapters 3 and 5; the rule for overwritten memory is that of
     Enzyme (Moses and Churavy, NeurIPS 2020).
     """
-    return Adjoint(tape if keep else linearize(tape), wrt, of, incoming, keep, zero_kind).run()
+    made = Adjoint(tape if keep else linearize(tape), wrt, of, incoming, keep, zero_kind).run()
+    checked(made[0], active=[*wrt, *range(len(tape.inputs), len(made[0].inputs))])
+    return made
 
 
 cdef class Regions:

@@ -5,6 +5,7 @@ Law: what depends on a batched input gets a leading axis of lanes; everything el
 import numpy as np
 from numpy import zeros  # NumPy's own: a trace wraps the names in its namespace
 
+from sparsead.tape._tape import checked
 from sparsead.tape.spec import OPS, View
 
 from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, COPY, ELEMENTWISE, GATHER, INPUT, LOAD, LOAD_AT, LOOP,
@@ -25,7 +26,7 @@ def batch(Tape tape, positions, int lanes, outputs=()):
     outputs : sequence of int
         Positions in ``tape.outputs`` of outputs that get the axis whatever they depend on.
     """
-    return _Batcher(tape, lanes).run(set(positions), set(outputs))
+    return checked(_Batcher(tape, lanes).run(set(positions), set(outputs)))
 
 
 cdef class _Batcher:

@@ -6,6 +6,7 @@ they were; after this pass an engine may run every `store` in place.
 import numpy as np
 from numpy import array, full, zeros  # NumPy's own: a trace wraps the names in its namespace
 
+from sparsead.tape._tape import checked
 from sparsead.tape.spec import OPS
 
 from sparsead.tape._tape cimport CONST, COPY, INPUT, Tape, has_bodies
@@ -73,7 +74,7 @@ def linearize(Tape tape, owned=()):
     """`tape` with the copies that make its storages linear; the same object when none is needed."""
     places = copies_needed(tape, owned)
     if not places:
-        return tape
+        return checked(tape, linear=True, owned=owned)
     cdef Tape new = tape.fresh()
     cdef int[::1] value = zeros(tape.n_vals + 1, np.intc)
     cdef int k, j, x, at = 0
@@ -90,4 +91,4 @@ def linearize(Tape tape, owned=()):
     new.inputs = [value[v] for v in tape.inputs]
     new.outputs = [value[v] for v in tape.outputs]
     new.names = {value[v]: name for v, name in tape.names.items()}
-    return new
+    return checked(new, linear=True, owned=[value[v] for v in owned])

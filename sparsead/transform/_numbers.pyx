@@ -8,6 +8,7 @@ from libc.string cimport memcmp
 from numpy import asarray, dtype, zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead.ops.table import CODE_OF_NAME
+from sparsead.tape._tape import checked
 
 from sparsead.tape._tape cimport CONST, GUARD, INPUT, Tape, ValueType, has_bodies
 
@@ -146,7 +147,7 @@ def with_numbers(Tape tape, places):
     new.inputs = [value[v] for v in tape.inputs] + made
     new.outputs = [value[v] for v in tape.outputs]
     new.names = {value[v]: name for v, name in tape.names.items()}
-    return new
+    return checked(new)
 
 
 cdef int op_with_number(Tape tape, int k, Tape new, int[::1] value) except -1:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy import array, asarray, full, zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead.ops.table import CODE_OF_NAME
-from sparsead.tape._tape import TapeError
+from sparsead.tape._tape import TapeError, checked
 from sparsead.tape.spec import OPS, View
 
 from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, CONST, COPY, ELEMENTWISE, EMPTY, GUARD, INPUT, LOAD,
@@ -86,7 +86,7 @@ def simplify(Tape tape, fold=True):
         new = _Simplifier(tape, fold).run()
         tape = tidied(new, fold) if nested_of(new) else new
         if tape is new:
-            return new
+            return checked(new)
 
 
 def prune(Tape tape, outputs):

@@ -5,6 +5,8 @@ Law: what the forward half makes and the reverse half reads becomes an output of
 import numpy as np
 from numpy import full, ones, zeros  # NumPy's own: a trace wraps the names in its namespace
 
+from sparsead.tape._tape import checked
+
 from sparsead.tape._tape cimport CONST, GUARD, INPUT, Tape
 from sparsead.transform._linear cimport consumed, consuming
 
@@ -45,7 +47,7 @@ def split(Tape tape, int n_seeds):
             half.inputs.append(half.n_vals - 1)
     forward.outputs = [a[v] for v in residuals if tape.code[tape.vop[v]] != CONST]
     reverse.outputs = [b[v] for v in tape.outputs]
-    return forward, reverse
+    return checked(forward), checked(reverse)
 
 
 def _crossing(Tape tape, int begin):
@@ -84,7 +86,7 @@ def bind(Tape tape, values):
     new.inputs = [value[v] for p, v in enumerate(tape.inputs) if p not in values]
     new.outputs = [value[v] for v in tape.outputs]
     new.names = {value[v]: name for v, name in tape.names.items()}
-    return new
+    return checked(new)
 
 
 def sift(Tape tape, int n_seeds):
@@ -146,4 +148,4 @@ cdef Tape _reordered(Tape tape, signed char[::1] is_late):
     new.inputs = [value[v] for v in tape.inputs]
     new.outputs = [value[v] for v in tape.outputs]
     new.names = {value[v]: name for v, name in tape.names.items()}
-    return new
+    return checked(new)

@@ -5,6 +5,7 @@ at once, so that partials see its operands before anything overwrites them.
 """
 from libc.stdlib cimport free, malloc
 
+from sparsead.tape._tape import checked
 from sparsead.tape.spec import OPS, OpView
 
 from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, COPY, ELEMENTWISE, GATHER, GUARD, INPUT, LOAD, LOAD_AT, LOOP,
@@ -27,7 +28,8 @@ def tangent(Tape tape, wrt):
     Tape
         Inputs: those of `tape`, then one tangent for each of `wrt`. Outputs: those of `tape`, then their tangents.
     """
-    return Tangent(tape, wrt).run()
+    new = Tangent(tape, wrt).run()
+    return checked(new, active=[*wrt, *range(len(tape.inputs), len(new.inputs))])
 
 
 cdef class Tangent:

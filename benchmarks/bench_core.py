@@ -7,6 +7,7 @@ Prints a Markdown table. Times are medians of process CPU seconds, or, where it 
 
 import argparse
 import itertools
+import sys
 from functools import partial
 
 import numpy as np
@@ -140,6 +141,8 @@ print(1e3 * (time.perf_counter() - start))
 def importing():
     median, smallest = fresh_ms(IMPORT, 41)
     work = "import sparsead on top of numpy and scipy.sparse, new processes"
+    if any("editable" in type(finder).__module__ for finder in sys.meta_path):
+        work += "; editable install, whose finder takes most of it: install it regularly to measure this"
     yield work, f"{median:.0f} ms (smallest {smallest:.0f})", "<= 100 ms"
 
 

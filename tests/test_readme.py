@@ -1,0 +1,37 @@
+"""The code of README.md runs as it stands there, and gives what it says."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sparsead
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+@pytest.fixture(scope="module")
+def names():
+    found = {}
+    for block in re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL):
+        exec(compile(block, str(README), "exec"), found)
+    return found
+
+
+def test_the_first_example(names):
+    assert names["sol"].success
+    assert names["sol"].t[-1] == 1
+    n = names["n"]
+    assert names["jac"].pattern.shape == (2 * n**2, 2 * n**2)
+    assert names["jac"].pattern.nnz == 12 * n**2
+    y = names["sol"].y[:, -1]
+    direction = np.cos(np.arange(y.size))
+    difference = (names["fun"](1.0, y + 1e-6 * direction) - names["fun"](1.0, y - 1e-6 * direction)) / 2e-6
+    np.testing.assert_allclose(names["jac"](1.0, y, names["dy"]) @ direction, difference, rtol=1e-6, atol=1e-4)
+
+
+def test_long_loops(names):
+    u = np.sin(np.linspace(0, np.pi, 50))
+    assert names["gradient"].shape == u.shape
+    sparsead.testing.check_derivatives(names["simulate"], u, 0.25, np.zeros((10, 50)))

@@ -215,7 +215,7 @@ def _carrying_inputs(loop, read):
 def _linear(tape, s, owned):
     """Linear storage: nothing is read after the op that ends it, and only the tape's own values are ended."""
     ended = {}
-    for k, code in enumerate(s.code):
+    for k in range(len(tape)):
         operands = s.operands(k)
         for v in operands:
             if v in ended:

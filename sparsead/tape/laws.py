@@ -227,7 +227,7 @@ def _branch(op, operands, results):
 
 def _elementwise(op, operands, results):
     given = tuple(t.dtype for t in operands)
-    loop = _loop(op.op.elementwise.ufunc, given)
+    loop = _dtypes(op.op.elementwise.ufunc, given)
     if loop[: len(given)] != given:
         yield f"operands of dtypes {_names(given)}; the op computes with {_names(loop[: len(given)])}"
     shape = _broadcast(*[t.shape for t in operands])
@@ -236,7 +236,7 @@ def _elementwise(op, operands, results):
 
 
 @lru_cache(maxsize=4096)
-def _loop(function, dtypes):
+def _dtypes(function, dtypes):
     """Dtypes of operands and results of the loop that these operands get."""
     if not isinstance(function, np.ufunc):  # select, and others of ours that compute with the dtype they are given
         condition = (BOOL,) * (len(dtypes) == 3)

@@ -33,10 +33,11 @@ cdef bint inactive(Tape tape, int k) except -1:
 cdef int refuse(Tape tape, int k) except -1:
     """Nobody knows whether op `k` has a derivative."""
     line = tape.op(k).line
-    raise TypeError(f"op {OPS[tape.code[k]].name}{'' if line is None else f' at {line[0]}:{line[1]}'} has no rule for derivatives")
+    where = "" if line is None else f" at {line[0]}:{line[1]}"
+    raise TypeError(f"op {OPS[tape.code[k]].name}{where} has no rule for derivatives")
 
 
-def laws_of(int code):
+cdef object laws_of(int code):
     """The module with the laws of activity for loops, or for branches."""
     from sparsead.transform.branches import activity as of_branches
     from sparsead.transform.loops import activity as of_loops

@@ -51,7 +51,7 @@ cdef bint kept(Tape tape, int k) except -1:
 
 
 def live_values(Tape tape, outputs):
-    """Flags of the values that guards or the values `outputs` are made of; of a loop or branch only the operands that matter count."""
+    """Flags of the values that guards or the values `outputs` are made of; of loops and branches only what matters counts."""
     cdef signed char[::1] value = zeros(tape.n_vals + 1, np.int8)
     cdef int k, j
     cdef bint live

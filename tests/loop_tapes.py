@@ -1,7 +1,8 @@
-"""Tapes with loops for tests: built by hand, and at random."""
+"""Tapes with loops and branches for tests: built by hand, and at random."""
 
 import numpy as np
 
+from sparsead.ops.branch import BRANCH, Branch
 from sparsead.ops.loop import LOOP, Loop
 from sparsead.ops.moving import Moving
 from sparsead.tape._memory import address, blank
@@ -31,6 +32,16 @@ class LoopBuilder(Builder):
         assert [inside.tape.type(v) for v in outputs] == types
         inside.done(*outputs)
         return self.tape.add(LOOP, [*carries, *invariants], types, Loop(inside.tape, trips, len(carries), backward))
+
+    def branch(self, which, carries, invariants, *ways):
+        """The results of a branch; ``way(builder, *carries, *invariants)`` gives the carries of each of `ways`."""
+        types, bodies = [self.tape.type(v) for v in carries], []
+        for way in ways:
+            inside = LoopBuilder(self.tape.pool)
+            outputs = way(inside, *[inside.like(self.tape.type(v)) for v in [*carries, *invariants]])
+            assert [inside.tape.type(v) for v in outputs] == types
+            bodies.append(inside.done(*outputs))
+        return self.tape.add(BRANCH, [*carries, *invariants, which], types, Branch(bodies, len(carries)))
 
     def moving(self, x, window, limits):
         """The attribute and offset of a window that moves: ``window(array, *indices)``."""
@@ -88,6 +99,11 @@ SMOOTH = ["sin", "tanh", "arctan"]
 class RandomLoop(LoopBuilder):
     """A tape with one or two loops of random ops on vectors, scalars, matrices and streams of rows."""
 
+    KINDS = ("unary", "binary", "window", "store", "sum", "scan", "gather", "scatter", "select", "copy", "read", "write", "write",
+             "read")  # fmt: skip
+    NESTED = ("looped",) * 4
+    outside = 0  # depth to which statements outside of the first loops may nest
+
     def __init__(self, seed, depth=2):
         super().__init__()
         self.rng = np.random.default_rng(seed)
@@ -95,9 +111,9 @@ class RandomLoop(LoopBuilder):
         scalar, stream, matrix = self.input(()), self.input((ROWS, N)), self.input((2, N), strides=self.layout((2, N)))
         env = [vector, scalar, stream, matrix]
         for _ in range(self.rng.integers(1, 3)):
-            env += self.statements(self, env, [], self.rng.integers(0, 3), 0)
+            env += self.statements(self, env, [], self.rng.integers(0, 3), self.outside)
             env += self.looped(self, env, [], depth)
-        env += self.statements(self, env, [], self.rng.integers(0, 4), 0)
+        env += self.statements(self, env, [], self.rng.integers(0, 4), self.outside)
         picked = self.rng.permutation(len(env))[:3]
         self.done(*(env[k] for k in picked), self.mixed(self, vector, env), env[-1])
 
@@ -119,9 +135,9 @@ class RandomLoop(LoopBuilder):
         """Values of `count` random statements appended to `b`."""
         env, made = list(env), []
         for _ in range(count):
-            kind = self.rng.choice(["unary", "binary", "window", "store", "sum", "scan", "gather", "scatter", "select",
-                                    "copy", "read", "write", "write", "read"] + ["loop"] * 4 * (depth > 0))  # fmt: skip
-            found = getattr(self, f"_{kind}")(b, env, counters, depth) if kind != "loop" else self.looped(b, env, counters, depth)
+            kind = self.rng.choice([*self.KINDS, *self.NESTED * (depth > 0)])
+            law = getattr(self, kind if kind in self.NESTED else f"_{kind}")
+            found = law(b, env, counters, depth)
             found = found if isinstance(found, list) else [found]
             made += found
             env += found
@@ -293,3 +309,39 @@ class RandomLoop(LoopBuilder):
 
     def point(self):
         return [self.rng.uniform(-1, 1, self.tape.type(v).shape) for v in self.tape.inputs]
+
+
+class RandomBranches(RandomLoop):
+    """A random tape with branches, in loops and outside, which counters decide or values."""
+
+    NESTED = ("looped",) * 3 + ("branched",) * 8
+    outside = 1
+
+    def branched(self, b, env, counters, depth):
+        rng, count = self.rng, int(self.rng.integers(2, 4))
+        floats = [v for v in env if b.tape.type(v).dtype == F8]
+        carries = [self.pick(floats) for _ in range(rng.integers(1, 4))]
+        invariants = [self.pick(floats) for _ in range(rng.integers(0, 3))]
+
+        def way(inside, *values):
+            values = list(values)
+            here = [(values.pop(), n) for _, n in counters]
+            inner = values + self.statements(inside, values, here, rng.integers(0, 4), depth - 1)
+            outputs = []
+            for head in values[: len(carries)]:
+                fitting = [v for v in inner if inside.tape.type(v) is inside.tape.type(head)]
+                v = fitting[-1 - int(len(fitting) * rng.random() ** 2)]
+                outputs.append(self.mixed(inside, v, inner) if rng.random() < 0.3 else head if rng.random() < 0.3 else v)
+            return outputs
+
+        passed = invariants + [c for c, _ in counters][::-1]
+        return list(b.branch(self.which(b, floats, counters, count), carries, passed, *[way] * count))
+
+    def which(self, b, floats, counters, count):
+        """The number of one of `count` bodies."""
+        if counters and self.rng.random() < 0.6:
+            return b.integer("remainder", b.integer("add", self.pick(counters)[0], int(self.rng.integers(3))), count)
+        x = b.load(self.pick(floats), lambda a: a[(*(0,) * a.ndim, ...)])
+        condition = b.op("less", (x, b.const(0.1)), (), dtype=bool)
+        first, second = (b.const(np.int64(k)) for k in self.rng.permutation(count)[:2])
+        return b.op("select", (condition, first, second), (), dtype=I8)

@@ -168,4 +168,3 @@ def _beside(a, b):
     a, b = a.tocoo(), b.tocoo()
     rows, columns = np.concatenate([a.row, b.row]), np.concatenate([a.col, b.col + a.shape[1]])
     return csr_array((np.ones(len(rows), bool), (rows, columns)), (a.shape[0], a.shape[1] + b.shape[1]))
-

@@ -7,7 +7,7 @@ import numpy as np
 from sparsead.engine.reference import Program
 from sparsead.ops.loop import Loop
 from sparsead.tracing import _traced
-from sparsead.tracing.loops.choosing import choosing
+from sparsead.tracing.loops.choosing import choosing, unguarded
 from sparsead.tracing.loops.counting import Count, constant, guards_of
 from sparsead.transform._simplify import prune
 
@@ -86,5 +86,5 @@ class Folding:
 
 
 def run_so_far(trace, tape, outputs):
-    """The numbers of some values of the tape, at the numbers of the trace's inputs."""
-    return Program(prune(tape, outputs)).run(trace.supply())
+    """The numbers of some values of the tape, at the numbers of the trace's inputs. They are on the path that was traced."""
+    return Program(prune(unguarded(tape), outputs)).run(trace.supply())

@@ -198,9 +198,10 @@ def test_primal_keeps_its_bits(family, seed):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
 @over_families
-def test_derivatives(family, chain, seed):
+def test_derivatives(family, chain, seed, request):
     if family is way_not_taken and chain == CHAINS["reverse over forward"]:
-        return  # zero times the infinite tangent that was not read is not a number, as behind a store
+        reason = "zero times the infinite tangent that was not read is not a number, as behind a store"
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     tape = built(family)
     flat = derived(taken(tape, inputs_of(tape, seed)), chain)
     x = [*inputs_of(tape, seed), *inputs_of(flat, seed)[len(tape.inputs) :]]

@@ -258,7 +258,8 @@ class RandomLoop(LoopBuilder):
         floats = [v for v in env if b.tape.type(v).dtype == F8]
         carries = [self.pick(floats) for _ in range(rng.integers(1, 5))]
         if rng.random() < 0.4:
-            carries.append(b.empty((ROWS, N)) if rng.random() < 0.5 else b.zeros((ROWS, N)))
+            # A history without values to begin with has a row for each trip, so that all of it is written.
+            carries.append(b.empty((trips, N)) if trips and rng.random() < 0.5 else b.zeros((ROWS, N)))
         invariants = [self.pick(floats) for _ in range(rng.integers(0, 4))]
         history = rng.random() < 0.4
 
@@ -274,8 +275,8 @@ class RandomLoop(LoopBuilder):
                 t = inside.tape.type(head)
                 if head in undefined or (history and t.shape == (ROWS, N) and rng.random() < 0.5):
                     v = self.filling(inside, inner, (N,))
-                    index, limits = inside.integer("remainder", j, ROWS), (0, ROWS)
-                    outputs.append(inside.store_at(head, row, v, [index], [limits]))
+                    index = j if head in undefined else inside.integer("remainder", j, ROWS)
+                    outputs.append(inside.store_at(head, row, v, [index], [(0, t.shape[0])]))
                 else:
                     fitting = [v for v in inner if inside.tape.type(v) is t]
                     v = fitting[-1 - int(len(fitting) * rng.random() ** 2)]
@@ -283,7 +284,7 @@ class RandomLoop(LoopBuilder):
             return outputs
 
         results = b.loop(trips, carries, invariants + [c for c, _ in counters][::-1], step, bool(rng.integers(2)))
-        return [self.filled(b, v) if self.is_empty(b, x) else v for v, x in zip(results, carries, strict=True)]
+        return list(results)
 
     def mixed(self, b, v, env):
         """A value of the type of `v` that has a part of many, so that little of a body is dead."""
@@ -297,12 +298,6 @@ class RandomLoop(LoopBuilder):
 
     def is_empty(self, b, x):
         return b.tape.op(b.tape.maker(x)).op.name == "empty"
-
-    def filled(self, b, x):
-        """A history with its undefined rows taken as numbers."""
-        t = b.tape.type(x)
-        defined = b.ew("equal", x, x)
-        return b.op("select", (defined, x, b.const(np.full(t.shape, 0.1))), t.shape, strides=t.strides)
 
     def ew(self, name, *operands, strides=None):
         return super().ew(name, *operands, strides=strides)

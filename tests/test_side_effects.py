@@ -1,6 +1,7 @@
 """What a function does besides returning: counters, logs and caches, in its own objects and in those it reaches."""
 
 import functools
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -126,6 +127,18 @@ def test_arrays_in_logs_are_copies():
     sparsead.grad(f)(X)
     np.testing.assert_array_equal(log[0], 2 * X)
     assert log[0].base is None
+
+
+@pytest.mark.parametrize("how", ["import {0}", "import importlib; {0} = importlib.import_module('{0}')"])
+def test_modules_that_are_loaded_on_the_way_hold_plain_arrays(how, tmp_path, monkeypatch):
+    name = "loaded_by_a_statement" if how.startswith("import {") else "loaded_by_a_call"
+    (tmp_path / f"{name}.py").write_text("import numpy as np\nTABLE = np.linspace(0, 1, 2)\nPHASES = np.exp(1j * np.zeros(2))\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    names = {"np": np}
+    exec(f"def f(x):\n    {how.format(name)}\n    return np.sum(x * {name}.TABLE)", names)
+    for _ in range(2):
+        np.testing.assert_array_equal(sparsead.grad(names["f"])(X), [0, 1])
+    assert type(sys.modules.pop(name).TABLE) is np.ndarray
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ only while some trace runs, and in threads that do not trace they are NumPy's ow
 
 from __future__ import annotations
 
+import builtins
 import functools
+import importlib
 import math
 import random
 import sys
@@ -204,6 +206,20 @@ def _dispatched(original, rule):
     return function
 
 
+def _outside(original, rule):
+    """A function that runs outside of the trace."""
+
+    @functools.wraps(original)
+    def function(*args, **kwargs):
+        token = CURRENT.set(None)
+        try:
+            return original(*args, **kwargs)
+        finally:
+            CURRENT.reset(token)
+
+    return function
+
+
 def _born(trace, made, given):
     """New floating arrays made of plain numbers, ready for traced values; views of plain arrays stay what they are."""
     if isinstance(made, (list, tuple)) and not hasattr(made, "_fields"):
@@ -238,6 +254,8 @@ def _needed():
 _NEEDED = _rows(_needed(), _wrap)
 _ROWS = _NEEDED + _rows(_with_rules(), _dispatched)
 _ROWS += _rows([(math, name, _of_numbers) for name in dir(math) if callable(getattr(math, name)) and name[0] != "_"], _wrap)
+# Arrays that a module makes while it is loaded are its own, not the trace's: they live on after it.
+_ROWS += _rows([(builtins, "__import__", None), (importlib, "import_module", None)], _outside)
 _STAND_INS = STAND_INS | {id(original): wrapper for _, _, original, wrapper in _ROWS}
 _NEEDED_IDS = STAND_INS.keys() | {id(original) for _, _, original, _ in _NEEDED}
 _lock = threading.Lock()

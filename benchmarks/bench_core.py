@@ -14,8 +14,7 @@ import numpy as np
 
 import problems
 import sparsead
-from measuring import cpu, fresh_ms, kept_bytes, traced
-from sparsead.derivatives.prepared import Prepared
+from measuring import cpu, fresh_ms, kept_bytes, prepared, traced
 from sparsead.transform._adjoint import adjoint
 from sparsead.transform._simplify import simplify
 from sparsead.transform._tangent import tangent
@@ -41,9 +40,10 @@ def scalar():
 
 def scalar_code(name, problem, wrt, of, operations, repeats):
     """Rows of a scalar code; loads and stores come on top of its arithmetic `operations`."""
-    recording = traced(problem, wrt, of)
-    ops, prepared = len(recording.tape), Prepared(recording, (wrt,))
-    tape, active, targets = prepared.tape, prepared.active, range(prepared.outputs.n_targets)
+    made = prepared(problem, wrt, of)
+    recording, tape, active, targets = made.recording, made.tape, made.active, range(made.outputs.n_targets)
+    assert active
+    ops = len(recording.tape)
     parts = {
         "trace": lambda: traced(problem, wrt, of),
         "simplify": lambda: simplify(recording.tape),
@@ -72,15 +72,15 @@ def kept():
 
 
 def reverse_bytes(problem, wrt):
-    return kept_bytes(Prepared(traced(problem, wrt, "return"), (wrt,)).adjoint_tape, 1)
+    return kept_bytes(prepared(problem, wrt, "return").adjoint_tape, 1)
 
 
 def prepare():
-    yield from prepared("Brusselator N = 512", lambda: problems.brusselator(512), "y", "dy")
-    yield from prepared("200 000 triangles", problems.triangles, "u", "r")
+    yield from preparation("Brusselator N = 512", lambda: problems.brusselator(512), "y", "dy")
+    yield from preparation("200 000 triangles", problems.triangles, "u", "r")
 
 
-def prepared(name, make, wrt, of, repeats=5):
+def preparation(name, make, wrt, of, repeats=5):
     """The row of one problem, which is made anew for each repeat: a function that is known keeps its recording."""
     made = [make() for _ in range(repeats)]
     jacobians = [(sparsead.jacobian(f, wrt=wrt, of=of), args) for f, args in made]

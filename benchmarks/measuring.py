@@ -7,7 +7,9 @@ import sys
 import time
 from pathlib import Path
 
+from sparsead.derivatives.inputs import is_under
 from sparsead.derivatives.outputs import collect
+from sparsead.derivatives.prepared import Derivative, Prepared
 from sparsead.engine.reference import VIEWS, _lifetimes
 from sparsead.tape.spec import BY_NAME
 from sparsead.tracing.record import bind, name_of, record
@@ -48,7 +50,14 @@ def fresh_ms(script, repeats):
 def traced(problem, wrt, of):
     """The recording of one call of a problem."""
     f, args = problem
-    return record(f, bind(f, args, {}), lambda path: path[0] == ("argument", wrt), collect(name_of(f), (of,), False))
+    derivative = Derivative(f, wrt=wrt, of=of)
+    is_active = lambda path: any(is_under(path, place) for place in derivative.wrt)
+    return record(f, bind(f, args, {}), is_active, collect(name_of(f), derivative.of, False))
+
+
+def prepared(problem, wrt, of):
+    """The simplified tape of a problem, with what is made of it."""
+    return Prepared(traced(problem, wrt, of), Derivative(problem[0], wrt=wrt, of=of).wrt)
 
 
 def kept_bytes(tape, n_seeds):

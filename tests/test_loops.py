@@ -20,6 +20,7 @@ from sparsead.transform._numbers import differing, numbers_of, with_numbers
 from sparsead.transform._simplify import simplify
 from sparsead.transform._split import bind, sift, split
 from sparsead.transform._tangent import tangent
+from sparsead.transform.loops.extent import written_by
 from sparsead.transform.loops.unroll import unrolled, unrolled_ops
 from tapes import I8, jacobian
 
@@ -293,6 +294,24 @@ def test_tangents_are_differences(family):
         np.testing.assert_allclose(dot, (plus - minus) / (2 * h), rtol=1e-6, atol=1e-8)
 
 
+def assert_transposed(forward, reverse, n, x, seed):
+    """The adjoint is the transpose of the tangent; the first `n` results of both are the primal ones."""
+    rng = np.random.default_rng(seed)
+    v, w = ([rng.uniform(-1, 1, np.shape(a)) for a in some] for some in (x, Program(forward).run([*x, *x])[n:]))
+    dots, bars = Program(forward).run([*x, *v])[n:], Program(reverse).run([*x, *w])[n:]
+    one, other = (sum(np.sum(a * b) for a, b in zip(*pair, strict=True)) for pair in ((dots, w), (bars, v)))
+    np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES.values() if f is not overwritten_singularity], ids=lambda f: f.__name__)
+def test_adjoints_are_transposed_tangents(family):
+    tape = built(family)
+    first = simplify(reverse(tape))
+    x = point(first)
+    assert_transposed(simplify(forward(tape)), first, len(tape.outputs), x[: len(tape.inputs)], 0)
+    assert_transposed(simplify(forward(first)), simplify(reverse(first)), len(first.outputs), x, 1)
+
+
 @over_families
 def test_batches(family):
     tape = forward(built(family))
@@ -496,6 +515,20 @@ def test_the_policy_stays_with_the_loop():
     loop = loops(tape)[0]
     loop.policy = "some schedule"
     assert {made.policy for chain in CHAINS.values() for made in loops(simplify(derived(tape, chain)))} == {"some schedule"}
+
+
+def test_what_a_loop_overwrites():
+    """Two windows with a gap, the later one first; nothing; all, of what is swapped; the same from inside another loop."""
+    b = LoopBuilder()
+    x, y, z, w = (b.input((8,)) for _ in range(4))
+
+    def step(b, j, x, y, z, w):
+        x = b.store(x, lambda a: a[5:6], b.load(y, lambda a: a[:1]))
+        return b.store_at(x, row, b.const(0.5), [j], [(1, 3)]), y, w, z
+
+    inner = lambda b, i, *carries: b.loop(2, carries, [], step)
+    for results in (b.loop(2, [x, y, z, w], [], step), b.loop(2, [x, y, z, w], [], inner)):
+        assert list(written_by(b.tape.op(b.tape.maker(results[0])).attr)) == [(8, 48), (0, 0), (0, 64), (0, 64)]
 
 
 # ---- simplification --------------------------------------------------------------------------------------------------

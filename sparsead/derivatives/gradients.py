@@ -52,9 +52,7 @@ class Grad(ValueAndGrad):
 
 
 def _program(prepared):
-    from sparsead.engine.reference import Program
-
-    return Program(prepared.adjoint_tape)
+    return prepared.program(prepared.adjoint_tape)
 
 
 def _finished(leaf, gradient):
@@ -72,7 +70,7 @@ def _check_scalar(derivative, prepared):
         )
 
 
-def grad(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
+def grad(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
     """The gradient of a scalar function, as a function.
 
     Parameters
@@ -87,7 +85,8 @@ def grad(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
         What is differentiated: the returned value, or an argument that `f` writes.
     has_aux : bool
         `f` returns ``(value, aux)``; `aux` comes along undifferentiated.
-    engine : "reference"
+    engine : {"auto", "vm", "reference"}
+        What runs the derivative: the tiled engine, or NumPy op by op.
 
     Returns
     -------
@@ -117,7 +116,7 @@ def grad(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
     return Grad(f, wrt, of, has_aux, engine)
 
 
-def value_and_grad(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
+def value_and_grad(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
     """Value and gradient of a scalar function, as a function.
 
     Parameters are those of `grad`. The result is ``(value, gradient)``, or ``((value, aux), gradient)`` with `has_aux`.

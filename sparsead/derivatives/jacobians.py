@@ -14,7 +14,7 @@ from scipy.sparse import csc_array, csr_array
 
 from sparsead.derivatives.gradients import _check_scalar
 from sparsead.derivatives.prepared import Derivative
-from sparsead.engine.reference import Program
+from sparsead.engine import program
 from sparsead.sparsity.colouring import color_columns, color_rows
 from sparsead.sparsity.pattern import jacobian_pattern
 from sparsead.tracing.errors import TraceError
@@ -72,8 +72,8 @@ class Compressed:
         Over outputs and inputs of `tape`.
     """
 
-    def __init__(self, tape, rows, columns, format, order):
-        self.tape, self.rows, self.columns, self.format = tape, rows, columns, format
+    def __init__(self, tape, rows, columns, format, order, engine):
+        self.tape, self.rows, self.columns, self.format, self.engine = tape, rows, columns, format, engine
         indptr, indices, self.assumed_dense = jacobian_pattern(tape, columns.values, rows.values)
         self.shape = (rows.length, columns.length)
         self.indptr, self.indices = _selected(indptr, indices, (rows.total, columns.total), rows.where, columns.where)
@@ -133,7 +133,7 @@ class Compressed:
             seeds = self._seeds(first, last)
             places = range(n, n + len(seeds))
             bound = bind(batch(sweep, places, last - first), dict(zip(places, seeds, strict=True)))
-            self.programs[first, last] = Program(simplify(bound))
+            self.programs[first, last] = program(simplify(bound), self.engine)
         return self.programs[first, last]
 
     @cached_property
@@ -254,7 +254,7 @@ class Jacobian(Derivative):
 
     kind = "jacobian"
 
-    def __init__(self, function, wrt=0, of="return", has_aux=False, engine="reference", format="csr", order="natural"):
+    def __init__(self, function, wrt=0, of="return", has_aux=False, engine="auto", format="csr", order="natural"):
         if format not in FORMATS:
             raise ValueError(f"format={format!r} is unknown; choose one of {', '.join(map(repr, FORMATS))}")
         super().__init__(function, wrt, of, has_aux, engine, format=format, order=order)
@@ -269,7 +269,7 @@ class Jacobian(Derivative):
         jacobian = self._compressed(prepared).assemble(inputs, out)
         if not self.has_aux:
             return jacobian
-        primal = prepared.once("primal", lambda: Program(prepared.tape))
+        primal = prepared.once("primal", lambda: prepared.program(prepared.tape))
         return jacobian, prepared.values(primal.run(inputs))[1]
 
     def _ready(self, prepared):
@@ -283,7 +283,11 @@ class Jacobian(Derivative):
     def _compress(self, prepared):
         columns = Axis.of_leaves(prepared.leaves, prepared.tape, prepared.active)
         rows = Axis.of_outputs(prepared.tape, list(range(prepared.outputs.n_targets)))
-        return self._like_another(Compressed(prepared.tape, rows, columns, self.options["format"], self.options["order"]))
+        return self._finish(prepared, prepared.tape, rows, columns)
+
+    def _finish(self, prepared, tape, rows, columns):
+        compressed = Compressed(tape, rows, columns, self.options["format"], self.options["order"], prepared.engine)
+        return self._like_another(compressed)
 
     def _like_another(self, compressed):
         """Share the index arrays of an earlier recording with the same structure: results stay interchangeable."""
@@ -329,7 +333,7 @@ class Hessian(Jacobian):
         rows = Axis(list(range(len(gradient.outputs))), columns.sizes,
                     np.arange(columns.total) if columns.where is None else columns.where)  # fmt: skip
         gradient.outputs = _in_layout(gradient, prepared)
-        return self._like_another(Compressed(gradient, rows, columns, self.options["format"], self.options["order"]))
+        return self._finish(prepared, gradient, rows, columns)
 
 
 def _in_layout(gradient, prepared):
@@ -349,7 +353,7 @@ def _one(vtype):
     return np.ones(vtype.shape, vtype.dtype) if vtype.shape else vtype.dtype.type(1)
 
 
-def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natural", engine="reference"):
+def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natural", engine="auto"):
     """The Jacobian of a function as a sparse array, as a function.
 
     Parameters
@@ -367,7 +371,8 @@ def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natur
         ``csr_array``, ``csc_array`` or ``ndarray``.
     order : {"natural", "largest_first", "random"}
         Order of the greedy colouring.
-    engine : "reference"
+    engine : {"auto", "vm", "reference"}
+        What runs the sweeps: the tiled engine, or NumPy op by op.
 
     Returns
     -------
@@ -405,7 +410,7 @@ def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natur
     return Jacobian(f, wrt, of, has_aux, engine, format, order)
 
 
-def hessian(f, wrt=0, of="return", *, format="csr", order="natural", engine="reference"):
+def hessian(f, wrt=0, of="return", *, format="csr", order="natural", engine="auto"):
     """The Hessian of a scalar function as a sparse array, as a function.
 
     Parameters are those of `jacobian`; `f` gives one number.

@@ -11,7 +11,7 @@ from sparsead import config
 from sparsead.derivatives.inputs import WrtLeaf, at_place, is_under, places_of, rebuilt, wrt_leaves
 from sparsead.derivatives.nested import call_nested, execute, is_nested
 from sparsead.derivatives.outputs import collect, filled
-from sparsead.engine.reference import Program
+from sparsead.engine import ENGINES, program
 from sparsead.tape.spec import GuardFailed
 from sparsead.tracing._traced import Traced
 from sparsead.tracing.record import bind, name_of, record, signature
@@ -21,7 +21,6 @@ from sparsead.transform._numbers import differing, numbers_of, with_numbers
 from sparsead.transform._simplify import prune, simplify
 from sparsead.transform._tangent import tangent
 
-ENGINES = ("reference",)
 _shared: dict = {}
 _shared_lock = threading.Lock()
 
@@ -38,9 +37,12 @@ class Prepared:
         The simplified primal tape; outputs: targets, then auxiliary values.
     wrt : list of list of WrtLeaf
         For each differentiated argument its leaves.
+    engine : str
+        What runs the tapes.
     """
 
-    def __init__(self, recording, places, free=()):
+    def __init__(self, recording, places, free=(), engine="auto"):
+        self.engine = engine
         self._bind(recording, places, free)
         self.tape = simplify(with_numbers(recording.tape, free) if free else recording.tape)
         self.lock = threading.RLock()
@@ -73,7 +75,7 @@ class Prepared:
         if changed is None:
             return None
         if not set(changed) <= set(self.free):
-            return Prepared(recording, self.places, sorted({*changed, *self.free}))
+            return Prepared(recording, self.places, sorted({*changed, *self.free}), self.engine)
         successor = copy.copy(self)
         successor._bind(recording, self.places, self.free)
         return successor
@@ -90,6 +92,10 @@ class Prepared:
                 if key not in self.cache:
                     self.cache[key] = make()
         return self.cache[key]
+
+    def program(self, tape):
+        """`tape` made ready to run by the engine that was asked for."""
+        return program(tape, self.engine)
 
     @property
     def tangent_tape(self):
@@ -125,7 +131,7 @@ class Derivative:
 
     kind = "derivative"
 
-    def __init__(self, function, wrt=0, of="return", has_aux=False, engine="reference", **options):
+    def __init__(self, function, wrt=0, of="return", has_aux=False, engine="auto", **options):
         if not callable(function):
             raise TypeError(f"sparsead.{self.kind} takes a function, got {type(function).__name__}")
         if engine not in ENGINES:
@@ -158,7 +164,7 @@ class Derivative:
             function or self.function, bound, lambda path: any(is_under(path, place) for place in self.wrt),
             collect(name_of(self.function), self.of, self.has_aux),
         )  # fmt: skip
-        prepared = Prepared(recording, self.wrt)
+        prepared = Prepared(recording, self.wrt, engine=self.engine)
         for place, value, leaves in zip(self.wrt, given, prepared.wrt, strict=True):
             if not leaves:
                 raise TypeError(
@@ -301,7 +307,7 @@ def _identity(cell):
 
 def run_program(prepared, key, make, inputs):
     """Run the tape that ``make()`` gives, made once per recording."""
-    return execute(prepared.once(key, lambda: Program(make())), inputs)
+    return execute(prepared.once(key, lambda: prepared.program(make())), inputs)
 
 
 __all__ = ["Derivative", "Prepared", "WrtLeaf", "prune", "run_program"]

@@ -10,7 +10,6 @@ from sparsead.derivatives.gradients import _check_scalar, _finished
 from sparsead.derivatives.inputs import seeds_of
 from sparsead.derivatives.outputs import slots
 from sparsead.derivatives.prepared import Derivative, run_program
-from sparsead.engine.reference import Program
 from sparsead.tracing._traced import Traced
 from sparsead.tracing.substitution import path_text, resolve
 from sparsead.transform._simplify import simplify
@@ -87,7 +86,7 @@ class Vjp(_Product):
             reverse.outputs = reverse.outputs[n:] + reverse.outputs[:n]
             values = reverse.outputs[len(prepared.active) :]
             reverse.outputs = reverse.outputs[: len(prepared.active)]
-            return Program(forward), Program(reverse), _found_in(reverse, values)
+            return prepared.program(forward), prepared.program(reverse), _found_in(reverse, values)
 
         return prepared.once("halves", make)
 
@@ -179,12 +178,12 @@ class Linearize(_Product):
     def _work(self, prepared, inputs, arguments):
         def make():
             tape = prepared.tangent_tape
-            return [Program(t) for t in split(tape_with_late_seeds(prepared), len(prepared.active))] if tape else None
+            return [prepared.program(t) for t in split(tape_with_late_seeds(prepared), len(prepared.active))] if tape else None
 
         forward, linear = prepared.once("linearized", make)
         residuals = forward.run([np.array(x) for x in inputs])
         n = len(prepared.tape.outputs)
-        values, aux = prepared.values(prepared.once("primal", lambda: Program(prepared.tape)).run(inputs)[:n])
+        values, aux = prepared.values(prepared.once("primal", lambda: prepared.program(prepared.tape)).run(inputs)[:n])
 
         def tangent_map(*tangents):
             given = tangents[0] if self._single_wrt else tangents
@@ -232,7 +231,7 @@ def second_order_tape(prepared):
     return simplify(tape)
 
 
-def jvp(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
+def jvp(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
     """Value and directional derivative, as a function of ``(*args, tangent)``.
 
     Parameters are those of `grad`, but `f` may give arrays, and `of` may be a tuple.
@@ -254,7 +253,7 @@ def jvp(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
     return Jvp(f, wrt, of, has_aux, engine)
 
 
-def vjp(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
+def vjp(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
     """Value and pullback, as a function.
 
     Parameters are those of `jvp`.
@@ -276,7 +275,7 @@ def vjp(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
     return Vjp(f, wrt, of, has_aux, engine)
 
 
-def linearize(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
+def linearize(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
     """Value and the linear map of tangents, as a function: the primal work is done once for many tangents.
 
     Parameters are those of `jvp`.
@@ -297,7 +296,7 @@ def linearize(f, wrt=0, of="return", *, has_aux=False, engine="reference"):
     return Linearize(f, wrt, of, has_aux, engine)
 
 
-def hvp(f, wrt=0, of="return", *, engine="reference"):
+def hvp(f, wrt=0, of="return", *, engine="auto"):
     """Products with the Hessian of a scalar function, as a function of ``(*args, v)``: forward over reverse.
 
     Parameters are those of `grad`.

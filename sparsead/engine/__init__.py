@@ -1,1 +1,22 @@
-"""Engines run tapes. `reference` defines what a tape means."""
+"""Engines: what runs a tape. `sparsead.engine.reference` says what a tape means; the others are faster."""
+
+ENGINES = ("auto", "vm", "reference")
+LONG = 10_000  # ops: a second of planning
+
+
+def program(tape, engine="auto"):
+    """`tape` made ready to run: an object with ``run(inputs)``.
+
+    Parameters
+    ----------
+    tape : Tape
+    engine : {"auto", "vm", "reference"}
+        "auto" is the tiled engine, "vm", but for long tapes of scalar code, which take long to plan.
+    """
+    if engine == "reference" or (engine == "auto" and len(tape) > LONG):
+        from sparsead.engine import reference
+
+        return reference.Program(tape)
+    from sparsead.engine import vm
+
+    return vm.Program(tape)

@@ -1,0 +1,10 @@
+from typing import Any
+
+from sparsead.schedule.form import Schedule
+from sparsead.tape._tape import Tape
+
+class Program:
+    schedule: Schedule
+    tape: Tape
+    def __init__(self, tape: Tape) -> None: ...
+    def run(self, inputs: list[Any]) -> list[Any]: ...

@@ -1,0 +1,484 @@
+"""Programs of the tiled engine: a schedule turned into the structures of vm.h, and run.
+
+Law: results are those of the reference interpreter, up to the order in which sums are taken.
+"""
+cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport intptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+import numpy as np
+from numpy import asarray, empty, errstate  # NumPy's own: a trace wraps the names in its namespace
+
+from sparsead.schedule.form import Choose, Fill, Guard, Kernel, Repeat
+from sparsead.schedule.inner import loop_index
+from sparsead.schedule.lower import lowered
+from sparsead.schedule.planner import schedule_of
+from sparsead.tape._memory import blank, laid_out
+from sparsead.tape.spec import BY_NAME
+
+cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, cnp.npy_intp *dims, cnp.npy_intp *strides, void *data,
+                                int flags, object obj)
+
+cdef extern from "numpy/ufuncobject.h":
+    ctypedef void *PyUFuncGenericFunction
+    ctypedef struct PyUFuncObject:
+        PyUFuncGenericFunction *functions
+        void **data
+
+cdef extern from "vm.h":
+    enum: VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_APPLY
+    enum: VM_KERNEL, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE
+    enum: VM_DONE, VM_RAISED, VM_OUT_OF_BOUNDS
+    enum: VM_AXES, VM_ARGS
+    ctypedef void (*vm_loop)(char **args, const intptr_t *points, const intptr_t *strides, void *data) noexcept nogil
+    ctypedef struct vm_index:
+        int slot, kind
+        intptr_t offset, step, low, high
+    ctypedef struct vm_window:
+        int slot, n_index, item, uniform
+        intptr_t offset, step
+        vm_index *index
+        intptr_t *stride
+    ctypedef struct vm_instr:
+        int kind, window, nargs
+        int *args
+        vm_loop loop
+        void *data
+    ctypedef struct vm_kernel:
+        int n_axes, axis, n_instrs, n_windows, n_registers
+        intptr_t *extent
+        intptr_t rows, inner, tiles, points, scratch
+        vm_instr *instrs
+        vm_window *windows
+        char **constant
+        intptr_t *home
+        intptr_t *stride
+    ctypedef struct vm_repeat:
+        int counter, n_turning
+        intptr_t trips, first, by
+        int *turning
+        vm_block *body
+    ctypedef struct vm_choose:
+        int n_bodies, kind
+        int *n_turning
+        int **turning
+        vm_block **bodies
+        vm_window which
+        intptr_t known
+    ctypedef struct vm_step:
+        int kind, number, slot
+        intptr_t nbytes
+        vm_kernel *kernel
+        vm_repeat *repeat
+        vm_choose *choose
+    ctypedef struct vm_block:
+        int n_steps
+        vm_step *steps
+    ctypedef struct vm_work:
+        char **slots
+        char *scratch
+        intptr_t *turned
+        double until_check
+        int (*call)(void *owner, int number) noexcept
+        void *owner
+        int failed_step, failed_window, failed_index
+        intptr_t failed_value
+    int vm_run(const vm_block *block, vm_work *work) nogil
+    vm_loop vm_cast(char a, char b)
+    vm_loop vm_copy(int item)
+    vm_loop vm_select(int item)
+    vm_loop vm_strong_multiply(char a)
+    int vm_integer_kind(char a)
+
+USERS = ("black_box", "black_box_jacobian")  # these hand arrays to functions of the user, who may keep them
+
+
+cdef class Memory:
+    """Blocks of memory that live as long as this does."""
+
+    cdef void *last
+
+    cdef void *take(self, size_t nbytes) except NULL:
+        """A block of zeros."""
+        cdef void **block = <void **> calloc(nbytes + 16, 1)
+        if block is NULL:
+            raise MemoryError(f"no room for {nbytes} bytes of a program")
+        block[0] = self.last  # a list, newest first; 16 bytes keep the alignment
+        self.last = block
+        return <char *> block + 16
+
+    def __dealloc__(self):
+        cdef void *block = self.last
+        while block is not NULL:
+            self.last = (<void **> block)[0]
+            free(block)
+            block = self.last
+
+
+cdef class Program:
+    """A tape made ready to run.
+
+    Parameters
+    ----------
+    tape : Tape
+
+    Notes
+    -----
+    Immutable apart from its pool of workspaces: many threads may run one program, each in a workspace of its own.
+    """
+
+    cdef readonly object schedule
+    cdef readonly object tape
+    cdef list steps, idle, types
+    cdef Memory memory
+    cdef vm_block *block
+    cdef intptr_t scratch, most_turning
+    cdef bint calls
+
+    def __init__(self, tape):
+        self.tape, self.memory = tape, Memory()
+        self.schedule = schedule_of(tape)
+        self.steps, self.idle = [], []
+        self.scratch, self.most_turning, self.calls = 64, 1, False
+        self.types = self.schedule.outputs
+        self.block = self._block(self.schedule.block)
+
+    # ---- from the schedule to C --------------------------------------------------------------------------------------
+
+    cdef void *take(self, size_t nbytes) except NULL:
+        return self.memory.take(nbytes)
+
+    cdef vm_block *_block(self, block) except NULL:
+        cdef vm_block *made = <vm_block *> self.take(sizeof(vm_block))
+        made.n_steps = len(block.steps)
+        made.steps = <vm_step *> self.take(made.n_steps * sizeof(vm_step))
+        cdef int k
+        for k in range(made.n_steps):
+            self._step(&made.steps[k], block.steps[k])
+        return made
+
+    cdef int _step(self, vm_step *made, step) except -1:
+        made.number = len(self.steps)
+        self.steps.append(step)
+        if isinstance(step, Kernel):
+            made.kind, made.kernel = VM_KERNEL, self._kernel(step)
+        elif isinstance(step, Fill):
+            made.kind, made.slot, made.nbytes = VM_FILL, step.slot, step.nbytes
+        elif isinstance(step, Repeat):
+            made.kind, made.repeat = VM_REPEAT, self._repeat(step)
+        elif isinstance(step, Choose):
+            made.kind, made.choose = VM_CHOOSE, self._choose(step)
+        else:
+            made.kind, self.calls = VM_CALL, True
+        return 0
+
+    cdef int *_pairs(self, turning) except NULL:
+        cdef int *pairs = <int *> self.take(2 * len(turning) * sizeof(int))
+        for k, (a, b) in enumerate(turning):
+            pairs[2 * k], pairs[2 * k + 1] = a, b
+        self.most_turning = max(self.most_turning, len(turning))
+        return pairs
+
+    cdef vm_repeat *_repeat(self, step) except NULL:
+        cdef vm_repeat *made = <vm_repeat *> self.take(sizeof(vm_repeat))
+        made.counter, made.trips = step.counter, step.trips
+        made.first, made.by = (step.trips - 1, -1) if step.backward else (0, 1)
+        made.turning, made.n_turning = self._pairs(step.turning), len(step.turning)
+        made.body = self._block(step.block)
+        return made
+
+    cdef vm_choose *_choose(self, step) except NULL:
+        cdef vm_choose *made = <vm_choose *> self.take(sizeof(vm_choose))
+        made.n_bodies = len(step.blocks)
+        made.bodies = <vm_block **> self.take(made.n_bodies * sizeof(vm_block *))
+        made.turning = <int **> self.take(made.n_bodies * sizeof(int *))
+        made.n_turning = <int *> self.take(made.n_bodies * sizeof(int))
+        cdef int k
+        for k in range(made.n_bodies):
+            made.bodies[k] = self._block(step.blocks[k])
+            made.turning[k], made.n_turning[k] = self._pairs(step.turning[k]), len(step.turning[k])
+        if isinstance(step.which, tuple):
+            self._window(&made.which, step.which[1], (), None)
+            made.kind = vm_integer_kind(ord(step.which[1].dtype.char))
+        else:
+            made.which.slot, made.known = -1, int(step.which)
+        return made
+
+    cdef int _window(self, vm_window *made, access, strides, step) except -1:
+        made.slot, made.offset, made.item = access.slot, access.offset, access.dtype.itemsize
+        made.uniform, made.step = step is not None, 0 if step is None else step
+        for k, stride in enumerate(strides):
+            made.stride[k] = stride
+        made.n_index = len(access.moving)
+        made.index = <vm_index *> self.take(made.n_index * sizeof(vm_index))
+        for k, index in enumerate(access.moving):
+            made.index[k].slot, made.index[k].offset = index.slot, index.offset
+            made.index[k].kind = vm_integer_kind(ord(index.dtype.char))
+            made.index[k].step, made.index[k].low, made.index[k].high = index.step, index.low, index.high
+        return 0
+
+    cdef vm_kernel *_kernel(self, kernel) except NULL:
+        low = lowered(kernel)
+        cdef vm_kernel *made = <vm_kernel *> self.take(sizeof(vm_kernel))
+        cdef int k, n = len(kernel.dtypes)
+        made.n_axes, made.axis, made.rows, made.inner = len(low.extents), low.axis, low.rows, low.inner
+        made.points, made.tiles = 1, 1
+        for k, extent in enumerate(low.extents):
+            made.extent[k] = extent
+            made.points *= extent
+            if k < low.axis:
+                made.tiles *= extent
+        if low.extents:
+            made.tiles *= -(-low.extents[low.axis] // max(low.rows, 1))
+        made.tiles = made.tiles if made.points else 0
+        made.scratch = low.scratch
+        self.scratch = max(self.scratch, low.scratch)
+        made.n_registers = n
+        made.constant = <char **> self.take(n * sizeof(char *))
+        made.home = <intptr_t *> self.take(n * sizeof(intptr_t))
+        made.stride = <intptr_t *> self.take(n * sizeof(intptr_t))
+        for k in range(n):
+            made.home[k] = max(low.homes[k], 0)
+            made.stride[k] = kernel.dtypes[k].itemsize
+        for k, number in kernel.constants.items():
+            made.constant[k], made.stride[k] = <char *> self._number(number), 0
+        made.n_instrs = len(low.instrs)
+        made.instrs = <vm_instr *> self.take((2 * made.n_instrs) * sizeof(vm_instr))
+        made.windows = <vm_window *> self.take(made.n_instrs * sizeof(vm_window))
+        self._instrs(made, kernel, low)
+        return made
+
+    cdef void *_number(self, number) except NULL:
+        cdef cnp.ndarray array = asarray(number)
+        cdef void *at = self.take(max(array.dtype.itemsize, 16))
+        memcpy(at, cnp.PyArray_DATA(array), array.dtype.itemsize)
+        return at
+
+    cdef int _instrs(self, vm_kernel *made, kernel, low) except -1:
+        """Instructions; a register that is a window is aimed there before it is computed."""
+        aims = {}
+        for instr, direct, k in zip(low.instrs, low.direct, range(made.n_instrs)):
+            if direct and instr.kind == "store":
+                aims[instr.registers[0]] = k
+        cdef int count = 0, k2
+        cdef vm_instr *at
+        for k, (instr, window, direct) in enumerate(zip(low.instrs, low.windows, low.direct)):
+            if window is not None:
+                self._window(&made.windows[made.n_windows], window.access, window.strides, window.step)
+            made.n_windows += 1
+            for r in instr.registers[instr.n_operands:] if instr.kind == "apply" else ():
+                if r in aims:
+                    at = &made.instrs[count]
+                    at.kind, at.window, at.nargs = VM_AIM, aims[r], 1
+                    at.args[0] = r
+                    count += 1
+            if instr.kind == "store" and direct:
+                continue
+            at = &made.instrs[count]
+            count += 1
+            at.window, at.nargs = k, len(instr.registers)
+            if at.nargs > VM_ARGS:
+                raise NotImplementedError(f"{instr.op} has more than {VM_ARGS} operands and results")
+            for k2 in range(at.nargs):
+                at.args[k2] = instr.registers[k2]
+            self._loop_of(at, kernel, instr, direct)
+        made.n_instrs = count
+        return 0
+
+    cdef int _loop_of(self, vm_instr *at, kernel, instr, direct) except -1:
+        dtypes = [kernel.dtypes[r] for r in instr.registers]
+        at.data = NULL
+        if instr.kind == "load":
+            at.kind, at.loop = (VM_SEE if direct else VM_FETCH), vm_copy(dtypes[0].itemsize)
+        elif instr.kind == "store":
+            at.kind, at.loop = VM_STORE, vm_copy(dtypes[0].itemsize)
+        elif instr.kind == "accumulate":
+            at.kind = VM_ADD
+            self._ufunc_loop(at, np.add, [dtypes[0]] * 3)
+        else:
+            at.kind = VM_APPLY
+            self._apply_loop(at, instr.op, dtypes)
+        return 0
+
+    cdef int _apply_loop(self, vm_instr *at, op, dtypes) except -1:
+        if op == "cast":
+            at.loop = vm_cast(ord(dtypes[0].char), ord(dtypes[1].char))
+            at.data = <void *> at if dtypes[1].char == "D" else NULL
+        elif op in ("copy", "stop_gradient"):
+            at.loop = vm_copy(dtypes[0].itemsize)
+        elif op == "select":
+            at.loop = vm_select(dtypes[1].itemsize)
+        elif op == "strong_multiply":
+            at.loop = vm_strong_multiply(ord(dtypes[0].char))
+        else:
+            self._ufunc_loop(at, BY_NAME[op].elementwise.ufunc, dtypes)
+        if at.loop is NULL:
+            raise NotImplementedError(f"no inner loop for {op} of {dtypes}")
+        return 0
+
+    cdef int _ufunc_loop(self, vm_instr *at, ufunc, dtypes) except -1:
+        cdef int index = loop_index(ufunc, dtypes)
+        at.loop = <vm_loop> (<PyUFuncObject *> ufunc).functions[index]
+        at.data = (<PyUFuncObject *> ufunc).data[index]
+        return 0
+
+    # ---- running -----------------------------------------------------------------------------------------------------
+
+    def run(self, inputs):
+        """Outputs for `inputs`, which are left alone; no output shares memory with an input or another output.
+
+        Raises
+        ------
+        GuardFailed
+            The inputs lead down another path than the one that was traced.
+        """
+        try:
+            workspace = self.idle.pop()
+        except IndexError:
+            workspace = Workspace(self)
+        outputs = (<Workspace> workspace).run(self, inputs)
+        self.idle.append(workspace)
+        return outputs
+
+
+cdef class Workspace:
+    """Memory in which one caller at a time runs a program."""
+
+    cdef Program program
+    cdef vm_work work
+    cdef object memory, error
+    cdef list given
+    cdef char **fixed
+    cdef int n_slots
+
+    def __init__(self, Program program):
+        slots = program.schedule.slots
+        self.n_slots = len(slots)
+        self.fixed = <char **> calloc(self.n_slots + 1, sizeof(char *))
+        self.work.slots = <char **> calloc(self.n_slots + 1, sizeof(char *))
+        self.work.turned = <intptr_t *> calloc(program.most_turning, sizeof(intptr_t))
+        if self.fixed is NULL or self.work.slots is NULL or self.work.turned is NULL:
+            raise MemoryError("no room for a workspace")
+        self.memory = empty(program.schedule.nbytes + program.scratch + 2 * 64, np.uint8)
+        cdef char *base = <char *> cnp.PyArray_DATA(self.memory)
+        base += 63 - (<intptr_t> base + 63) % 64  # C's remainder: of positive numbers only
+        self.work.scratch = base
+        base += (program.scratch + 63) // 64 * 64
+        cdef int k
+        for k in range(self.n_slots):
+            slot = slots[k]
+            if slot.kind == "work" and slot.offset >= 0:
+                self.fixed[k] = base + <intptr_t> slot.offset
+            elif slot.kind == "constant":
+                self.fixed[k] = <char *> cnp.PyArray_DATA(slot.array)
+        self.work.call = call_back
+        self.work.owner = <void *> self
+
+    def __dealloc__(self):
+        free(self.fixed)
+        free(self.work.slots)
+        free(self.work.turned)
+
+    def run(self, Program program, inputs):
+        """Run the program once."""
+        self.program = program  # not for longer: the program keeps its idle workspaces
+        memcpy(self.work.slots, self.fixed, self.n_slots * sizeof(char *))
+        cdef int k, status = VM_DONE
+        self.given = []
+        for k, t in enumerate(program.schedule.inputs):
+            array = laid_out(inputs[k], t.shape, t.strides, t.dtype)
+            if array.dtype != t.dtype or not cnp.PyArray_ISALIGNED(array):
+                copy = blank(t.shape, t.strides, t.dtype)
+                copy[...] = array
+                array = copy
+            self.given.append(array)
+            self.work.slots[k] = <char *> cnp.PyArray_DATA(array)
+        outputs = []
+        for place, t in zip(program.schedule.results, program.types):
+            array = blank(t.shape, t.strides, t.dtype)
+            outputs.append(array)
+            self.work.slots[<int> place.slot] = <char *> cnp.PyArray_DATA(array)
+        self.work.until_check = 1e7
+        if program.calls:
+            with errstate(all="ignore"):
+                status = self._go()
+        else:
+            status = self._go()
+        self.given = None
+        if status != VM_DONE:
+            self._raise(status)
+        self.program = None
+        return outputs
+
+    cdef int _go(self):
+        cdef int status = VM_DONE
+        with nogil:
+            status = vm_run(self.program.block, &self.work)
+        return status
+
+    def _raise(self, status):
+        if status == VM_RAISED:
+            error, self.error = self.error, None
+            raise error
+        step = self.program.steps[self.work.failed_step]
+        access = [w for w in lowered(step).windows][self.work.failed_window].access
+        index = access.moving[self.work.failed_index]
+        at = f" ({access.line[0]}:{access.line[1]})" if access.line else ""
+        raise IndexError(f"index {self.work.failed_value} is out of bounds: it has to be from {index.low} to "
+                         f"{index.high - 1}{at}")
+
+    # ---- steps that need Python --------------------------------------------------------------------------------------
+
+    cdef int call(self, int number) except -1:
+        if number < 0:
+            return PyErr_CheckSignals()
+        step = self.program.steps[number]
+        if isinstance(step, Guard):
+            step.op.op.evaluate([self._argument(step.operand)], step.op, ())
+            return 0
+        arrays = [self._argument(argument) for argument in step.operands]
+        if step.op.op.name in USERS:
+            arrays = [array.copy() if isinstance(array, np.ndarray) else array for array in arrays]
+        results = step.op.op.evaluate(arrays, step.op, step.types)
+        for place, t, result in zip(step.results, step.types, results):
+            if result is not arrays[0] or not step.op.op.consumes:
+                self._array(place.slot, place.offset, t.shape, t.strides, t.dtype)[...] = result
+        return 0
+
+    def _argument(self, argument):
+        if not isinstance(argument, tuple):
+            return argument
+        shape, access = argument
+        offset = access.offset
+        for index in access.moving:
+            value = int(self._array(index.slot, index.offset, (), (), index.dtype)[()])
+            if not index.low <= value < index.high:
+                at = f" ({access.line[0]}:{access.line[1]})" if access.line else ""
+                raise IndexError(f"index {value} is out of bounds: it has to be from {index.low} to {index.high - 1}{at}")
+            offset += value * index.step
+        return self._array(access.slot, offset, shape, access.strides, access.dtype)
+
+    cdef object _array(self, int slot, intptr_t offset, tuple shape, tuple strides, cnp.dtype dtype):
+        cdef cnp.npy_intp[32] dims, steps
+        cdef int k, nd = len(shape)
+        for k in range(nd):
+            dims[k], steps[k] = shape[k], strides[k]
+        Py_INCREF(dtype)  # PyArray_NewFromDescr steals it
+        return PyArray_NewFromDescr(cnp.ndarray, dtype, nd, dims, steps, self.work.slots[slot] + offset,
+                                    cnp.NPY_ARRAY_WRITEABLE | cnp.NPY_ARRAY_ALIGNED, None)
+
+
+cdef int call_back(void *owner, int number) noexcept with gil:
+    cdef Workspace workspace = <Workspace> owner
+    try:
+        workspace.call(number)
+    except BaseException as error:
+        workspace.error = error
+        return -1
+    return 0

@@ -1,0 +1,224 @@
+#include "vm.h"
+
+#include <string.h>
+
+#define CHECK_EVERY 1e7 /* point instructions: some 10 ms */
+
+/* ---- integers in memory ------------------------------------------------------------------------------------------------- */
+
+static const char INTEGERS[] = "?bBhHiIlLqQ";
+
+int vm_integer_kind(char type) {
+    const char *at = type ? strchr(INTEGERS, type) : NULL;
+    return at ? (int)(at - INTEGERS) : -1;
+}
+
+intptr_t vm_integer(const char *at, int kind) {
+    switch (INTEGERS[kind]) {
+#define CASE(letter, type)           \
+    case letter: {                   \
+        type x;                      \
+        memcpy(&x, at, sizeof x);    \
+        return (intptr_t)x;          \
+    }
+        CASE('?', unsigned char)
+        CASE('b', signed char)
+        CASE('B', unsigned char)
+        CASE('h', short)
+        CASE('H', unsigned short)
+        CASE('i', int)
+        CASE('I', unsigned)
+        CASE('l', long)
+        CASE('L', unsigned long)
+        CASE('q', long long)
+        CASE('Q', unsigned long long)
+#undef CASE
+    }
+    return 0;
+}
+
+/* ---- kernels -------------------------------------------------------------------------------------------------------------- */
+
+/* Where a window is now; -1 if an index is out of bounds. */
+static int place(const vm_window *w, int number, int which, vm_work *work, char **base) {
+    intptr_t offset = w->offset;
+    for (int k = 0; k < w->n_index; k++) {
+        const vm_index *index = w->index + k;
+        intptr_t value = vm_integer(work->slots[index->slot] + index->offset, index->kind);
+        if (value < index->low || value >= index->high) {
+            work->failed_step = number;
+            work->failed_window = which;
+            work->failed_index = k;
+            work->failed_value = value;
+            return -1;
+        }
+        offset += value * index->step;
+    }
+    *base = work->slots[w->slot] + offset;
+    return 0;
+}
+
+/* Apply a loop to rows of the last axis, for a window without one stride along the tile. */
+static void by_rows(const vm_kernel *kernel, const vm_instr *in, const vm_window *w, char *at, char *reg, intptr_t stride,
+                    intptr_t rows) {
+    int last = kernel->n_axes - 1, axis = kernel->axis;
+    intptr_t n = kernel->extent[last], index[VM_AXES] = {0};
+    intptr_t count = rows;
+    for (int k = axis + 1; k < last; k++) count *= kernel->extent[k];
+    for (intptr_t row = 0; row < count; row++) {
+        char *args[3];
+        intptr_t steps[3];
+        if (in->kind == VM_FETCH) {
+            args[0] = at, args[1] = reg, steps[0] = w->stride[last], steps[1] = stride;
+        } else if (in->kind == VM_STORE) {
+            args[0] = reg, args[1] = at, steps[0] = stride, steps[1] = w->stride[last];
+        } else {
+            args[0] = args[2] = at, args[1] = reg, steps[0] = steps[2] = w->stride[last], steps[1] = stride;
+        }
+        in->loop(args, &n, steps, in->data);
+        reg += n * stride;
+        for (int k = last - 1; k >= axis; k--) { /* the odometer of the axes before the last */
+            at += w->stride[k];
+            if (k == axis || ++index[k] < kernel->extent[k]) break;
+            at -= w->stride[k] * kernel->extent[k];
+            index[k] = 0;
+        }
+    }
+}
+
+static void run_tiles(const vm_kernel *kernel, char *const *base, char *scratch, intptr_t first, intptr_t last) {
+    char *ptr[kernel->n_registers + 1];
+    intptr_t stride[kernel->n_registers + 1];
+    for (int r = 0; r < kernel->n_registers; r++) {
+        ptr[r] = kernel->constant[r] ? kernel->constant[r] : scratch + kernel->home[r];
+        stride[r] = kernel->stride[r];
+    }
+    const int axis = kernel->axis;
+    const intptr_t extent = kernel->n_axes ? kernel->extent[axis] : 1;
+    const intptr_t per_row = kernel->rows < extent ? (extent + kernel->rows - 1) / kernel->rows : 1;
+    for (intptr_t tile = first; tile < last; tile++) {
+        intptr_t begin = tile % per_row * kernel->rows, outer = tile / per_row;
+        const intptr_t rows = begin + kernel->rows > extent ? extent - begin : kernel->rows;
+        const intptr_t n = rows * kernel->inner;
+        intptr_t index[VM_AXES];
+        for (int k = axis - 1; k >= 0; k--) {
+            index[k] = outer % kernel->extent[k];
+            outer /= kernel->extent[k];
+        }
+        for (const vm_instr *in = kernel->instrs, *end = in + kernel->n_instrs; in < end; in++) {
+            char *args[VM_ARGS];
+            intptr_t steps[VM_ARGS];
+            if (in->kind == VM_APPLY) {
+                for (int k = 0; k < in->nargs; k++) {
+                    args[k] = ptr[in->args[k]];
+                    steps[k] = stride[in->args[k]];
+                }
+                in->loop(args, &n, steps, in->data);
+                continue;
+            }
+            const vm_window *w = kernel->windows + in->window;
+            const int r = in->args[0];
+            char *at = base[in->window];
+            if (kernel->n_axes) {
+                at += begin * w->stride[axis];
+                for (int k = 0; k < axis; k++) at += index[k] * w->stride[k];
+            }
+            switch (in->kind) {
+            case VM_SEE:
+            case VM_AIM:
+                ptr[r] = at;
+                stride[r] = w->step;
+                break;
+            case VM_FETCH:
+            case VM_STORE:
+            case VM_ADD:
+                if (!w->uniform) {
+                    by_rows(kernel, in, w, at, ptr[r], stride[r], rows);
+                } else if (in->kind == VM_FETCH) {
+                    args[0] = at, args[1] = ptr[r], steps[0] = w->step, steps[1] = stride[r];
+                    in->loop(args, &n, steps, in->data);
+                } else if (in->kind == VM_STORE) {
+                    args[0] = ptr[r], args[1] = at, steps[0] = stride[r], steps[1] = w->step;
+                    in->loop(args, &n, steps, in->data);
+                } else {
+                    args[0] = args[2] = at, args[1] = ptr[r], steps[0] = steps[2] = w->step, steps[1] = stride[r];
+                    in->loop(args, &n, steps, in->data);
+                }
+                break;
+            }
+        }
+    }
+}
+
+static int run_kernel(const vm_step *step, vm_work *work) {
+    const vm_kernel *kernel = step->kernel;
+    char *base[kernel->n_windows + 1];
+    for (int k = 0; k < kernel->n_windows; k++)
+        if (place(kernel->windows + k, step->number, k, work, base + k)) return VM_OUT_OF_BOUNDS;
+    run_tiles(kernel, base, work->scratch, 0, kernel->tiles);
+    work->until_check -= (double)kernel->points * kernel->n_instrs;
+    return VM_DONE;
+}
+
+/* ---- blocks ---------------------------------------------------------------------------------------------------------------- */
+
+/* The first slot of each pair gets the memory of the second, all at once. */
+static void turn(const int *pairs, int n, vm_work *work) {
+    for (int k = 0; k < n; k++) work->turned[k] = (intptr_t)work->slots[pairs[2 * k + 1]];
+    for (int k = 0; k < n; k++) work->slots[pairs[2 * k]] = (char *)work->turned[k];
+}
+
+static int run_repeat(const vm_repeat *repeat, vm_work *work) {
+    int64_t trip = repeat->first;
+    for (intptr_t k = 0; k < repeat->trips; k++, trip += repeat->by) {
+        memcpy(work->slots[repeat->counter], &trip, sizeof trip);
+        int status = vm_run(repeat->body, work);
+        if (status) return status;
+        turn(repeat->turning, repeat->n_turning, work);
+    }
+    return VM_DONE;
+}
+
+static int run_choose(const vm_step *step, vm_work *work) {
+    const vm_choose *choose = step->choose;
+    intptr_t which = choose->known;
+    if (choose->which.slot >= 0) {
+        char *at;
+        if (place(&choose->which, step->number, 0, work, &at)) return VM_OUT_OF_BOUNDS;
+        which = vm_integer(at, choose->kind);
+    }
+    if (which < 0) which += choose->n_bodies;
+    int status = vm_run(choose->bodies[which], work);
+    if (status) return status;
+    turn(choose->turning[which], choose->n_turning[which], work);
+    return VM_DONE;
+}
+
+int vm_run(const vm_block *block, vm_work *work) {
+    for (const vm_step *step = block->steps, *end = step + block->n_steps; step < end; step++) {
+        int status = VM_DONE;
+        switch (step->kind) {
+        case VM_KERNEL:
+            status = run_kernel(step, work);
+            break;
+        case VM_CALL:
+            status = work->call(work->owner, step->number) ? VM_RAISED : VM_DONE;
+            break;
+        case VM_FILL:
+            memset(work->slots[step->slot], 0, (size_t)step->nbytes);
+            break;
+        case VM_REPEAT:
+            status = run_repeat(step->repeat, work);
+            break;
+        case VM_CHOOSE:
+            status = run_choose(step, work);
+            break;
+        }
+        if (status) return status;
+        if (work->until_check < 0) {
+            work->until_check = CHECK_EVERY;
+            if (work->call(work->owner, -1)) return VM_RAISED;
+        }
+    }
+    return VM_DONE;
+}

@@ -1,0 +1,108 @@
+/* The tiled engine: kernels run tile by tile, instruction by instruction, each by one inner loop over the points of the tile.
+
+   What is here is filled in by _vm.pyx from a schedule (sparsead/schedule/form.py), which says what the parts mean; nothing here
+   allocates, and nothing needs Python but what is called back. */
+
+#ifndef SPARSEAD_VM_H
+#define SPARSEAD_VM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define VM_AXES 32  /* NumPy's arrays have at most 64, joined ones seldom more than 3 */
+#define VM_ARGS 16
+
+/* An inner loop, with the signature of NumPy's: operands and results, points, strides in bytes. */
+typedef void (*vm_loop)(char **args, const intptr_t *points, const intptr_t *strides, void *data);
+
+typedef struct {
+    int slot, kind; /* kind: index into the table of integer types */
+    intptr_t offset, step, low, high;
+} vm_index;
+
+typedef struct {
+    int slot, n_index, item;
+    int uniform; /* one stride from point to point of a tile: `step` */
+    intptr_t offset, step;
+    vm_index *index;
+    intptr_t stride[VM_AXES];
+} vm_window;
+
+enum { VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_APPLY };
+/* SEE: a register is a window. FETCH: it is copied from one. AIM: what is computed next into a register goes to a window. */
+
+typedef struct {
+    int kind, window, nargs;
+    int args[VM_ARGS];
+    vm_loop loop;
+    void *data;
+} vm_instr;
+
+typedef struct {
+    int n_axes, axis, n_instrs, n_windows, n_registers;
+    intptr_t extent[VM_AXES];
+    intptr_t rows, inner, tiles, points;
+    vm_instr *instrs;
+    vm_window *windows;
+    char **constant;   /* by register: the number, or NULL */
+    intptr_t *home;    /* by register: byte offset of its memory, or -1 */
+    intptr_t *stride;  /* by register: between points */
+    intptr_t scratch;  /* bytes */
+} vm_kernel;
+
+typedef struct vm_block vm_block;
+
+typedef struct {
+    int counter, n_turning;
+    intptr_t trips, first, by;
+    int *turning; /* pairs of slots */
+    vm_block *body;
+} vm_repeat;
+
+typedef struct {
+    int n_bodies, *n_turning, **turning;
+    vm_block **bodies;
+    vm_window which;
+    int kind;
+    intptr_t known; /* the body to run if `which` is no memory (slot -1) */
+} vm_choose;
+
+enum { VM_KERNEL, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE };
+
+typedef struct {
+    int kind, number; /* number: of the step, for what is called back */
+    int slot;
+    intptr_t nbytes;
+    vm_kernel *kernel;
+    vm_repeat *repeat;
+    vm_choose *choose;
+} vm_step;
+
+struct vm_block {
+    int n_steps;
+    vm_step *steps;
+};
+
+typedef struct vm_work vm_work;
+struct vm_work {
+    char **slots;
+    char *scratch;
+    intptr_t *turned; /* room for as many pointers as change hands at once */
+    double until_check; /* point instructions until somebody looks whether the user wants to stop */
+    int (*call)(void *owner, int number); /* not 0: an exception is set */
+    void *owner;
+    int failed_step, failed_window, failed_index; /* what was out of bounds */
+    intptr_t failed_value;
+};
+
+enum { VM_DONE = 0, VM_RAISED = -1, VM_OUT_OF_BOUNDS = -2 };
+
+int vm_run(const vm_block *block, vm_work *work);
+vm_loop vm_cast(char from, char to);      /* NULL if there is none */
+vm_loop vm_copy(int item);
+vm_loop vm_select(int item);
+vm_loop vm_strong_multiply(char type);
+intptr_t vm_integer(const char *at, int kind);
+int vm_integer_kind(char type); /* -1: no integer */
+
+#endif

@@ -1,0 +1,222 @@
+"""What a schedule consists of: steps over slots.
+
+A slot is memory: that of an input, a constant, an output, or of the workspace. A step is a kernel, a call of an op's own
+function, a guard, a loop or a branch. Everything is engine-neutral.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparsead.tape.spec import OpView
+
+
+class Index(NamedTuple):
+    """A number in memory that moves a window, by `step` bytes for each unit; valid from `low` up to `high`, exclusive."""
+
+    slot: int
+    offset: int
+    dtype: np.dtype
+    step: int
+    low: int
+    high: int
+
+
+class Access(NamedTuple):
+    """A window on a slot: byte offset, and the stride in bytes along each axis of the space it is seen from."""
+
+    slot: int
+    offset: int
+    strides: tuple[int, ...]
+    dtype: np.dtype
+    moving: tuple[Index, ...] = ()
+    line: Any = None  # of the user, for an index that is out of bounds
+
+
+class Instr(NamedTuple):
+    """One instruction of a kernel, run for all points of the space.
+
+    `kind` is "load", "store", "accumulate" or "apply". Registers: operands, then results; `op` is the elementwise record's name,
+    "cast" or "copy".
+    """
+
+    kind: str
+    op: str
+    registers: tuple[int, ...]
+    access: Access | None = None
+    n_operands: int = 0  # of the registers that are read
+
+
+class Kernel:
+    """One space, and instructions on registers that hold a number for each of its points.
+
+    Law: instruction by instruction over all points gives the same as tile by tile in C order, all instructions on each tile.
+
+    Attributes
+    ----------
+    space : tuple of int
+        Extents, without those of one point.
+    instrs : list of Instr
+    dtypes : list of dtype
+        Of the registers, each of which is set once.
+    constants : dict
+        Registers that hold a number.
+    """
+
+    def __init__(self, space):
+        self.space, self.instrs, self.dtypes, self.constants = space, [], [], {}
+        self.windows: dict[int, list[tuple[str, Access]]] = {}  # slot -> what is done to it
+        self.known: dict = {}  # what is in registers
+
+    def register(self, dtype):
+        """A new register."""
+        self.dtypes.append(dtype)
+        return len(self.dtypes) - 1
+
+    def constant(self, number):
+        """A register that holds a number."""
+        number = np.asarray(number)[()]
+        key = (number.dtype, number.tobytes())
+        if key not in self.known:
+            self.known[key] = self.register(number.dtype)
+            self.constants[self.known[key]] = number
+        return self.known[key]
+
+    def load(self, access):
+        """A register with what is in a window."""
+        register = self.register(access.dtype)
+        self._touch("load", "copy", register, access)
+        return register
+
+    def write(self, kind, register, access):
+        """Store or accumulate a register into a window."""
+        self._touch(kind, "copy" if kind == "store" else "add", register, access)
+
+    def _touch(self, kind, op, register, access):
+        self.instrs.append(Instr(kind, op, (register,), access))
+        self.windows.setdefault(access.slot, []).append((kind, access))
+
+    def apply(self, op, operands, dtypes):
+        """Registers with the results of an elementwise op."""
+        results = [self.register(dtype) for dtype in dtypes]
+        self.instrs.append(Instr("apply", op, (*operands, *results), None, len(operands)))
+        return results
+
+    def __repr__(self):
+        return f"Kernel({list(self.space)}, {len(self.instrs)} instructions)"
+
+
+@dataclass
+class Place:
+    """Where a value is in memory: its type's layout from `offset` of a slot on."""
+
+    slot: int
+    offset: int = 0
+
+
+@dataclass
+class Call:
+    """The op's own function is run on arrays.
+
+    Operands are windows (shape, access) or numbers; each result is written to its place. An op that consumes its first operand
+    works on it in place.
+    """
+
+    op: OpView
+    operands: list
+    results: list[Place]
+    types: tuple
+
+
+@dataclass
+class Fill:
+    """A slot is filled with zeros."""
+
+    slot: int
+    nbytes: int
+
+
+@dataclass
+class Guard:
+    """GuardFailed unless a number in memory is what the trace saw."""
+
+    op: OpView
+    operand: Any
+
+
+@dataclass
+class Block:
+    """Steps in their order. Slots of its own are laid out in the workspace by `sparsead.schedule.memory`."""
+
+    steps: list = field(default_factory=list)
+    own: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Repeat:
+    """A block is run trip by trip.
+
+    Attributes
+    ----------
+    counter : int
+        Slot of the trip, an int64.
+    turning : list of (slot, slot)
+        After each trip the first gets the memory of the second, all at once: what the carries were made of changes hands, and
+        nothing is copied.
+    """
+
+    block: Block
+    trips: int
+    backward: bool
+    counter: int
+    turning: list
+
+
+@dataclass
+class Choose:
+    """One of several blocks is run, as a number in memory says; `turning` is that of each block, see `Repeat`."""
+
+    which: Any
+    blocks: list[Block]
+    turning: list[list]
+
+
+@dataclass
+class Slot:
+    """Memory.
+
+    `kind` is "input", "output" (both by position), "constant" or "work"; work memory begins at `offset` of the workspace.
+    """
+
+    kind: str
+    nbytes: int
+    position: int = -1
+    array: Any = None
+    offset: int = -1
+
+
+@dataclass
+class Schedule:
+    """What a tape is run by.
+
+    Attributes
+    ----------
+    slots : list of Slot
+    block : Block
+    inputs, outputs : list
+        Types of the tape's inputs and outputs; input k is slot k.
+    results : list of Place or number
+        Of the outputs.
+    nbytes : int
+        Of the workspace.
+    """
+
+    slots: list[Slot]
+    block: Block
+    inputs: list
+    outputs: list
+    results: list
+    nbytes: int = 0

@@ -1,0 +1,219 @@
+"""Which kernel does what, and where values are kept: the part of planning that knows no ops.
+
+Law: the steps compute what the ops of the tape, run one after the other, compute. What is computed joins a kernel over its own
+space that is not before the last step it has to wait for: the makers of its operands, the last writing of what it reads, the last
+reading and writing of what it writes. A load is read where it is used; or, if its memory is overwritten before that, at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparsead.schedule.form import Access, Block, Kernel, Place, Slot
+from sparsead.schedule.values import Constant, Held, Window
+from sparsead.schedule.windows import meeting, spread, squeezed
+from sparsead.tape._memory import blank
+
+NEAR = 24  # steps back that an op looks for a kernel to join
+LARGEST = 400  # instructions of a kernel
+
+
+class Fusion:
+    """Steps of one block, and where the values of its tape are."""
+
+    def __init__(self, tape, slots, together):
+        self.tape, self.slots, self.together = tape, slots, together
+        self.block = Block()
+        self.steps = self.block.steps
+        self.ops = list(tape)
+        self.at = 0  # the op that is planned
+        self.values: dict = {}
+        self.last_use = self._last_uses()
+        # By slot: how often it was overwritten, the last steps that write and read it, the loads of what is there now.
+        self.version: dict[int, int] = {}
+        self.written: dict[int, int] = {}
+        self.read: dict[int, int] = {}
+        self.pending: dict[int, list] = {}
+        self.barrier = -1  # the last guard: what may fault comes after it
+
+    def _last_uses(self):
+        last = {}
+        for op in self.ops:
+            last.update(dict.fromkeys(op.operands, op.index))
+        return {**last, **dict.fromkeys(self.tape.outputs, len(self.ops))}
+
+    def type(self, v):
+        """The type of a value of the tape."""
+        return self.tape.type(v)
+
+    # ---- memory ------------------------------------------------------------------------------------------------------
+
+    def work(self, nbytes):
+        """The place of new memory of the block's own."""
+        self.slots.append(Slot("work", nbytes))
+        self.block.own.append(len(self.slots) - 1)
+        return Place(len(self.slots) - 1)
+
+    def seen(self, v, shape):
+        """The `Access` of a value spread over `shape`; what is in a register is stored first."""
+        home, t = self.values[v], self.type(v)
+        if isinstance(home, Window):
+            assert home.version == self.version.get(home.place.slot, 0), "a load was not read in time"
+            strides = spread(home.view.shape, home.view.strides, shape)
+            return Access(home.place.slot, home.place.offset + home.imm, strides, home.view.dtype, home.moving, home.line)
+        place = self.in_memory(v)
+        return Access(place.slot, place.offset, spread(t.shape, t.strides, shape), t.dtype)
+
+    def in_memory(self, v):
+        """The place of a value in its own layout; it is stored, or copied, if it has none."""
+        home, t = self.values[v], self.type(v)
+        if isinstance(home, Window):
+            if home.view.strides == t.strides and home.view.dtype == t.dtype and not home.moving:
+                return Place(home.place.slot, home.place.offset + home.imm)
+            self.hold(v)
+        if isinstance(home, Constant):
+            self.values[v] = self._constant(home.value, t)
+        if isinstance(self.values[v], Held):
+            self.store_held(v)
+        return self.values[v]
+
+    def own_memory(self, v):
+        """The place of a value that is going to be overwritten."""
+        if isinstance(self.values[v], Window):
+            self.hold(v)
+        return self.in_memory(v)
+
+    def _constant(self, value, t):
+        array = blank(t.shape, t.strides, t.dtype)
+        array[...] = value
+        self.slots.append(Slot("constant", t.nbytes, array=array))
+        return Place(len(self.slots) - 1)
+
+    def store_held(self, v):
+        """Give a value that is in a register a place in memory."""
+        home, t = self.values[v], self.type(v)
+        place, kernel = self.work(t.nbytes), self.steps[home.step]
+        access = Access(place.slot, 0, spread(t.shape, t.strides, t.shape), t.dtype)
+        kernel.write("store", home.register, access)
+        kernel.known[v, access.strides] = home.register
+        self.written[place.slot] = home.step
+        self.values[v] = place
+
+    def hold(self, v, beside=None):
+        """Read a load now, into a register, of the kernel of step `beside` if that is possible."""
+        home = self.values[v]
+        shape = home.view.shape
+        access = self.seen(v, shape)
+        fits = beside is not None and self._joins(beside, squeezed(shape), [access], None, self._after([access]))
+        k = beside if fits else self.kernel(shape, [access])
+        self.values[v] = Held(k, self.load(k, v, access))
+        for loads in self.pending.values():
+            if v in loads:
+                loads.remove(v)
+
+    def load(self, k, v, access):
+        """The register of kernel `k` with what value `v` is through a window."""
+        kernel = self.steps[k]
+        key = v, access.strides
+        if key not in kernel.known:
+            kernel.known[key] = kernel.load(access)
+        self.reads(access, k)
+        return kernel.known[key]
+
+    def reads(self, access, k):
+        """Step `k` reads through a window."""
+        for slot in (access.slot, *(index.slot for index in access.moving)):
+            self.read[slot] = max(self.read.get(slot, -1), k)
+
+    def ends(self, slot, beside=None):
+        """The memory is about to be overwritten: loads of it that are wanted afterwards are read."""
+        for v in self.pending.pop(slot, ()):
+            if self.last_use.get(v, -1) > self.at and isinstance(self.values[v], Window):
+                self.hold(v, beside)
+
+    def overwritten(self, slot, k):
+        """Step `k` has written the memory."""
+        self.version[slot] = self.version.get(slot, 0) + 1
+        self.written[slot] = k
+
+    # ---- kernels -----------------------------------------------------------------------------------------------------
+
+    def _after(self, accesses, write=None):
+        """The first step at which these windows may be read, and this one be written."""
+        first = 0
+        for access in accesses:
+            first = max(first, self.written.get(access.slot, -1))
+            for index in access.moving:
+                first = max(first, self.written.get(index.slot, -1) + 1, self.barrier + 1)
+        return first if write is None else max(first, self._after([write]), self.read.get(write.slot, -1))
+
+    def _joins(self, k, space, accesses, write, first):
+        """Whether step `k` may read `accesses` and then do `write`, a pair (kind, access)."""
+        step = self.steps[k]
+        if k < first or not isinstance(step, Kernel) or step.space != space or len(step.instrs) > LARGEST:
+            return False
+        if not space:  # one point: instruction by instruction is the only order
+            return True
+        for access in accesses:
+            for kind, other in step.windows.get(access.slot, ()):
+                if kind != "load" and meeting(access, other, space) == "meet":
+                    return False
+        if write is None:
+            return True
+        own = [("load", access) for access in accesses if access.slot == write[1].slot]
+        return all(
+            kind == write[0] == "accumulate" or meeting(write[1], other, space) != "meet"
+            for kind, other in (*step.windows.get(write[1].slot, ()), *own)
+        )
+
+    def kernel(self, shape, accesses, write=None, first=0):
+        """A step whose kernel may read `accesses` and then do `write`: one of the last, or a new one."""
+        space = squeezed(shape)
+        first = max(first, self._after(accesses, write and write[1]))
+        for k in range(len(self.steps) - 1, max(first, len(self.steps) - NEAR) - 1, -1):
+            if self._joins(k, space, accesses, write, first):
+                return k
+        self.steps.append(Kernel(space))
+        return len(self.steps) - 1
+
+    def is_number(self, v):
+        """Whether a value is one known number, for all its elements."""
+        return isinstance(self.values[v], Constant) and not np.ndim(self.values[v].value)
+
+    def _here(self, v, shape):
+        """Whether a value is in a register over the space of `shape`."""
+        return isinstance(self.values[v], Held) and squeezed(self.type(v).shape) == squeezed(shape)
+
+    def settled(self, operands, shape, write=None):
+        """(step, registers of the operands): a kernel over `shape` that may compute with them, and then do `write`."""
+        while True:
+            accesses = [self.seen(v, shape) for v in operands if not self.is_number(v) and not self._here(v, shape)]
+            first = max([self.values[v].step for v in operands if isinstance(self.values[v], Held)], default=0)
+            k = self.kernel(shape, accesses, write, first)
+            elsewhere = {v for v in operands if isinstance(self.values[v], Held) and self.values[v].step != k}
+            if not elsewhere:
+                return k, [self._register(k, v, shape) for v in operands]
+            for v in elsewhere:
+                self.store_held(v)
+            if not self.steps[k].instrs:
+                self.steps.pop()  # it was made for this, and may not be where it goes in the end
+
+    def _register(self, k, v, shape):
+        if self.is_number(v):
+            return self.steps[k].constant(self.values[v].value)
+        if isinstance(self.values[v], Held):
+            return self.values[v].register
+        return self.load(k, v, self.seen(v, shape))
+
+    def cast(self, k, register, dtype):
+        """The register of kernel `k` with the same numbers in another dtype."""
+        kernel = self.steps[k]
+        if kernel.dtypes[register] == dtype:
+            return register
+        if register in kernel.constants:
+            with np.errstate(all="ignore"):
+                return kernel.constant(kernel.constants[register].astype(dtype))
+        key = "cast", register, dtype
+        if key not in kernel.known:
+            (kernel.known[key],) = kernel.apply("cast", [register], [dtype])
+        return kernel.known[key]

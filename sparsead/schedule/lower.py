@@ -1,0 +1,188 @@
+"""Kernels made ready to be run in tiles: which axes are joined, how large a tile is, where registers are.
+
+Law: a tile is a range of one axis, with all of the axes behind it, so that the points of a tile follow each other in C order.
+A register has memory for one tile, reused when it is dead, or it is the window itself that it is read from or written to.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sparsead.schedule.form import Access, Instr
+from sparsead.schedule.windows import coalesced, meeting
+
+CACHE = 24 * 1024  # bytes of registers of a tile: most of a first-level cache of 32 KB
+LEAST, MOST = 256, 2048  # points of a tile
+
+
+class Window(NamedTuple):
+    """An access over the joined axes; `step` is the stride from point to point of a tile, or None if there is no single one."""
+
+    access: Access
+    strides: tuple[int, ...]
+    step: int | None
+
+
+class Lowered(NamedTuple):
+    """A kernel ready to be run.
+
+    Attributes
+    ----------
+    extents : tuple of int
+        Of the joined axes.
+    axis, rows, inner : int
+        A tile has `rows` of axis `axis`, each of `inner` points.
+    instrs : list of Instr
+        Without those whose results nobody reads.
+    windows : list of Window or None
+        For each instruction.
+    direct : list of bool
+        For each instruction, whether the register is the window itself.
+    homes : list of int
+        For each register, the byte offset of its memory among those of a tile; -1 where it has none.
+    scratch : int
+        Bytes of registers of a tile.
+    """
+
+    extents: tuple[int, ...]
+    axis: int
+    rows: int
+    inner: int
+    instrs: list[Instr]
+    windows: list[Window | None]
+    direct: list[bool]
+    homes: list[int]
+    scratch: int
+
+
+def lowered(kernel):
+    """The `Lowered` form of a `Kernel`."""
+    instrs = _live(kernel)
+    extents, strides = coalesced(kernel.space, [i.access.strides for i in instrs if i.access is not None])
+    wished = _direct(kernel, instrs)
+    axis, rows, inner = _tile(extents, max(sum(_allocated(kernel, instrs, wished)[0]), 8))
+    found = iter(strides)
+    windows = [None if i.access is None else _window(i.access, next(found), extents, axis) for i in instrs]
+    direct = [d and w is not None and w.step is not None for d, w in zip(wished, windows, strict=True)]
+    pieces, homes = _allocated(kernel, instrs, direct)
+    starts = np.cumsum([0, *pieces]) * (-(-rows * inner // 8) * 8)
+    return Lowered(extents, axis, rows, inner, instrs, windows, direct,
+                   [int(starts[h]) if h >= 0 else -1 for h in homes], int(starts[-1]))  # fmt: skip
+
+
+def _live(kernel):
+    """The instructions whose results are read."""
+    read, live = set(), []
+    for instr in reversed(kernel.instrs):
+        operands, results = _parts(instr)
+        if instr.kind in ("store", "accumulate") or any(r in read for r in results):
+            live.append(instr)
+            read.update(operands)
+    return live[::-1]
+
+
+def _parts(instr):
+    """(registers that are read, registers that are set)."""
+    if instr.kind == "load":
+        return (), instr.registers
+    if instr.kind != "apply":
+        return instr.registers, ()
+    return instr.registers[: instr.n_operands], instr.registers[instr.n_operands :]
+
+
+def _tile(extents, item):
+    """(axis that is cut, rows of it in a tile, points of a row)."""
+    most = min(max(CACHE // item, LEAST), MOST)
+    axis, inner = len(extents) - 1, 1
+    while axis > 0 and 2 * extents[axis] * inner <= most:
+        inner *= extents[axis]
+        axis -= 1
+    if not extents:
+        return 0, 1, 1
+    extent = extents[axis]
+    rows = max(most // max(inner, 1), 1)
+    if rows < extent:
+        rows = -(-extent // -(-extent // rows))  # tiles of equal size
+        rows = min(-(-rows // 8) * 8 if inner == 1 else rows, extent)
+    return axis, min(rows, max(extent, 1)), inner
+
+
+def _window(access, strides, extents, axis):
+    step = strides[-1] if strides else 0
+    for k in range(axis, len(extents) - 1):
+        if strides[k] != strides[k + 1] * extents[k + 1]:
+            step = None
+    return Window(access, strides, step)
+
+
+# ---- registers ---------------------------------------------------------------------------------------------------------
+
+
+def _direct(kernel, instrs):
+    """For each load and store, whether the register can be the window itself.
+
+    A load: if nobody writes there while it is read. A store: if the register is computed, has no other such store, and nobody
+    reads or writes there from the instruction that computes it until it is read for the last time.
+    """
+    made, last, loaded = {}, {}, {}
+    for k, instr in enumerate(instrs):
+        operands, results = _parts(instr)
+        last.update(dict.fromkeys(operands, k))
+        made.update({r: (k, instr.kind) for r in results})
+    direct, taken = [False] * len(instrs), set()
+    for k, instr in enumerate(instrs):
+        if instr.kind == "load":
+            (r,) = instr.registers
+            direct[k] = not _touched(kernel, instrs, instr.access, k + 1, last.get(r, k), k)
+            if direct[k]:
+                loaded[r] = instr.access
+    for k, instr in enumerate(instrs):
+        if instr.kind != "store" or not kernel.space:
+            continue
+        (r,) = instr.registers
+        begin, how = made.get(r, (k, "constant"))
+        if how != "apply" or r in taken:
+            continue
+        end = max(last[r], k)
+        others = any(
+            a.slot == instr.access.slot and begin < last.get(x, -1) and meeting(a, instr.access, kernel.space) != "apart"
+            for x, a in loaded.items()
+        )
+        if not others and not _touched(kernel, instrs, instr.access, begin, end, k, loads=True):
+            direct[k] = True
+            taken.add(r)
+    return direct
+
+
+def _touched(kernel, instrs, access, first, last, but, loads=False):
+    """Whether an instruction from `first` to `last` writes (or reads) what is in the window."""
+    return any(
+        i.access is not None and k != but and (loads or i.kind != "load") and i.access.slot == access.slot
+        and (not kernel.space or meeting(i.access, access, kernel.space) != "apart")
+        for k, i in enumerate(instrs[first : last + 1], first)
+    )  # fmt: skip
+
+
+def _allocated(kernel, instrs, direct):
+    """(bytes per point of each piece of memory, the piece of each register or -1): linear scan by liveness."""
+    last = {}
+    for k, instr in enumerate(instrs):
+        last.update(dict.fromkeys(_parts(instr)[0], k))
+    without = {i.registers[0] for i, d in zip(instrs, direct, strict=True) if d} | set(kernel.constants)
+    homes, sizes, free = [-1] * len(kernel.dtypes), [], {}
+    for k, instr in enumerate(instrs):
+        operands, results = _parts(instr)
+        for r in results:
+            if r not in without:
+                item = max(kernel.dtypes[r].itemsize, 8)
+                if free.get(item):
+                    homes[r] = free[item].pop()
+                else:
+                    sizes.append(item)
+                    homes[r] = len(sizes) - 1
+        for r in {*operands, *results}:
+            if homes[r] >= 0 and last.get(r, k) <= k:
+                free.setdefault(max(kernel.dtypes[r].itemsize, 8), []).append(homes[r])
+    return sizes, homes

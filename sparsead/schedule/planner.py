@@ -1,0 +1,291 @@
+"""From a tape to a schedule, op by op."""
+
+from __future__ import annotations
+
+from sparsead import config
+from sparsead.ops import registry  # noqa: F401  (fills the table of ops)
+from sparsead.schedule.check import check
+from sparsead.schedule.form import Access, Call, Choose, Fill, Guard, Index, Place, Repeat, Schedule, Slot
+from sparsead.schedule.fusion import Fusion
+from sparsead.schedule.inner import castable, signature
+from sparsead.schedule.memory import place_work
+from sparsead.schedule.values import Constant, Held, Window
+from sparsead.schedule.windows import meeting, spread
+from sparsead.tape.spec import ELEMENTWISE
+from sparsead.transform._linear import linearize
+from sparsead.transform._split import guards_first
+
+
+def schedule_of(tape):
+    """The `Schedule` of a tape, of which inputs are never written."""
+    tape = linearize(guards_first(tape))
+    inputs, outputs = ([tape.type(v) for v in values] for values in (tape.inputs, tape.outputs))
+    slots = [Slot("input", t.nbytes, position) for position, t in enumerate(inputs)]
+    planner = Planner(tape, slots, [])
+    planner.values = {v: Place(position) for position, v in enumerate(tape.inputs)}
+    planner.run()
+    schedule = Schedule(slots, planner.block, inputs, outputs, planner.results())
+    place_work(schedule, planner.together)
+    if config.check_tapes:
+        check(schedule)
+    return schedule
+
+
+class Planner(Fusion):
+    """Plans the ops of one tape, or of one body of a loop or branch."""
+
+    def run(self):
+        """Plan all ops."""
+        for op in self.ops:
+            self.at = op.index
+            if op.op.code >= ELEMENTWISE:
+                self._elementwise(op)
+            else:
+                PLANS.get(op.op.name, Planner._call)(self, op)
+
+    # ---- elementwise -------------------------------------------------------------------------------------------------
+
+    def _elementwise(self, op):
+        types = [self.type(v) for v in op.results]
+        dtypes = signature(op.op.elementwise, [self.type(v).dtype for v in op.operands], [t.dtype for t in types])
+        if dtypes is None:
+            self._call(op)
+            return
+        k, registers = self.settled(op.operands, types[0].shape)
+        registers = [self.cast(k, r, dtype) for r, dtype in zip(registers, dtypes, strict=False)]
+        results = self.steps[k].apply(op.op.name, registers, dtypes[len(registers) :])
+        self.values.update({v: Held(k, register) for v, register in zip(op.results, results, strict=True)})
+
+    def _copied(self, op):
+        """A copy, or a cast."""
+        (v,), (x,) = op.results, op.operands
+        t = self.type(v)
+        if not castable(self.type(x).dtype, t.dtype):
+            self._call(op)
+            return
+        k, (register,) = self.settled([x], t.shape)
+        register = self.cast(k, register, t.dtype)
+        if register in self.steps[k].constants:
+            (register,) = self.steps[k].apply("copy", [register], [t.dtype])
+        self.values[v] = Held(k, register)
+
+    # ---- memory ------------------------------------------------------------------------------------------------------
+
+    def _input(self, op):
+        """It has its place already."""
+
+    def _const(self, op):
+        self.values[op.results[0]] = Constant(op.attr)
+
+    def _empty(self, op):
+        self.values[op.results[0]] = self.work(self.type(op.results[0]).nbytes)
+
+    def _zeros(self, op):
+        self._empty(op)
+        slot = self.values[op.results[0]].slot
+        self.steps.append(Fill(slot, self.slots[slot].nbytes))
+        self.written[slot] = len(self.steps) - 1
+
+    def _load(self, op):
+        (v,), (base, *indices) = op.results, op.operands
+        view, moving = self._view(op, indices)
+        if self.is_number(base) and view.dtype == self.type(base).dtype:
+            self.values[v] = self.values[base]  # spread, or read from an array of equal numbers
+            return
+        place = self.in_memory(base)
+        self.values[v] = Window(place, view, op.imm, moving, self.version.get(place.slot, 0), op.line)
+        for slot in {place.slot, *(index.slot for index in moving)}:
+            self.pending.setdefault(slot, []).append(v)
+
+    def _view(self, op, indices):
+        """(the window, the places of the numbers that move it)."""
+        if not indices:
+            return op.attr, ()
+        places = [self.in_memory(v) for v in indices]
+        dtypes = [self.type(v).dtype for v in indices]
+        rows = zip(places, dtypes, op.attr.steps, op.attr.limits, strict=True)
+        return op.attr.view, tuple(Index(p.slot, p.offset, dtype, step, *limits) for p, dtype, step, limits in rows)
+
+    def _write(self, op):
+        x, value, *indices = op.operands
+        view, moving = self._view(op, indices)
+        place = self.own_memory(x)
+        self.values[op.results[0]] = place
+        if 0 in view.shape:
+            return
+        strides = spread(view.shape, view.strides, view.shape)
+        target = Access(place.slot, place.offset + op.imm, strides, view.dtype, moving, op.line)
+        kind = op.op.name.removesuffix("_at")
+        self._end_for(value, target, view.shape)
+        k, (register,) = self.settled([value], view.shape, (kind, target))
+        self.steps[k].write(kind, self.cast(k, register, target.dtype), target)
+        for index in moving:
+            self.read[index.slot] = max(self.read.get(index.slot, -1), k)
+        self.overwritten(target.slot, k)
+
+    def _end_for(self, value, target, shape):
+        """Read the loads of what is overwritten; what is written itself only if it would be overwritten while it is read."""
+        home = self.values[value]
+        if isinstance(home, Window) and home.place.slot == target.slot:
+            space = tuple(n for n in shape if n != 1)
+            if self.last_use[value] > self.at or meeting(self.seen(value, shape), target, space) == "meet":
+                self.hold(value)
+        home = self.values[value]
+        self.ends(target.slot, home.step if isinstance(home, Held) else None)
+
+    # ---- what is not a kernel ------------------------------------------------------------------------------------------
+
+    def argument(self, v):
+        """What a step is given for a value: a number, or (shape, access)."""
+        if self.is_number(v) and not self.type(v).shape:
+            return self.values[v].value
+        home, t = self.values[v], self.type(v)
+        access = self.seen(v, t.shape)
+        strides = home.view.strides if isinstance(home, Window) else t.strides
+        return t.shape, access._replace(strides=strides)
+
+    def _memory_of(self, v):
+        """The same for all of a value's memory, in its own layout."""
+        place, t = self.in_memory(v), self.type(v)
+        return t.shape, Access(place.slot, place.offset, t.strides, t.dtype)
+
+    def append(self, step, arguments):
+        """A step that reads arguments; returns its number."""
+        self.steps.append(step)
+        k = len(self.steps) - 1
+        for argument in arguments:
+            if isinstance(argument, tuple):
+                self.reads(argument[1], k)
+        return k
+
+    def _guard(self, op):
+        argument = self.argument(op.operands[0])
+        self.barrier = self.append(Guard(op, argument), [argument])
+
+    def _call(self, op):
+        types = tuple(self.type(v) for v in op.results)
+        if op.op.consumes:
+            places = [self.own_memory(op.operands[0])]
+            self._hold_all(op.operands[1:], {places[0].slot})
+            self.ends(places[0].slot)
+        else:
+            places = [self.work(t.nbytes) for t in types]
+        arguments = [self.argument(v) for v in op.operands]
+        if op.op.name == "gather":  # its indices count elements in memory
+            arguments[0] = self._memory_of(op.operands[0])
+        k = self.append(Call(op, arguments, places, types), arguments)
+        for v, place in zip(op.results, places, strict=True):
+            self.values[v] = place
+            self.overwritten(place.slot, k)
+
+    def _hold_all(self, operands, slots):
+        """Read the loads of memory that the step itself overwrites."""
+        for v in operands:
+            if isinstance(self.values[v], Window) and self.values[v].place.slot in slots:
+                self.own_memory(v)
+
+    # ---- loops and branches --------------------------------------------------------------------------------------------
+
+    def _loop(self, op):
+        loop, counter = op.attr, self.work(8)
+        slots = self._carried(op, op.operands)
+        child, turning = self._body(loop.body, slots, op.operands, counter)
+        k = self.append(Repeat(child.block, loop.trips, loop.backward, counter.slot, turning), ())
+        self._after_bodies(op, k, slots, op.operands)
+
+    def _branch(self, op):
+        *operands, which = op.operands
+        argument = self.argument(which)
+        slots = self._carried(op, operands)
+        planned = [self._body(body, slots, operands) for body in op.attr.bodies]
+        step = Choose(argument, [child.block for child, _ in planned], [turning for _, turning in planned])
+        k = self.append(step, [argument])
+        self._after_bodies(op, k, slots, operands)
+
+    def _carried(self, op, operands):
+        """Slots of the carries, which the bodies overwrite."""
+        m = op.attr.carries
+        slots = [self.own_memory(v).slot for v in operands[:m]]
+        self._hold_all(operands[m:], set(slots))
+        for slot in slots:
+            self.ends(slot)
+        for v in operands[m:]:
+            if not self.is_number(v):
+                self.in_memory(v)
+        return slots
+
+    def _body(self, body, slots, operands, counter=None):
+        """(the planner of a body, what changes hands after it)."""
+        lead, m = len(body.inputs) - len(operands), len(slots)
+        own = set(range(lead, lead + m))
+        body = linearize(body, [body.inputs[k] for k in own])
+        child = Planner(body, self.slots, self.together)
+        for k, v in enumerate(body.inputs):
+            x = operands[k - lead] if k >= lead else None
+            if x is None:
+                child.values[v] = counter
+            elif k in own:
+                child.values[v] = Place(slots[k - lead])
+            else:
+                child.values[v] = self.values[x] if self.is_number(x) else self.in_memory(x)
+        child.run()
+        ends = child.ends_of_trip(slots)
+        made = [slot for slot in ends if slot not in slots]
+        freed = [slot for slot in slots if slot not in ends]
+        turning = [(a, b) for a, b in zip(slots + made, ends + freed, strict=True) if a != b]
+        if turning:
+            self.together.append({slot for pair in turning for slot in pair})
+        return child, turning
+
+    def ends_of_trip(self, slots):
+        """The slots in which the outputs are, all different: those of carries, or the block's own."""
+        found = []
+        for v in self.tape.outputs:
+            place = None if self.is_number(v) else self.own_memory(v)
+            if place is None or place.offset or place.slot in found or place.slot not in (*slots, *self.block.own):
+                place = self._copy_of(v)
+            found.append(place.slot)
+        return found
+
+    def _copy_of(self, v):
+        """The place of a new copy of a value."""
+        t = self.type(v)
+        place = self.work(t.nbytes)
+        target = Access(place.slot, 0, spread(t.shape, t.strides, t.shape), t.dtype)
+        k, (register,) = self.settled([v], t.shape, ("store", target))
+        self.steps[k].write("store", self.cast(k, register, t.dtype), target)
+        self.written[place.slot] = k
+        return place
+
+    def _after_bodies(self, op, k, slots, operands):
+        for v in operands[len(slots) :]:
+            if isinstance(self.values[v], (Place, Window)):
+                self.read[self.in_memory(v).slot] = k
+        for v, slot in zip(op.results, slots, strict=True):
+            self.values[v] = Place(slot)
+            self.overwritten(slot, k)
+
+    # ---- outputs -------------------------------------------------------------------------------------------------------
+
+    def results(self):
+        """The places of the outputs, in slots of their own."""
+        places = []
+        turned = set().union(*self.together)
+        for position, v in enumerate(self.tape.outputs):
+            place = None if self.is_number(v) else self.own_memory(v)
+            if place is None or place.offset or place.slot in turned or self.slots[place.slot].kind != "work":
+                place = self._copy_of(v)
+            slot = self.slots[place.slot]
+            slot.kind, slot.position = "output", position
+            self.block.own.remove(place.slot)
+            places.append(place)
+        return places
+
+
+PLANS = {
+    "input": Planner._input, "const": Planner._const, "empty": Planner._empty, "zeros": Planner._zeros,
+    "load": Planner._load, "load_at": Planner._load, "copy": Planner._copied, "cast": Planner._copied, "guard": Planner._guard,
+    "store": Planner._write, "store_at": Planner._write, "accumulate": Planner._write, "accumulate_at": Planner._write,
+    "loop": Planner._loop, "branch": Planner._branch,
+}  # fmt: skip
+

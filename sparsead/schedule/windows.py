@@ -1,0 +1,106 @@
+"""Whether two windows on one slot meet.
+
+Law: "same" if they hold the same elements at the same points, each element at one point; "apart" if they share no byte; else
+"meet".
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import pairwise
+
+
+def meeting(a, b, space):
+    """How two `Access`es of one slot, both over `space`, or with their own (shape, access) pairs, meet."""
+    if a.moving or b.moving:
+        return "same" if a[:5] == b[:5] and is_injective(space, a) else "meet"
+    return _meeting((a.offset, space, a.strides, a.dtype.itemsize), (b.offset, space, b.strides, b.dtype.itemsize))
+
+
+@lru_cache(maxsize=1 << 14)
+def _meeting(a, b):
+    if a == b:
+        return "same" if _injective(a[1], a[2], a[3]) else "meet"
+    (low_a, high_a), (low_b, high_b) = reach(a), reach(b)
+    if high_a <= low_b or high_b <= low_a:
+        return "apart"
+    return "apart" if _boxes_apart(a, b) else "meet"
+
+
+def reach(window):
+    """Of a window (offset, shape, strides, itemsize): first byte, and one past the last."""
+    offset, shape, strides, item = window
+    if 0 in shape:
+        return offset, offset
+    steps = [(n - 1) * s for n, s in zip(shape, strides, strict=True)]
+    return offset + sum(s for s in steps if s < 0), offset + sum(s for s in steps if s > 0) + item
+
+
+def _boxes_apart(a, b):
+    """Whether the two are boxes of one lattice, and some coordinate tells them apart."""
+    steps = sorted({abs(s) for w in (a, b) for n, s in zip(w[1], w[2], strict=True) if n > 1 and s}, reverse=True)
+    if any(big % small for big, small in pairwise(steps)) or a[3] != b[3] or not steps or steps[-1] < a[3]:
+        return False
+    boxes = [_box(w, steps) for w in (a, b)]
+    if None in boxes:
+        return False
+    return any(high_a < low_b or high_b < low_a for (low_a, high_a), (low_b, high_b) in zip(*boxes, strict=True))
+
+
+def _box(window, steps):
+    """Least and greatest coordinate for each step of the lattice; None where the window leaves its box."""
+    low, _ = reach(window)
+    extents = dict.fromkeys(steps, 0)
+    for n, s in zip(window[1], window[2], strict=True):
+        if n > 1 and s:
+            extents[abs(s)] += n - 1
+    box, above = [], None
+    for step in steps:
+        first, low = divmod(low, step) if step else (0, low)
+        last = first + extents[step]
+        if above is not None and last >= above // step:
+            return None  # it wraps around into the next coordinate
+        box.append((first, last))
+        above = step
+    return box if low == 0 or window[3] <= steps[-1] - low else None
+
+
+def is_injective(space, access):
+    """Whether no two points of the space share memory (sufficient: axes nest by stride)."""
+    return _injective(space, access.strides, access.dtype.itemsize)
+
+
+def _injective(shape, strides, width):
+    for n, stride in sorted(((n, abs(s)) for n, s in zip(shape, strides, strict=True)), key=lambda p: p[1]):
+        if n > 1:
+            if stride < width:
+                return False
+            width = stride * n
+    return True
+
+
+def spread(shape, strides, onto):
+    """Strides of an array of `shape` seen as one of shape `onto`, without axes of one point."""
+    lead = len(onto) - len(shape)
+    if lead < 0:  # axes of one point in front
+        shape, strides, lead = shape[-lead:], strides[-lead:], 0
+    full = (0,) * lead + tuple(0 if n == 1 else s for n, s in zip(shape, strides, strict=True))
+    return tuple(s for n, s in zip(onto, full, strict=True) if n != 1)
+
+
+def squeezed(shape):
+    """`shape` without axes of one point."""
+    return tuple(n for n in shape if n != 1)
+
+
+def coalesced(space, strides):
+    """(space, strides of each window) with axes joined where all windows allow it."""
+    axes = list(zip(space, *strides, strict=True)) if space else []
+    joined: list = []
+    for axis in axes:
+        if joined and all(outer == inner * axis[0] for outer, inner in zip(joined[-1][1:], axis[1:], strict=True)):
+            joined[-1] = (joined[-1][0] * axis[0], *axis[1:])
+        else:
+            joined.append(axis)
+    extents = tuple(int(axis[0]) for axis in joined)
+    return extents, [tuple(int(axis[k + 1]) for axis in joined) for k in range(len(strides))]

@@ -95,6 +95,21 @@ class Kernel:
         """Store or accumulate a register into a window."""
         self._touch(kind, "copy" if kind == "store" else "add", register, access)
 
+    def loaded(self, access):
+        """The registers that hold what is in a window now, as far as this kernel knows."""
+        found = set()
+        for instr in self.instrs:
+            if instr.kind == "load" and instr.access == access:
+                found.add(instr.registers[0])
+            elif instr.access is not None and instr.access.slot == access.slot and instr.kind != "load":
+                found = set()
+        return found
+
+    def undo(self, instr):
+        """Take back a store."""
+        self.instrs = [other for other in self.instrs if other is not instr]
+        self.windows[instr.access.slot].remove((instr.kind, instr.access))
+
     def _touch(self, kind, op, register, access):
         self.instrs.append(Instr(kind, op, (register,), access))
         self.windows.setdefault(access.slot, []).append((kind, access))

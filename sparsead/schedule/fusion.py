@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsead.schedule.form import Access, Block, Kernel, Place, Slot
-from sparsead.schedule.values import Constant, Held, Window
+from sparsead.schedule.form import Access, Block, Fill, Kernel, Place, Slot
+from sparsead.schedule.values import Cleared, Constant, Held, Window
 from sparsead.schedule.windows import meeting, spread, squeezed
 from sparsead.tape._memory import blank
 
@@ -34,6 +34,9 @@ class Fusion:
         self.written: dict[int, int] = {}
         self.read: dict[int, int] = {}
         self.pending: dict[int, list] = {}
+        self.zeroed: set[int] = set()  # slots that are to be filled with zeros before somebody touches them
+        self.fills: dict[int, list[int]] = {}  # step -> slots that are filled before it
+        self.cleared: dict[int, Cleared] = {}  # by slot: the zeros that were stored last
         self.barrier = -1  # the last guard: what may fault comes after it
 
     def _last_uses(self):
@@ -123,7 +126,24 @@ class Fusion:
     def reads(self, access, k):
         """Step `k` reads through a window."""
         for slot in (access.slot, *(index.slot for index in access.moving)):
+            self.touched(slot, k)
             self.read[slot] = max(self.read.get(slot, -1), k)
+
+    def touched(self, slot, k):
+        """Step `k` reads or writes the memory."""
+        self.cleared.pop(slot, None)
+        if slot in self.zeroed:
+            self.zeroed.remove(slot)
+            self.fills.setdefault(k, []).append(slot)
+            self.written[slot] = k
+
+    def finish(self):
+        """Put the fills between the steps; nothing can be planned any more."""
+        steps = []
+        for k, step in enumerate(self.steps):
+            steps += [Fill(slot, self.slots[slot].nbytes) for slot in self.fills.get(k, ())]
+            steps.append(step)
+        self.steps[:] = steps
 
     def ends(self, slot, beside=None):
         """The memory is about to be overwritten: loads of it that are wanted afterwards are read."""
@@ -133,6 +153,7 @@ class Fusion:
 
     def overwritten(self, slot, k):
         """Step `k` has written the memory."""
+        self.touched(slot, k)
         self.version[slot] = self.version.get(slot, 0) + 1
         self.written[slot] = k
 

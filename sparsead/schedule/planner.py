@@ -5,11 +5,11 @@ from __future__ import annotations
 from sparsead import config
 from sparsead.ops import registry  # noqa: F401  (fills the table of ops)
 from sparsead.schedule.check import check
-from sparsead.schedule.form import Access, Call, Choose, Fill, Guard, Index, Place, Repeat, Schedule, Slot
+from sparsead.schedule.form import Access, Call, Choose, Guard, Index, Place, Repeat, Schedule, Slot
 from sparsead.schedule.fusion import Fusion
 from sparsead.schedule.inner import castable, signature
 from sparsead.schedule.memory import place_work
-from sparsead.schedule.values import Constant, Held, Window
+from sparsead.schedule.values import Cleared, Constant, Held, Window
 from sparsead.schedule.windows import meeting, spread
 from sparsead.tape.spec import ELEMENTWISE
 from sparsead.transform._linear import linearize
@@ -25,6 +25,7 @@ def schedule_of(tape):
     planner.values = {v: Place(position) for position, v in enumerate(tape.inputs)}
     planner.run()
     schedule = Schedule(slots, planner.block, inputs, outputs, planner.results())
+    planner.finish()
     place_work(schedule, planner.together)
     if config.check_tapes:
         check(schedule)
@@ -82,9 +83,7 @@ class Planner(Fusion):
 
     def _zeros(self, op):
         self._empty(op)
-        slot = self.values[op.results[0]].slot
-        self.steps.append(Fill(slot, self.slots[slot].nbytes))
-        self.written[slot] = len(self.steps) - 1
+        self.zeroed.add(self.values[op.results[0]].slot)
 
     def _load(self, op):
         (v,), (base, *indices) = op.results, op.operands
@@ -116,12 +115,32 @@ class Planner(Fusion):
         strides = spread(view.shape, view.strides, view.shape)
         target = Access(place.slot, place.offset + op.imm, strides, view.dtype, moving, op.line)
         kind = op.op.name.removesuffix("_at")
+        if kind == "accumulate" and self._restored(value, target):
+            return
         self._end_for(value, target, view.shape)
-        k, (register,) = self.settled([value], view.shape, (kind, target))
+        self._write_to(kind, value, target, view.shape)
+
+    def _write_to(self, kind, value, target, shape):
+        """Write a value to a window."""
+        k, (register,) = self.settled([value], shape, (kind, target))
+        before = self.steps[k].loaded(target)
         self.steps[k].write(kind, self.cast(k, register, target.dtype), target)
-        for index in moving:
+        for index in target.moving:
+            self.touched(index.slot, k)
             self.read[index.slot] = max(self.read.get(index.slot, -1), k)
         self.overwritten(target.slot, k)
+        if kind == "store" and self.is_number(value) and self.values[value].value == 0:
+            self.cleared[target.slot] = Cleared(k, self.steps[k].instrs[-1], before)
+
+    def _restored(self, value, target):
+        """Undo a store of zeros if what was there before is added again; the adjoint of ``x[a] += y`` does that to x."""
+        cleared, home = self.cleared.get(target.slot), self.values[value]
+        if cleared is None or not isinstance(home, Held) or home.step != cleared.step:
+            return False
+        if cleared.instr.access != target or home.register not in cleared.loaded:
+            return False
+        self.steps[home.step].undo(cleared.instr)
+        return True
 
     def _end_for(self, value, target, shape):
         """Read the loads of what is overwritten; what is written itself only if it would be overwritten while it is read."""
@@ -230,6 +249,7 @@ class Planner(Fusion):
                 child.values[v] = self.values[x] if self.is_number(x) else self.in_memory(x)
         child.run()
         ends = child.ends_of_trip(slots)
+        child.finish()
         made = [slot for slot in ends if slot not in slots]
         freed = [slot for slot in slots if slot not in ends]
         turning = [(a, b) for a, b in zip(slots + made, ends + freed, strict=True) if a != b]
@@ -242,7 +262,8 @@ class Planner(Fusion):
         found = []
         for v in self.tape.outputs:
             place = None if self.is_number(v) else self.own_memory(v)
-            if place is None or place.offset or place.slot in found or place.slot not in (*slots, *self.block.own):
+            untouched = place is not None and place.slot in self.zeroed
+            if untouched or place is None or place.offset or place.slot in found or place.slot not in (*slots, *self.block.own):
                 place = self._copy_of(v)
             found.append(place.slot)
         return found
@@ -257,9 +278,26 @@ class Planner(Fusion):
         self.written[place.slot] = k
         return place
 
+    # ---- sums --------------------------------------------------------------------------------------------------------
+
+    def _sum(self, op):
+        (v,), (x,) = op.results, op.operands
+        t, whole = self.type(v), self.type(x)
+        if not t.inexact or t.dtype != whole.dtype or t.dtype.char not in "fdFD" or 0 in whole.shape or not whole.shape:
+            self._call(op)
+            return
+        axes = op.attr if isinstance(op.attr, tuple) else (op.attr,)
+        axes = {axis % len(whole.shape) for axis in axes} if op.attr is not None else set(range(len(whole.shape)))
+        kept = iter(t.strides)
+        strides = [0 if axis in axes else next(kept) for axis in range(len(whole.shape))]
+        self._zeros(op)
+        target = Access(self.values[v].slot, 0, spread(whole.shape, strides, whole.shape), t.dtype)
+        self._write_to("accumulate", x, target, whole.shape)
+
     def _after_bodies(self, op, k, slots, operands):
         for v in operands[len(slots) :]:
             if isinstance(self.values[v], (Place, Window)):
+                self.touched(self.in_memory(v).slot, k)
                 self.read[self.in_memory(v).slot] = k
         for v, slot in zip(op.results, slots, strict=True):
             self.values[v] = Place(slot)
@@ -273,7 +311,8 @@ class Planner(Fusion):
         turned = set().union(*self.together)
         for position, v in enumerate(self.tape.outputs):
             place = None if self.is_number(v) else self.own_memory(v)
-            if place is None or place.offset or place.slot in turned or self.slots[place.slot].kind != "work":
+            untouched = place is not None and place.slot in self.zeroed
+            if untouched or place is None or place.offset or place.slot in turned or self.slots[place.slot].kind != "work":
                 place = self._copy_of(v)
             slot = self.slots[place.slot]
             slot.kind, slot.position = "output", position
@@ -286,6 +325,6 @@ PLANS = {
     "input": Planner._input, "const": Planner._const, "empty": Planner._empty, "zeros": Planner._zeros,
     "load": Planner._load, "load_at": Planner._load, "copy": Planner._copied, "cast": Planner._copied, "guard": Planner._guard,
     "store": Planner._write, "store_at": Planner._write, "accumulate": Planner._write, "accumulate_at": Planner._write,
-    "loop": Planner._loop, "branch": Planner._branch,
+    "sum": Planner._sum, "loop": Planner._loop, "branch": Planner._branch,
 }  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sparsead.schedule.form import Index, Place
+from sparsead.schedule.form import Index, Instr, Place
 
 
 @dataclass
@@ -25,6 +25,15 @@ class Window:
     moving: tuple[Index, ...]
     version: int
     line: Any
+
+
+@dataclass
+class Cleared:
+    """Zeros that step `step` stores, with nothing read or written in that memory since."""
+
+    step: int
+    instr: Instr
+    loaded: set  # registers with what was there before
 
 
 @dataclass

@@ -1,0 +1,64 @@
+"""Print a schedule: one line for each step, and below a kernel one for each instruction."""
+
+from __future__ import annotations
+
+from sparsead.schedule.form import Block, Call, Choose, Fill, Guard, Kernel, Repeat
+
+
+def listing(schedule):
+    """The schedule as text.
+
+    Slots are written ``%k``, registers ``rk``, a window as its slot, byte offset and strides.
+    """
+    rows = [f"%{k}: {slot.kind}, {slot.nbytes} bytes" for k, slot in enumerate(schedule.slots)]
+    rows.append(f"workspace: {schedule.nbytes} bytes")
+    return "\n".join(rows + _block(schedule.block))
+
+
+def _block(block: Block, indent=""):
+    rows = []
+    for k, step in enumerate(block.steps):
+        head, *rest = _step(step)
+        rows += [f"{indent}{k}: {head}"] + [f"{indent}    {row}" for row in rest]
+    return rows
+
+
+def _step(step):
+    if isinstance(step, Kernel):
+        return [f"kernel over {list(step.space)}", *(_instr(step, i) for i in step.instrs)]
+    if isinstance(step, Fill):
+        return [f"zeros in %{step.slot}"]
+    if isinstance(step, Guard):
+        return [f"guard {_argument(step.operand)} is {step.op.attr!r}"]
+    if isinstance(step, Call):
+        results = ", ".join(f"%{place.slot}" for place in step.results)
+        return [f"{results} = {step.op.op.name}({', '.join(map(_argument, step.operands))})"]
+    turning = lambda pairs: ", ".join(f"%{a} = %{b}" for a, b in pairs)
+    if isinstance(step, Repeat):
+        way = " backward" if step.backward else ""
+        return [f"loop of {step.trips} trips{way}, counter %{step.counter}, then {turning(step.turning)}", *_block(step.block)]
+    assert isinstance(step, Choose)
+    rows = [f"branch on {_argument(step.which)}"]
+    for k, (block, pairs) in enumerate(zip(step.blocks, step.turning, strict=True)):
+        rows += [f"  {k}: then {turning(pairs)}", *_block(block, "    ")]
+    return rows
+
+
+def _instr(kernel, instr):
+    names = [repr(kernel.constants[r].item()) if r in kernel.constants else f"r{r}" for r in instr.registers]
+    if instr.kind == "apply":
+        results, operands = ", ".join(names[instr.n_operands :]), ", ".join(names[: instr.n_operands])
+        return f"{results} = {instr.op}({operands})"
+    where = _access(instr.access)
+    if instr.kind == "load":
+        return f"{names[0]} = {where}"
+    return f"{where} {'=' if instr.kind == 'store' else '+='} {names[0]}"
+
+
+def _argument(argument):
+    return _access(argument[1]) if isinstance(argument, tuple) else repr(argument)
+
+
+def _access(access):
+    moving = "".join(f" + {index.step} * %{index.slot}" for index in access.moving)
+    return f"%{access.slot}[{access.offset}{moving}; {', '.join(map(str, access.strides))}]"

@@ -1,5 +1,6 @@
 /* The kernels of one instruction set: compiled once for each, with SIMD_TABLE naming the table. */
 #include "arithmetic.h"
+#include "functions.h"
 #include "simd.h"
 #include "sums.h"
 
@@ -9,6 +10,7 @@ const simd_kernel SIMD_TABLE[] = {
     ARITHMETIC_ROWS(d, 'd'),
     ARITHMETIC_ROWS(f, 'f'),
     LOGIC_ROWS,
+    FUNCTION_ROWS,
     SUM_ROWS(d, 'd'),
     SUM_ROWS(f, 'f'),
     {NULL, 0, 0, NULL},

@@ -1,0 +1,174 @@
+/* Loops of the vector functions: whole vectors from memory, what is left over or strided through a padded block. */
+#ifndef SPARSEAD_SIMD_FUNCTIONS_H
+#define SPARSEAD_SIMD_FUNCTIONS_H
+
+#include "elementwise.h"
+#include "exponential.h"
+#include "inverse.h"
+#include "logarithm.h"
+#include "power.h"
+#include "trigonometric.h"
+
+enum { LANES = 8, BLOCK = 128 };
+
+/* n is a multiple of LANES, which the loop says again for the compiler's sake. */
+typedef void (*unary_run)(const d_at *x, d_at *r, intptr_t n);
+
+#define RUN(name)                                                                                                     \
+    static void run_##name(const d_at *x, d_at *r, intptr_t n)                                                        \
+    {                                                                                                                 \
+        INDEPENDENT for (intptr_t i = 0; i < (n & -LANES); i++) r[i] = simd_##name(x[i]);                             \
+    }
+
+static void gather_block(const char *p, intptr_t step, intptr_t m, double *block)
+{
+    for (intptr_t i = 0; i < m; i++, p += step) {
+        ONE_BY_ONE;
+        block[i] = *(const d_at *)p;
+    }
+    for (intptr_t i = m; i & (LANES - 1); i++)
+        block[i] = 1.0;
+}
+
+static void scatter_block(const double *block, intptr_t m, char *p, intptr_t step)
+{
+    if (step == sizeof(double)) {
+        memcpy(p, block, m * sizeof(double));
+        return;
+    }
+    for (intptr_t i = 0; i < m; i++, p += step) {
+        ONE_BY_ONE;
+        *(d_at *)p = block[i];
+    }
+}
+
+static void apply_unary(unary_run run, char **args, intptr_t n, const intptr_t *steps)
+{
+    const char *x = args[0];
+    char *r = args[1];
+    intptr_t whole = 0;
+    if (steps[0] == sizeof(double) && steps[1] == sizeof(double) && (whole = n & -LANES))
+        run((const d_at *)x, (d_at *)r, whole);
+    for (intptr_t i = whole; i < n; i += BLOCK) {
+        const intptr_t m = n - i < BLOCK ? n - i : BLOCK;
+        double block[BLOCK];
+        gather_block(x + i * steps[0], steps[0], m, block);
+        run(block, block, m + (-m & (LANES - 1)));
+        scatter_block(block, m, r + i * steps[1], steps[1]);
+    }
+}
+
+#define FUNCTION(name)                                                                                                \
+    RUN(name)                                                                                                         \
+    KERNEL(name##_d)                                                                                                  \
+    {                                                                                                                 \
+        (void)data;                                                                                                   \
+        apply_unary(run_##name, args, dimensions[0], steps);                                                          \
+    }
+
+/* Elements beyond TRIGONOMETRIC_LIMIT, which are rare, by the C library. */
+static int all_within_limit(const d_at *x, intptr_t n)
+{
+    uint64_t beyond = 0;
+    INDEPENDENT for (intptr_t i = 0; i < (n & -LANES); i++) beyond |= bits_of(TRIGONOMETRIC_LIMIT - magnitude(x[i]));
+    return !(beyond & SIGN);
+}
+
+#define TRIGONOMETRIC(name)                                                                                           \
+    RUN(name)                                                                                                         \
+    static void run_any_##name(const d_at *x, d_at *r, intptr_t n)                                                    \
+    {                                                                                                                 \
+        for (intptr_t i = 0; i < n; i += BLOCK) {                                                                     \
+            const intptr_t m = n - i < BLOCK ? n - i : BLOCK;                                                         \
+            double arguments[BLOCK];                                                                                  \
+            if (all_within_limit(x + i, m)) {                                                                         \
+                run_##name(x + i, r + i, m);                                                                          \
+                continue;                                                                                             \
+            }                                                                                                         \
+            memcpy(arguments, x + i, m * sizeof(double)); /* r may be x */                                            \
+            run_##name(arguments, r + i, m);                                                                          \
+            for (intptr_t j = 0; j < m; j++)                                                                          \
+                if (magnitude(arguments[j]) > TRIGONOMETRIC_LIMIT)                                                    \
+                    r[i + j] = name(arguments[j]);                                                                    \
+        }                                                                                                             \
+    }                                                                                                                 \
+    KERNEL(name##_d)                                                                                                  \
+    {                                                                                                                 \
+        (void)data;                                                                                                   \
+        apply_unary(run_any_##name, args, dimensions[0], steps);                                                      \
+    }
+
+/* Powers that are one rounding of an elementary operation, as in NumPy. */
+static inline int is_elementary(double y)
+{
+    return y == 2.0 || y == 0.5 || y == -1.0;
+}
+
+static inline double elementary_power(double x, double y)
+{
+    const double root = x == -INFINITY ? INFINITY : sqrt(x) + 0.0; /* of -0.0 it is 0.0 */
+    return y == 2.0 ? x * x : y == -1.0 ? 1.0 / x : root;
+}
+
+static int any_elementary(const d_at *y, intptr_t n)
+{
+    int any = 0;
+    for (intptr_t i = 0; i < n; i++)
+        any |= is_elementary(y[i]);
+    return any;
+}
+
+static void run_power(const d_at *x, const d_at *y, double *r, intptr_t n)
+{
+    INDEPENDENT for (intptr_t i = 0; i < (n & -LANES); i++) r[i] = simd_power(x[i], y[i]);
+}
+
+/* The m elements at p where they are whole vectors, else a padded copy of them. */
+static const d_at *vectors_of(const char *p, intptr_t step, intptr_t m, double *block)
+{
+    if (step == sizeof(double) && (m & (LANES - 1)) == 0)
+        return (const d_at *)p;
+    gather_block(p, step, m, block);
+    return block;
+}
+
+KERNEL(power_d)
+{
+    (void)data;
+    for (intptr_t i = 0; i < dimensions[0]; i += BLOCK) {
+        const intptr_t m = dimensions[0] - i < BLOCK ? dimensions[0] - i : BLOCK;
+        double x_block[BLOCK], y_block[BLOCK], r[BLOCK]; /* args[2] may be an operand */
+        const d_at *x = vectors_of(args[0] + i * steps[0], steps[0], m, x_block);
+        const d_at *y = vectors_of(args[1] + i * steps[1], steps[1], m, y_block);
+        if (steps[1] != 0 || !is_elementary(y[0]))
+            run_power(x, y, r, m + (-m & (LANES - 1)));
+        if (any_elementary(y, m))
+            for (intptr_t j = 0; j < m; j++)
+                r[j] = is_elementary(y[j]) ? elementary_power(x[j], y[j]) : r[j];
+        scatter_block(r, m, args[2] + i * steps[2], steps[2]);
+    }
+}
+
+FUNCTION(exp)
+FUNCTION(expm1)
+FUNCTION(sinh)
+FUNCTION(cosh)
+FUNCTION(tanh)
+FUNCTION(log)
+FUNCTION(log1p)
+FUNCTION(log2)
+FUNCTION(log10)
+TRIGONOMETRIC(sin)
+TRIGONOMETRIC(cos)
+TRIGONOMETRIC(tan)
+FUNCTION(arctan)
+FUNCTION(arcsin)
+FUNCTION(arccos)
+
+#define FUNCTION_ROWS                                                                                                 \
+    ROW(exp, d, 'd', 1), ROW(expm1, d, 'd', 1), ROW(sinh, d, 'd', 1), ROW(cosh, d, 'd', 1), ROW(tanh, d, 'd', 1),     \
+        ROW(log, d, 'd', 1), ROW(log1p, d, 'd', 1), ROW(log2, d, 'd', 1), ROW(log10, d, 'd', 1),                      \
+        ROW(sin, d, 'd', 1), ROW(cos, d, 'd', 1), ROW(tan, d, 'd', 1), ROW(arctan, d, 'd', 1),                        \
+        ROW(arcsin, d, 'd', 1), ROW(arccos, d, 'd', 1), ROW(power, d, 'd', 2)
+
+#endif

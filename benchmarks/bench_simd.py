@@ -98,7 +98,8 @@ def measure(name, type, count, n, repeats):
     ours = seconds(lambda: simd.call(name.encode(), *operands, result, type=type, repeats=len(calls)), repeats)
     theirs = 0.0
     for work in numpy_work(name, operands, out):
-        theirs += seconds(lambda: [work(n) for _ in calls], repeats) - seconds(lambda: [work(1) for _ in calls], repeats)
+        whole, empty = (seconds(lambda m=m, work=work: [work(m) for _ in calls], repeats) for m in (n, 1))
+        theirs += whole - empty
     return 1e9 * ours / len(calls) / n, 1e9 * theirs / len(calls) / n
 
 

@@ -1,7 +1,9 @@
-"""Kernels in C against NumPy, on every instruction set of this CPU: the same bits in arithmetic, whatever the operands' kinds."""
+"""Kernels in C on every instruction set of this CPU: NumPy's bits in arithmetic, small errors in functions."""
 
+import functools
 import itertools
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -17,8 +19,28 @@ REFERENCES = {
     "add3": lambda a, b, c: a + b + c,
 }
 SUMS = ("sum", "dot")
-FUNCTIONS = ()
-ARITHMETIC = [kernel for kernel in simd.kernels() if kernel[0] not in SUMS + FUNCTIONS]
+EXACT = {  # of the functions, in arithmetic of any precision
+    "exp": mpmath.exp,
+    "expm1": mpmath.expm1,
+    "sinh": mpmath.sinh,
+    "cosh": mpmath.cosh,
+    "tanh": mpmath.tanh,
+    "log": mpmath.log,
+    "log1p": mpmath.log1p,
+    "log2": lambda x: mpmath.log(x, 2),
+    "log10": mpmath.log10,
+    "sin": mpmath.sin,
+    "cos": mpmath.cos,
+    "tan": mpmath.tan,
+    "arctan": mpmath.atan,
+    "arcsin": mpmath.asin,
+    "arccos": mpmath.acos,
+    "power": mpmath.power,
+}
+FUNCTIONS = tuple(EXACT)
+UNARY = FUNCTIONS[:-1]
+BOUND = 1.5  # units in the last place
+ARITHMETIC = [kernel for kernel in simd.kernels() if kernel[0] not in (*SUMS, *FUNCTIONS)]
 
 
 @pytest.fixture(autouse=True)
@@ -205,3 +227,150 @@ def test_what_is_unknown_or_unfit_is_refused():
         simd.call(b"add", x, x, np.empty(3))
     with pytest.raises(ValueError, match="read-only"):
         simd.call(b"negative", x, np.broadcast_to(x, 4))
+
+
+POINTS = 250
+
+
+def both_signs(x):
+    return np.concatenate([x, -x])
+
+
+def powers_of_ten(rng, low, high):
+    return 10 ** rng.uniform(low, high, POINTS)
+
+
+def arguments(name):
+    """Finite arguments all over the domain, and more where errors are largest."""
+    rng = np.random.default_rng(3)
+    dense, near_1 = rng.uniform(-3, 3, POINTS), 1 + rng.standard_normal(POINTS) * 10 ** rng.uniform(-8, -1, POINTS)
+    tiny = both_signs(np.append(powers_of_ten(rng, -300, -1), [5e-324, 2.0**-1022]))
+    quadrants = np.round(10 ** rng.uniform(0, 5.8, POINTS)) * np.pi / 2  # next to multiples of pi / 2
+    angles = [dense, tiny, quadrants, rng.uniform(-1e6, 1e6, POINTS), both_signs(powers_of_ten(rng, 6, 308))]
+    unit = [rng.uniform(-1, 1, POINTS), tiny, both_signs(1 - powers_of_ten(rng, -15, -1))]
+    positive = [powers_of_ten(rng, -307, 308), near_1, powers_of_ten(rng, -323, -308), rng.uniform(0.5, 2, POINTS)]
+    domains = {
+        "exp": [dense, tiny, rng.uniform(-745, 709, POINTS), rng.uniform(708, 709.7, POINTS)],
+        "expm1": [dense, tiny, rng.uniform(-50, 709, POINTS), rng.uniform(708, 709.7, POINTS)],
+        "sinh": [dense, tiny, rng.uniform(-710, 710, POINTS), rng.uniform(709, 710.4, POINTS)],
+        "cosh": [dense, tiny, rng.uniform(-710, 710, POINTS), rng.uniform(709, 710.4, POINTS)],
+        "tanh": [dense, tiny, rng.uniform(-25, 25, POINTS)],
+        "log1p": [dense[dense > -1], tiny, near_1 - 1, near_1 - 2, powers_of_ten(rng, -1, 308)],
+        "arctan": [dense, tiny, both_signs(powers_of_ten(rng, 0, 308)), near_1, near_1 - 0.5625, near_1 + 1.4375],
+    }
+    chosen = domains.get(name) or {"log": positive, "sin": angles, "cos": angles, "tan": angles}.get(name[:3]) or unit
+    x = np.concatenate(chosen)
+    return x[x >= -1] if name == "log1p" else x
+
+
+def exponents():
+    """Bases and exponents whose power is a finite number, and no zero."""
+    rng = np.random.default_rng(4)
+    x = np.concatenate(
+        [
+            powers_of_ten(rng, -300, 300),
+            powers_of_ten(rng, -2, 2),
+            1 + powers_of_ten(rng, -12, -2),
+            powers_of_ten(rng, -320, -308),
+        ]
+    )
+    y = rng.uniform(-700, 700, len(x)) / np.abs(np.log(x))
+    negative = -rng.uniform(0.1, 20, POINTS)
+    return np.append(x, negative), np.append(y, rng.integers(-30, 30, POINTS).astype(float))
+
+
+@functools.cache
+def with_exact_values(name):
+    """Operands of a function, and its values to 120 bits."""
+    operands = exponents() if name == "power" else (arguments(name),)
+    with mpmath.workprec(120):
+        values = [EXACT[name](*[mpmath.mpf(float(v)) for v in point]) for point in zip(*operands, strict=True)]
+    return operands, values
+
+
+def errors_in_ulp(ours, exact):
+    """Distance of doubles from exact values, in units in the last place of these."""
+    units = np.spacing(np.abs(np.array([float(v) for v in exact])))
+    with mpmath.workprec(120):
+        return np.array([float(abs(mpmath.mpf(float(a)) - b) / float(u)) for a, b, u in zip(ours, exact, units, strict=True)])
+
+
+@each_isa
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_err_by_little(isa, name):
+    simd.choose_isa(isa)
+    operands, exact = with_exact_values(name)
+    ours = run(name, operands, "d", len(exact))
+    assert np.isfinite(ours).all()
+    errors = errors_in_ulp(ours, exact)
+    worst = np.argmax(errors)
+    assert errors[worst] <= BOUND, [a[worst] for a in operands]
+
+
+SPECIAL = np.array(
+    [0.0, 1.0, 2.0, 0.5, 3.0, 1e300, 1e17, 2.0**53 - 1, np.inf, 5e-324, 2.0**-1022, 1.7976931348623157e308, 710.5, 745.2, 1480.0]
+)
+SPECIAL = np.append(both_signs(SPECIAL), np.nan)
+
+
+@np.errstate(all="ignore")
+def assert_special_values(name, operands):
+    """Zeros, infinities and NaN where the C library has them, signs of zeros included; elsewhere nearly its numbers."""
+    ours, theirs = run(name, operands, "d", len(operands[0])), getattr(np, name)(*operands)
+    sharp = ~np.isfinite(theirs) | (theirs == 0)
+    assert_same_bits(ours[sharp], theirs[sharp])
+    np.testing.assert_array_max_ulp(ours[~sharp], theirs[~sharp], maxulp=5)
+
+
+@each_isa
+@pytest.mark.parametrize("name", UNARY)
+def test_special_values(isa, name):
+    simd.choose_isa(isa)
+    assert_special_values(name, [SPECIAL])
+
+
+@each_isa
+def test_special_values_of_powers(isa):
+    simd.choose_isa(isa)
+    assert_special_values("power", [a.ravel() for a in np.meshgrid(SPECIAL, SPECIAL)])
+
+
+@each_isa
+@pytest.mark.parametrize(
+    ("exponent", "elementary"), [(2.0, np.square), (0.5, np.sqrt), (-1.0, np.reciprocal), (1.0, np.positive)]
+)
+def test_powers_that_are_elementary_are_rounded_once(isa, exponent, elementary):
+    simd.choose_isa(isa)
+    x = np.random.default_rng(5).uniform(0, 10, 500)
+    for y in (np.full(1, exponent), np.full(500, exponent), np.where(np.arange(500) % 2, exponent, 0.7)):
+        np.testing.assert_array_equal(run("power", [x, y], "d", 500)[1::2], elementary(x)[1::2])
+
+
+@each_isa
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_bits_of_an_element_depend_on_nothing_else(isa, name):
+    """Not on the length, the place, the layout, nor on neighbours that need special care."""
+    simd.choose_isa(isa)
+    rng = np.random.default_rng(6)
+    count = 2 if name == "power" else 1
+    low = 0.01 if name == "power" else -0.99
+    plain = [rng.uniform(low, 0.99, 300) for _ in range(count)]
+    mixed = [np.where(rng.random(300) < 0.1, rng.choice(SPECIAL, 300), a) for a in plain]
+    mixed[0] = np.where(rng.random(300) < 0.05, 1e8, mixed[0])
+    for operands in (plain, mixed):
+        whole = run(name, operands, "d", 300)
+        alone = [run(name, [a[i : i + 1] for a in operands], "d", 1)[0] for i in range(300)]
+        assert_same_bits(np.array(alone), whole)
+        for n, layout in itertools.product([*range(41), 127, 128, 129, 257], LAYOUTS.values()):
+            i = rng.integers(300 - n)
+            part = run(name, [layout(a[i : i + n]) for a in operands], "d", n, layout)
+            assert_same_bits(part, whole[i : i + n])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_result_of_a_function_may_be_an_operand(name):
+    x = np.append(np.random.default_rng(7).uniform(0.1, 0.9, 150), SPECIAL)
+    operands = [x] * (2 if name == "power" else 1)
+    wanted = run(name, operands, "d", len(x))
+    simd.call(name.encode(), *operands, x)
+    assert_same_bits(x, wanted)

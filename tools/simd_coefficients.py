@@ -23,25 +23,41 @@ INTRODUCTION = """/* Written by tools/simd_coefficients.py: edit that. */
 
 def series(coefficients):
     """A function of z by its Taylor series, for arguments where the closed form cancels."""
-    return lambda z: mp.nsum(lambda k: coefficients(int(k)) * z ** int(k), [0, 60], method="direct")
+    return lambda z: mp.fsum(coefficients(k) * z**k for k in range(60))
 
 
-# name, what it is, function of z, end of the range of z, degree, factor that makes its error one of the result
+def arcsin_coefficient(k):
+    return mp.binomial(2 * k, k) / (mp.mpf(4) ** k * (2 * k + 1))
+
+
+EXP_END, TRIG_END = (mp.log(2) / 2) ** 2, (mp.pi / 4) ** 2
+LOG_END = (3 - 2 * mp.sqrt(2)) ** 2
+
+# name, what it is, coefficients of its series in z, end of the range of z, degree, power of z that errors are multiplied by
 POLYNOMIALS = [
-    ("cosh_tail", "(cosh r - 1) / z, z = r^2, |r| <= log(2) / 2", series(lambda k: 1 / mp.factorial(2 * k + 2)), (mp.log(2) / 2) ** 2, 5, lambda z: z),
-    ("sinh_tail", "(sinh r / r - 1) / z", series(lambda k: 1 / mp.factorial(2 * k + 3)), (mp.log(2) / 2) ** 2, 4, lambda z: z),
-    ("log_tail", "(log((1 + s) / (1 - s)) / s - 2) / z, z = s^2, s = f / (2 + f), sqrt(1/2) <= 1 + f <= sqrt(2)",
-     series(lambda k: mp.mpf(2) / (2 * k + 3)), (3 - 2 * mp.sqrt(2)) ** 2, 6, lambda z: z / 2),
-    ("log_tail_long", "(3 log((1 + s) / (1 - s)) / (2 s) - 3 - z) / z^2, for more than double precision",
-     series(lambda k: mp.mpf(3) / (2 * k + 5)), (3 - 2 * mp.sqrt(2)) ** 2, 8, lambda z: z**2 / 3),
-    ("sin_tail", "(sin r / r - 1) / z, z = r^2, |r| <= pi / 4",
-     series(lambda k: (-1) ** (k + 1) / mp.factorial(2 * k + 3)), (mp.pi / 4) ** 2, 5, lambda z: z),
-    ("cos_tail", "(cos r - 1 + z / 2) / z^2", series(lambda k: (-1) ** k / mp.factorial(2 * k + 4)), (mp.pi / 4) ** 2, 5, lambda z: z**2),
-    ("arctan_tail", "(arctan t / t - 1) / z, z = t^2, |t| <= 7/16",
-     series(lambda k: mp.mpf((-1) ** (k + 1)) / (2 * k + 3)), mp.mpf(7) ** 2 / 256, 10, lambda z: z),
-    ("arcsin_tail", "(arcsin t / t - 1) / z, z = t^2, |t| <= 1/2",
-     series(lambda k: mp.binomial(2 * k + 2, k + 1) / (mp.mpf(4) ** (k + 1) * (2 * k + 3))), mp.mpf(1) / 4, 12, lambda z: z),
-]  # fmt: skip
+    ("cosh_tail", "(cosh r - 1) / z, z = r^2, |r| <= log(2) / 2", lambda k: 1 / mp.factorial(2 * k + 2), EXP_END, 5, 1),
+    ("sinh_tail", "(sinh r / r - 1) / z", lambda k: 1 / mp.factorial(2 * k + 3), EXP_END, 4, 1),
+    (
+        "log_tail",
+        "(log((1 + s) / (1 - s)) / s - 2) / z, z = s^2, s = f / (2 + f)",
+        lambda k: mp.mpf(2) / (2 * k + 3),
+        LOG_END,
+        6,
+        1,
+    ),
+    ("log_tail_long", "(3 log((1 + s) / (1 - s)) / (2 s) - 3 - z) / z^2", lambda k: mp.mpf(3) / (2 * k + 5), LOG_END, 8, 2),
+    ("sin_tail", "(sin r / r - 1) / z, |r| <= pi / 4", lambda k: (-1) ** (k + 1) / mp.factorial(2 * k + 3), TRIG_END, 5, 1),
+    ("cos_tail", "(cos r - 1 + z / 2) / z^2", lambda k: (-1) ** k / mp.factorial(2 * k + 4), TRIG_END, 5, 2),
+    (
+        "arctan_tail",
+        "(arctan t / t - 1) / z, |t| <= 7/16",
+        lambda k: mp.mpf(-1) ** (k + 1) / (2 * k + 3),
+        mp.mpf(7) ** 2 / 256,
+        10,
+        1,
+    ),
+    ("arcsin_tail", "(arcsin t / t - 1) / z, |t| <= 1/2", lambda k: arcsin_coefficient(k + 1), mp.mpf(1) / 4, 12, 1),
+]
 
 
 def interpolate(function, end, degree):
@@ -57,14 +73,15 @@ def interpolate(function, end, degree):
 
 
 def worst_error(function, coefficients, end, factor):
-    """log2 of the largest error on the range, times `factor`."""
+    """log2 of the largest error on the range, times that power of z."""
     points = [end * i / 500 for i in range(1, 501)]
-    error = max(abs(factor(x) * (function(x) - mp.polyval([mp.mpf(c) for c in coefficients[::-1]], x))) for x in points)
+    error = max(abs(x**factor * (function(x) - mp.polyval([mp.mpf(c) for c in coefficients[::-1]], x))) for x in points)
     return float(mp.log(error, 2))
 
 
-def print_polynomial(name, comment, function, end, degree, factor):
+def print_polynomial(name, comment, coefficient, end, degree, factor):
     """A C function that evaluates by Horner's rule."""
+    function = series(coefficient)
     coefficients = interpolate(function, end, degree)
     error = worst_error(function, coefficients, end, factor)
     lines = [f"/* {comment}; error of the result 2^{error:.1f} */", f"static inline double {name}(double z)", "{"]

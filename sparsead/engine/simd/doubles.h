@@ -46,11 +46,12 @@ static inline double signed_as(double x, double y)
     return of_bits(bits_of(x) | (bits_of(y) & SIGN));
 }
 
-/* b where `condition` is 1, a where it is 0 */
+/* a where `condition` is 1, b where it is 0. Where several choices hang on one condition, a compiler would make
+ * branches of ?:, and then no vectors. */
 static inline double choose(uint64_t condition, double a, double b)
 {
     const uint64_t mask = -condition;
-    return of_bits((bits_of(a) & ~mask) | (bits_of(b) & mask));
+    return of_bits((bits_of(a) & mask) | (bits_of(b) & ~mask));
 }
 
 /* Added to a number below 2^51, it leaves the nearest integer in the last bits of the sum. */
@@ -106,12 +107,12 @@ static inline pair two_product(double a, double b)
     return p;
 }
 
-/* (a.high + a.low) / (b.high + b.low), rounded once more than a quotient. */
+/* (a.high + a.low) / (b.high + b.low), rounded at the last addition; the approximation before that errs by 2^-51. */
 static inline double quotient(pair a, pair b)
 {
-    const double q = a.high / b.high;
+    const double inverse = 1.0 / b.high, q = a.high * inverse;
     const pair p = two_product(q, b.high);
-    return q + (((a.high - p.high) - p.low) + (a.low - q * b.low)) / b.high;
+    return q + (((a.high - p.high) - p.low) + (a.low - q * b.low)) * inverse;
 }
 
 #endif

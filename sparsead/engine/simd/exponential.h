@@ -1,16 +1,16 @@
 /* exp, expm1, sinh, cosh, tanh: x = n log(2) + r with |r| <= log(2) / 2, and both halves of exp(r) by polynomials.
  *
- * With r rounded to a double, and c and q so that cosh r = 1 + c and sinh r = r + q (W. J. Cody and W. Waite, Software
- * Manual for the Elementary Functions), each function is a sum of exact multiples of 1 and r, added without
- * loss, and of small terms. */
+ * (W. J. Cody and W. Waite, Software Manual for the Elementary Functions.) Where terms cancel, a function is a sum of
+ * exact multiples of 1 and r, added without loss, and of small terms. */
 #ifndef SPARSEAD_SIMD_EXPONENTIAL_H
 #define SPARSEAD_SIMD_EXPONENTIAL_H
 
 #include "coefficients.h"
 
 typedef struct {
-    double n, rounded; /* the exponent, and ROUNDER + n */
-    double r, c, q;
+    double n, rounded;         /* the exponent, and ROUNDER + n */
+    double r, rest, z;         /* r + rest is the argument reduced, z its square */
+    double cosh_part, sinh_part; /* cosh (r + rest) = 1 + z cosh_part, sinh (r + rest) = r + rest + r z sinh_part */
 } reduced_exponent;
 
 /* x + low; |x| < 1500 */
@@ -19,10 +19,12 @@ static inline reduced_exponent reduce_exponent(double x, double low)
     reduced_exponent e;
     e.rounded = muladd(x, INV_LOG2, ROUNDER);
     e.n = e.rounded - ROUNDER;
-    e.r = x - e.n * LOG2_PARTS_0;
-    const double rest = low - e.n * LOG2_PARTS_1, r = e.r + rest, z = r * r;
-    e.c = z * cosh_tail(z);
-    e.q = muladd(r * z, sinh_tail(z), rest);
+    e.r = muladd(-e.n, LOG2_PARTS_0, x);
+    e.rest = muladd(-e.n, LOG2_PARTS_1, low);
+    const double r = e.r + e.rest;
+    e.z = r * r;
+    e.cosh_part = cosh_tail(e.z);
+    e.sinh_part = r * sinh_tail(e.z);
     return e;
 }
 
@@ -37,20 +39,30 @@ static inline double at_most(double x, double bound)
     return x > bound ? bound : x;
 }
 
-/* exp(x + low), |low| small against x */
-static inline double exp_of_sum(double x, double low)
+/* exp(x + low) - 1 - r, but for the factor 2^n */
+static inline double exp_rest(reduced_exponent e)
 {
-    const reduced_exponent e = reduce_exponent(at_most(at_least(x, -746.0), 710.0), low);
-    const pair s = fast_two_sum(1.0, e.r);
-    /* 2^n in two factors, as n may be beyond the exponents of doubles; the second rounds a subnormal result, once */
-    const uint64_t n = bits_of(e.rounded + 2048.0), half = (n & 0xfff) >> 1;
-    const double first = of_bits((half - 1) << 52), second = of_bits(((n & 0xfff) - half - 1) << 52);
-    return (s.high + (s.low + (e.c + e.q))) * first * second;
+    return muladd(e.z, e.cosh_part + e.sinh_part, e.rest);
 }
 
-static inline double simd_exp(double x)
+#define ORDINARY_EXPONENT 708.0 /* up to here results are no subnormals and do not overflow */
+
+/* exp(x + low), |low| small against x; |x| <= ORDINARY_EXPONENT if `ordinary` */
+static inline double exp_of_sum(double x, double low, int ordinary)
 {
-    return exp_of_sum(x, 0.0);
+    const double within = ordinary ? x : signed_as(at_most(magnitude(x), 1400.0), x);
+    const reduced_exponent e = reduce_exponent(within, low);
+    const double y = 1.0 + (e.r + exp_rest(e));
+    if (ordinary)
+        return of_bits(bits_of(y) + (bits_of(e.rounded) << 52));
+    /* 2^n in two factors, as n may be beyond the exponents of doubles; the second rounds a subnormal result, once */
+    const uint64_t n = bits_of(e.rounded + 2048.0) & 0xfff, half = n >> 1;
+    return y * of_bits((half - 1) << 52) * of_bits((n - half - 1) << 52);
+}
+
+static inline double simd_exp(double x, int ordinary)
+{
+    return exp_of_sum(x, 0.0, ordinary);
 }
 
 static inline double simd_expm1(double x)
@@ -58,7 +70,7 @@ static inline double simd_expm1(double x)
     const reduced_exponent e = reduce_exponent(at_most(at_least(x, -40.0), 710.0), 0.0);
     const double half = power_of_2(e.rounded - 1.0); /* of 2^n, which may overflow */
     const pair s = fast_two_sum(half - 0.5, half * e.r);
-    const double y = 2.0 * (s.high + muladd(half, e.c + e.q, s.low));
+    const double y = 2.0 * (s.high + muladd(half, exp_rest(e), s.low));
     return magnitude(x) < 0x1p-54 ? x : y;
 }
 
@@ -72,10 +84,11 @@ static inline hyperbolic_pair hyperbolic(double x)
     const reduced_exponent e = reduce_exponent(x, 0.0);
     const double plus = power_of_2(e.rounded - 2.0), minus = power_of_2(ROUNDER - 2.0 - at_most(e.n, 100.0));
     const pair A = fast_two_sum(plus, -minus), B = fast_two_sum(plus, minus);
-    const pair s = fast_two_sum(A.high, plus * e.r), c = fast_two_sum(B.high, plus * e.r);
-    const double s_rest = (s.low + A.low) + muladd(minus, e.r, muladd(A.high, e.c, B.high * e.q));
-    const double c_rest = (c.low + B.low) + muladd(-minus, e.r, muladd(B.high, e.c, A.high * e.q));
-    return (hyperbolic_pair){fast_two_sum(s.high, s_rest), fast_two_sum(c.high, c_rest)};
+    const pair s = fast_two_sum(A.high, plus * e.r), t = fast_two_sum(B.high, plus * e.r);
+    const double c = e.z * e.cosh_part, q = muladd(e.z, e.sinh_part, e.rest);
+    const double sinh_rest = (s.low + A.low) + muladd(minus, e.r, muladd(A.high, c, B.high * q));
+    const double cosh_rest = (t.low + B.low) + muladd(-minus, e.r, muladd(B.high, c, A.high * q));
+    return (hyperbolic_pair){fast_two_sum(s.high, sinh_rest), fast_two_sum(t.high, cosh_rest)};
 }
 
 static inline double simd_sinh(double x)

@@ -9,15 +9,17 @@
 #include "power.h"
 #include "trigonometric.h"
 
+#include <float.h>
+
 enum { LANES = 8, BLOCK = 128 };
 
 /* n is a multiple of LANES, which the loop says again for the compiler's sake. */
 typedef void (*unary_run)(const d_at *x, d_at *r, intptr_t n);
 
-#define RUN(name)                                                                                                     \
-    static void run_##name(const d_at *x, d_at *r, intptr_t n)                                                        \
+#define RUN(name, value)                                                                                              \
+    static void name(const d_at *x, d_at *r, intptr_t n)                                                              \
     {                                                                                                                 \
-        INDEPENDENT for (intptr_t i = 0; i < (n & -LANES); i++) r[i] = simd_##name(x[i]);                             \
+        INDEPENDENT for (intptr_t i = 0; i < (n & -LANES); i++) r[i] = value;                                         \
     }
 
 static void gather_block(const char *p, intptr_t step, intptr_t m, double *block)
@@ -59,7 +61,40 @@ static void apply_unary(unary_run run, char **args, intptr_t n, const intptr_t *
 }
 
 #define FUNCTION(name)                                                                                                \
-    RUN(name)                                                                                                         \
+    RUN(run_##name, simd_##name(x[i]))                                                                                \
+    KERNEL(name##_d)                                                                                                  \
+    {                                                                                                                 \
+        (void)data;                                                                                                   \
+        apply_unary(run_##name, args, dimensions[0], steps);                                                          \
+    }
+
+/* Whether lowest <= x <= highest for all x, for positive bounds; |x| in the place of x if `signs` is SIGN. NaN is not. */
+static int all_between(const d_at *x, intptr_t n, double lowest, double highest, uint64_t signs)
+{
+    const uint64_t low = bits_of(lowest), high = bits_of(highest);
+    uint64_t beyond = 0;
+    INDEPENDENT for (intptr_t i = 0; i < (n & -LANES); i++)
+    {
+        const uint64_t bits = bits_of(x[i]) & ~signs;
+        beyond |= (bits - low) | (high - bits);
+    }
+    return !(beyond & SIGN);
+}
+
+/* Blocks of ordinary arguments take fewer instructions; an ordinary element has the same bits in any block. */
+#define GUARDED(name, lowest, highest, signs)                                                                         \
+    RUN(run_ordinary_##name, simd_##name(x[i], 1))                                                                    \
+    RUN(run_any_##name, simd_##name(x[i], 0))                                                                         \
+    static void run_##name(const d_at *x, d_at *r, intptr_t n)                                                        \
+    {                                                                                                                 \
+        for (intptr_t i = 0; i < n; i += BLOCK) {                                                                     \
+            const intptr_t m = n - i < BLOCK ? n - i : BLOCK;                                                         \
+            if (all_between(x + i, m, lowest, highest, signs))                                                        \
+                run_ordinary_##name(x + i, r + i, m);                                                                 \
+            else                                                                                                      \
+                run_any_##name(x + i, r + i, m);                                                                      \
+        }                                                                                                             \
+    }                                                                                                                 \
     KERNEL(name##_d)                                                                                                  \
     {                                                                                                                 \
         (void)data;                                                                                                   \
@@ -67,35 +102,28 @@ static void apply_unary(unary_run run, char **args, intptr_t n, const intptr_t *
     }
 
 /* Elements beyond TRIGONOMETRIC_LIMIT, which are rare, by the C library. */
-static int all_within_limit(const d_at *x, intptr_t n)
-{
-    uint64_t beyond = 0;
-    INDEPENDENT for (intptr_t i = 0; i < (n & -LANES); i++) beyond |= bits_of(TRIGONOMETRIC_LIMIT - magnitude(x[i]));
-    return !(beyond & SIGN);
-}
-
 #define TRIGONOMETRIC(name)                                                                                           \
-    RUN(name)                                                                                                         \
-    static void run_any_##name(const d_at *x, d_at *r, intptr_t n)                                                    \
+    RUN(run_ordinary_##name, simd_##name(x[i]))                                                                       \
+    static void run_##name(const d_at *x, d_at *r, intptr_t n)                                                        \
     {                                                                                                                 \
         for (intptr_t i = 0; i < n; i += BLOCK) {                                                                     \
             const intptr_t m = n - i < BLOCK ? n - i : BLOCK;                                                         \
             double arguments[BLOCK];                                                                                  \
-            if (all_within_limit(x + i, m)) {                                                                         \
-                run_##name(x + i, r + i, m);                                                                          \
+            if (all_between(x + i, m, 0.0, TRIGONOMETRIC_LIMIT, SIGN)) {                                              \
+                run_ordinary_##name(x + i, r + i, m);                                                                 \
                 continue;                                                                                             \
             }                                                                                                         \
             memcpy(arguments, x + i, m * sizeof(double)); /* r may be x */                                            \
-            run_##name(arguments, r + i, m);                                                                          \
+            run_ordinary_##name(arguments, r + i, m);                                                                 \
             for (intptr_t j = 0; j < m; j++)                                                                          \
-                if (magnitude(arguments[j]) > TRIGONOMETRIC_LIMIT)                                                    \
+                if (!(magnitude(arguments[j]) <= TRIGONOMETRIC_LIMIT))                                                \
                     r[i + j] = name(arguments[j]);                                                                    \
         }                                                                                                             \
     }                                                                                                                 \
     KERNEL(name##_d)                                                                                                  \
     {                                                                                                                 \
         (void)data;                                                                                                   \
-        apply_unary(run_any_##name, args, dimensions[0], steps);                                                      \
+        apply_unary(run_##name, args, dimensions[0], steps);                                                          \
     }
 
 /* Powers that are one rounding of an elementary operation, as in NumPy. */
@@ -120,7 +148,12 @@ static int any_elementary(const d_at *y, intptr_t n)
 
 static void run_power(const d_at *x, const d_at *y, double *r, intptr_t n)
 {
-    INDEPENDENT for (intptr_t i = 0; i < (n & -LANES); i++) r[i] = simd_power(x[i], y[i]);
+    if (all_between(x, n, SMALLEST_NORMAL, DBL_MAX, 0) && all_between(y, n, 0.0, ORDINARY_POWER, SIGN)) {
+        INDEPENDENT for (intptr_t i = 0; i < (n & -LANES); i++) r[i] = simd_power(x[i], y[i], 1);
+    }
+    else {
+        INDEPENDENT for (intptr_t i = 0; i < (n & -LANES); i++) r[i] = simd_power(x[i], y[i], 0);
+    }
 }
 
 /* The m elements at p where they are whole vectors, else a padded copy of them. */
@@ -149,15 +182,15 @@ KERNEL(power_d)
     }
 }
 
-FUNCTION(exp)
+GUARDED(exp, 0.0, ORDINARY_EXPONENT, SIGN)
 FUNCTION(expm1)
 FUNCTION(sinh)
 FUNCTION(cosh)
 FUNCTION(tanh)
-FUNCTION(log)
+GUARDED(log, SMALLEST_NORMAL, DBL_MAX, 0)
 FUNCTION(log1p)
-FUNCTION(log2)
-FUNCTION(log10)
+GUARDED(log2, SMALLEST_NORMAL, DBL_MAX, 0)
+GUARDED(log10, SMALLEST_NORMAL, DBL_MAX, 0)
 TRIGONOMETRIC(sin)
 TRIGONOMETRIC(cos)
 TRIGONOMETRIC(tan)

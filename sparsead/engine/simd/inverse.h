@@ -29,12 +29,13 @@ typedef struct {
 
 static inline half_angle half_angle_of(double a)
 {
-    const double z = a < 0.5 ? a * a : 0.5 * (1.0 - a), root = sqrt(z);
+    const uint64_t small = a < 0.5;
+    const double z = choose(small, a * a, 0.5 * (1.0 - a)), root = sqrt(z);
     const pair square = two_product(root, root);
-    const double error = ((z - square.high) - square.low) / (root + root);
+    const double twice = root + root + 0x1p-1022; /* not 0 */
     half_angle h;
-    h.t.high = a < 0.5 ? a : root;
-    h.t.low = a < 0.5 || z == 0.0 ? 0.0 : error;
+    h.t.high = choose(small, a, root);
+    h.t.low = choose(small, 0.0, ((z - square.high) - square.low) / twice);
     h.rest = h.t.high * z * arcsin_tail(z);
     return h;
 }
@@ -56,7 +57,7 @@ static inline double simd_arccos(double x)
     const double middle = right.high + (right.low + (PI_2_PAIR_1 - signed_as(magnitude(h.rest), x)));
     const double near_1 = 2.0 * (h.t.high + (h.t.low + h.rest));
     const double near_minus_1 = left.high + (left.low + 2.0 * (PI_2_PAIR_1 - (h.rest + h.t.low)));
-    return a < 0.5 ? middle : x > 0.0 ? near_1 : near_minus_1;
+    return choose(a < 0.5, middle, choose(x > 0.0, near_1, near_minus_1));
 }
 
 #endif

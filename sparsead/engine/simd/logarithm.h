@@ -11,10 +11,13 @@ typedef struct {
     double k, m; /* x = 2^k m */
 } scaled;
 
-/* x > 0 and finite */
-static inline scaled split_exponent(double x)
+#define SMALLEST_NORMAL 0x1p-1022
+
+/* x > 0 and finite, and no subnormal if `ordinary` */
+static inline scaled split_exponent(double x, int ordinary)
 {
-    const double normal = x < 0x1p-1022 ? x * 0x1p54 : x, shift = x < 0x1p-1022 ? -54.0 - 1023.0 : -1023.0;
+    const double normal = ordinary || !(x < SMALLEST_NORMAL) ? x : x * 0x1p54;
+    const double shift = ordinary || !(x < SMALLEST_NORMAL) ? -1023.0 : -1077.0;
     const uint64_t above = bits_of(normal) - bits_of(SQRT_HALF) + (UINT64_C(1023) << 52), biased = above >> 52;
     scaled s;
     s.k = (of_bits(biased | bits_of(0x1p52)) - 0x1p52) + shift;
@@ -30,33 +33,35 @@ static inline double log_rest(double f, double half_square)
 }
 
 /* y = log(x) for x > 0; what it is for infinities, NaN, zeros and negative numbers */
-static inline double log_everywhere(double x, double y)
+static inline double log_everywhere(double x, double y, int ordinary)
 {
+    if (ordinary)
+        return y;
     const double finite = x < INFINITY ? y : x, edge = x == 0.0 ? -INFINITY : NAN;
     return x > 0.0 ? finite : edge;
 }
 
 /* log(x (1 + e)), e small */
-static inline double log_near(double x, double k, double f, double e)
+static inline double log_near(double x, double k, double f, double e, int ordinary)
 {
     const double half_square = 0.5 * f * f;
     const double low = muladd(k, LOG2_PARTS_1, e) + log_rest(f, half_square);
-    return log_everywhere(x, k * LOG2_PARTS_0 + (f - (half_square - low)));
+    return log_everywhere(x, k * LOG2_PARTS_0 + (f - (half_square - low)), ordinary);
 }
 
-static inline double simd_log(double x)
+static inline double simd_log(double x, int ordinary)
 {
-    const scaled s = split_exponent(x);
-    return log_near(x, s.k, s.m - 1.0, 0.0);
+    const scaled s = split_exponent(x, ordinary);
+    return log_near(x, s.k, s.m - 1.0, 0.0, ordinary);
 }
 
 static inline double simd_log1p(double x)
 {
     const pair u = two_sum(1.0, x);
-    const scaled s = split_exponent(u.high);
+    const scaled s = split_exponent(u.high, 0);
     /* u.low / u.high, where u.high is 2^k (1 + f); it matters for small k and f only */
     const double f = s.m - 1.0, unscale = power_of_2(ROUNDER - at_most(s.k, 100.0));
-    const double y = log_near(u.high, s.k, f, u.low * unscale * muladd(f, f - 1.0, 1.0));
+    const double y = log_near(u.high, s.k, f, u.low * unscale * muladd(f, f - 1.0, 1.0), 0);
     return magnitude(x) < 0x1p-54 ? x : y;
 }
 
@@ -69,19 +74,19 @@ static inline pair log_in_base(double f, double inverse, double inverse_low)
     return (pair){high * inverse, muladd(low + high, inverse_low, low * inverse)};
 }
 
-static inline double simd_log2(double x)
+static inline double simd_log2(double x, int ordinary)
 {
-    const scaled s = split_exponent(x);
+    const scaled s = split_exponent(x, ordinary);
     const pair y = log_in_base(s.m - 1.0, INV_LOG2_PARTS_0, INV_LOG2_PARTS_1), sum = fast_two_sum(s.k, y.high);
-    return log_everywhere(x, sum.high + (sum.low + y.low));
+    return log_everywhere(x, sum.high + (sum.low + y.low), ordinary);
 }
 
-static inline double simd_log10(double x)
+static inline double simd_log10(double x, int ordinary)
 {
-    const scaled s = split_exponent(x);
+    const scaled s = split_exponent(x, ordinary);
     const pair y = log_in_base(s.m - 1.0, INV_LOG10_PARTS_0, INV_LOG10_PARTS_1);
     const pair sum = fast_two_sum(s.k * LOG10_2_PARTS_0, y.high);
-    return log_everywhere(x, sum.high + (sum.low + muladd(s.k, LOG10_2_PARTS_1, y.low)));
+    return log_everywhere(x, sum.high + (sum.low + muladd(s.k, LOG10_2_PARTS_1, y.low)), ordinary);
 }
 
 #endif

@@ -14,9 +14,9 @@ static inline pair pair_product(pair a, pair b)
     return fast_two_sum(p.high, p.low + muladd(a.high, b.low, a.low * b.high));
 }
 
-static inline pair pair_log(double x)
+static inline pair pair_log(double x, int ordinary)
 {
-    const scaled e = split_exponent(x);
+    const scaled e = split_exponent(x, ordinary);
     const pair d = two_sum(e.m, 1.0);
     const double f = e.m - 1.0, inverse = 1.0 / d.high, high = f * inverse;
     const pair p = two_product(high, d.high), s = {high, ((f - p.high) - p.low - high * d.low) * inverse};
@@ -30,28 +30,31 @@ static inline pair pair_log(double x)
 }
 
 /* 1 where y is an integer; 2^52 added to a smaller number leaves an integer */
-static inline int is_integer(double y)
+static inline uint64_t is_integer(double y)
 {
     const double a = magnitude(y);
-    return a >= 0x1p52 || (a + 0x1p52) - 0x1p52 == a;
+    return (uint64_t)(a >= 0x1p52) | (uint64_t)((a + 0x1p52) - 0x1p52 == a);
 }
 
-static inline double simd_power(double x, double y)
+#define ORDINARY_POWER 0x1p60 /* so that a product with a logarithm is finite */
+
+/* `ordinary`: x > 0 is finite and no subnormal, |y| <= ORDINARY_POWER */
+static inline double simd_power(double x, double y, int ordinary)
 {
-    const double a = magnitude(x);
-    /* Where log|x| or y is no number to calculate with, its sign decides. */
-    const pair l = pair_log(a);
-    const double log_high = log_everywhere(a, l.high);
-    const double large = log_high * y; /* 0, infinite or NaN where it has to be */
-    const pair p = pair_product((pair){log_high, l.low}, (pair){y, 0.0});
-    const double ordinary = magnitude(large) < 1000.0 ? p.high : large, low = magnitude(large) < 1000.0 ? p.low : 0.0;
-    double r = exp_of_sum(ordinary, low);
-    /* of the sign of x, if y is odd */
-    const double odd_sign = is_integer(y) && !is_integer(0.5 * y) ? x : 1.0;
-    r = signed_as(magnitude(r), odd_sign);
-    r = x < 0.0 && a < INFINITY && !is_integer(y) ? NAN : r;
-    r = a == 1.0 && magnitude(y) == INFINITY ? 1.0 : r;
-    return y == 0.0 || x == 1.0 ? 1.0 : x == x && y == y ? r : NAN;
+    const double a = ordinary ? x : magnitude(x);
+    const pair l = pair_log(a, ordinary), p = pair_product(l, (pair){y, 0.0});
+    if (ordinary)
+        return exp_of_sum(p.high, p.low, 0);
+    /* Where log|x| or y is no number to calculate with, their product is: 0, infinite or NaN. */
+    const double product = log_everywhere(a, l.high, 0) * y;
+    const uint64_t small = magnitude(product) < 1400.0;
+    const double r = exp_of_sum(choose(small, p.high, product), choose(small, p.low, 0.0), 0);
+    const uint64_t integer = is_integer(y), odd = integer & ~is_integer(0.5 * y);
+    const uint64_t negative = x < 0.0, infinite = a == INFINITY;
+    const double with_sign = of_bits(bits_of(r) | ((bits_of(x) & SIGN) & -odd));
+    const double real = choose(negative & ~integer & ~infinite, NAN, with_sign);
+    const uint64_t one = (y == 0.0) | (x == 1.0) | ((uint64_t)(x == -1.0) & (uint64_t)(magnitude(y) == INFINITY));
+    return choose(one, 1.0, real);
 }
 
 #endif

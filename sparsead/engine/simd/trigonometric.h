@@ -31,14 +31,14 @@ static inline quadrant_pair quadrant_of(double x)
 static inline double simd_sin(double x)
 {
     const quadrant_pair p = quadrant_of(magnitude(x));
-    const double y = choose(p.quadrant & 1, p.sin.high, p.cos.high);
+    const double y = choose(p.quadrant & 1, p.cos.high, p.sin.high);
     return of_bits(bits_of(y) ^ ((p.quadrant & 2) << 62) ^ (bits_of(x) & SIGN));
 }
 
 static inline double simd_cos(double x)
 {
     const quadrant_pair p = quadrant_of(magnitude(x));
-    const double y = choose(p.quadrant & 1, p.cos.high, p.sin.high);
+    const double y = choose(p.quadrant & 1, p.sin.high, p.cos.high);
     return of_bits(bits_of(y) ^ (((p.quadrant + 1) & 2) << 62));
 }
 
@@ -46,8 +46,8 @@ static inline double simd_tan(double x)
 {
     const quadrant_pair p = quadrant_of(magnitude(x));
     const uint64_t odd = p.quadrant & 1;
-    const pair above = {choose(odd, p.sin.high, p.cos.high), choose(odd, p.sin.low, p.cos.low)};
-    const pair below = {choose(odd, p.cos.high, p.sin.high), choose(odd, p.cos.low, p.sin.low)};
+    const pair above = {choose(odd, p.cos.high, p.sin.high), choose(odd, p.cos.low, p.sin.low)};
+    const pair below = {choose(odd, p.sin.high, p.cos.high), choose(odd, p.sin.low, p.cos.low)};
     const double y = quotient(above, below);
     const double exact = magnitude(x) < 0x1p-28 ? magnitude(x) : y; /* nothing to gain, and 0 / 1 loses no sign */
     return of_bits(bits_of(exact) ^ (odd << 63) ^ (bits_of(x) & SIGN));

@@ -45,7 +45,7 @@ POLYNOMIALS = [
         6,
         1,
     ),
-    ("log_tail_long", "(3 log((1 + s) / (1 - s)) / (2 s) - 3 - z) / z^2", lambda k: mp.mpf(3) / (2 * k + 5), LOG_END, 8, 2),
+    ("log_tail_long", "(log((1 + s) / (1 - s)) / s - 2 - 2/3 z) / z^2", lambda k: mp.mpf(2) / (2 * k + 5), LOG_END, 8, 2),
     ("sin_tail", "(sin r / r - 1) / z, |r| <= pi / 4", lambda k: (-1) ** (k + 1) / mp.factorial(2 * k + 3), TRIG_END, 5, 1),
     ("cos_tail", "(cos r - 1 + z / 2) / z^2", lambda k: (-1) ** k / mp.factorial(2 * k + 4), TRIG_END, 5, 2),
     (
@@ -84,7 +84,7 @@ def print_polynomial(name, comment, coefficient, end, degree, factor):
     function = series(coefficient)
     coefficients = interpolate(function, end, degree)
     error = worst_error(function, coefficients, end, factor)
-    lines = [f"/* {comment}; error of the result 2^{error:.1f} */", f"static inline double {name}(double z)", "{"]
+    lines = [f"/* {comment}; error of the result 2^{error:.1f} */", f"INLINE double {name}(double z)", "{"]
     lines += [f"    double p = {coefficients[-1].hex()};"]
     lines += [f"    p = muladd(p, z, {c.hex()});" for c in coefficients[-2::-1]]
     return "\n".join([*lines, "    return p;", "}", ""])

@@ -56,7 +56,7 @@
 #define ARCTAN_3_HALVES_1 0x1.007887af0cbbdp-56
 
 /* (cosh r - 1) / z, z = r^2, |r| <= log(2) / 2; error of the result 2^-64.7 */
-static inline double cosh_tail(double z)
+INLINE double cosh_tail(double z)
 {
     double p = 0x1.1f953fd5821c5p-29;
     p = muladd(p, z, 0x1.27e4c5052f524p-22);
@@ -68,7 +68,7 @@ static inline double cosh_tail(double z)
 }
 
 /* (sinh r / r - 1) / z; error of the result 2^-60.7 */
-static inline double sinh_tail(double z)
+INLINE double sinh_tail(double z)
 {
     double p = 0x1.af5eb1ac08c6ep-26;
     p = muladd(p, z, 0x1.71ddf85aafbbfp-19);
@@ -79,7 +79,7 @@ static inline double sinh_tail(double z)
 }
 
 /* (log((1 + s) / (1 - s)) / s - 2) / z, z = s^2, s = f / (2 + f); error of the result 2^-58.1 */
-static inline double log_tail(double z)
+INLINE double log_tail(double z)
 {
     double p = 0x1.2efeb0412a03fp-3;
     p = muladd(p, z, 0x1.39a2692d0b034p-3);
@@ -91,23 +91,23 @@ static inline double log_tail(double z)
     return p;
 }
 
-/* (3 log((1 + s) / (1 - s)) / (2 s) - 3 - z) / z^2; error of the result 2^-65.5 */
-static inline double log_tail_long(double z)
+/* (log((1 + s) / (1 - s)) / s - 2 - 2/3 z) / z^2; error of the result 2^-65.5 */
+INLINE double log_tail_long(double z)
 {
-    double p = 0x1.4edc4f13289b4p-3;
-    p = muladd(p, z, 0x1.40acef8120dacp-3);
-    p = muladd(p, z, 0x1.698159ff7936ep-3);
-    p = muladd(p, z, 0x1.99991a0caa0a3p-3);
-    p = muladd(p, z, 0x1.d89d8b7a1b9e2p-3);
-    p = muladd(p, z, 0x1.1745d172c11f1p-2);
-    p = muladd(p, z, 0x1.555555555720cp-2);
-    p = muladd(p, z, 0x1.b6db6db6db6ccp-2);
-    p = muladd(p, z, 0x1.3333333333333p-1);
+    double p = 0x1.be7b14198b79bp-4;
+    p = muladd(p, z, 0x1.ab913f56d6790p-4);
+    p = muladd(p, z, 0x1.e201cd54a19e8p-4);
+    p = muladd(p, z, 0x1.1110bc08715c2p-3);
+    p = muladd(p, z, 0x1.3b13b25167becp-3);
+    p = muladd(p, z, 0x1.745d1743ac297p-3);
+    p = muladd(p, z, 0x1.c71c71c71ed65p-3);
+    p = muladd(p, z, 0x1.2492492492488p-2);
+    p = muladd(p, z, 0x1.999999999999ap-2);
     return p;
 }
 
 /* (sin r / r - 1) / z, |r| <= pi / 4; error of the result 2^-57.3 */
-static inline double sin_tail(double z)
+INLINE double sin_tail(double z)
 {
     double p = 0x1.5d931cd8bbc04p-33;
     p = muladd(p, z, -0x1.ae5e6691c8932p-26);
@@ -119,7 +119,7 @@ static inline double sin_tail(double z)
 }
 
 /* (cos r - 1 + z / 2) / z^2; error of the result 2^-60.3 */
-static inline double cos_tail(double z)
+INLINE double cos_tail(double z)
 {
     double p = -0x1.90058a43d732bp-37;
     p = muladd(p, z, 0x1.1eea967feba5ap-29);
@@ -131,7 +131,7 @@ static inline double cos_tail(double z)
 }
 
 /* (arctan t / t - 1) / z, |t| <= 7/16; error of the result 2^-57.1 */
-static inline double arctan_tail(double z)
+INLINE double arctan_tail(double z)
 {
     double p = -0x1.09f29aa3a9965p-6;
     p = muladd(p, z, 0x1.2ace303816a55p-5);
@@ -148,7 +148,7 @@ static inline double arctan_tail(double z)
 }
 
 /* (arcsin t / t - 1) / z, |t| <= 1/2; error of the result 2^-59.2 */
-static inline double arcsin_tail(double z)
+INLINE double arcsin_tail(double z)
 {
     double p = 0x1.0977f4fb7e497p-5;
     p = muladd(p, z, -0x1.52262c49aacb2p-6);

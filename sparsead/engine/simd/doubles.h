@@ -9,14 +9,17 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline uint64_t bits_of(double x)
+/* A call left in a loop keeps it from becoming vectors. */
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE uint64_t bits_of(double x)
 {
     uint64_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
 }
 
-static inline double of_bits(uint64_t bits)
+INLINE double of_bits(uint64_t bits)
 {
     double x;
     memcpy(&x, &bits, sizeof x);
@@ -24,7 +27,7 @@ static inline double of_bits(uint64_t bits)
 }
 
 /* For terms whose rounding does not matter: one rounding where the machine has that, two elsewhere. */
-static inline double muladd(double a, double b, double c)
+INLINE double muladd(double a, double b, double c)
 {
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
     return __builtin_fma(a, b, c);
@@ -35,20 +38,20 @@ static inline double muladd(double a, double b, double c)
 
 #define SIGN UINT64_C(0x8000000000000000)
 
-static inline double magnitude(double x)
+INLINE double magnitude(double x)
 {
     return of_bits(bits_of(x) & ~SIGN);
 }
 
 /* x >= 0 or NaN with the sign of y */
-static inline double signed_as(double x, double y)
+INLINE double signed_as(double x, double y)
 {
     return of_bits(bits_of(x) | (bits_of(y) & SIGN));
 }
 
 /* a where `condition` is 1, b where it is 0. Where several choices hang on one condition, a compiler would make
  * branches of ?:, and then no vectors. */
-static inline double choose(uint64_t condition, double a, double b)
+INLINE double choose(uint64_t condition, double a, double b)
 {
     const uint64_t mask = -condition;
     return of_bits((bits_of(a) & mask) | (bits_of(b) & ~mask));
@@ -58,13 +61,13 @@ static inline double choose(uint64_t condition, double a, double b)
 #define ROUNDER 0x1.8p52
 
 /* 2^n for -1022 <= n <= 1023; `rounded` is ROUNDER + n */
-static inline double power_of_2(double rounded)
+INLINE double power_of_2(double rounded)
 {
     return of_bits((bits_of(rounded) + 1023) << 52);
 }
 
 /* The first 26 or so bits. */
-static inline double leading(double x)
+INLINE double leading(double x)
 {
     return of_bits(bits_of(x) & UINT64_C(0xfffffffff8000000));
 }
@@ -75,7 +78,7 @@ typedef struct {
 } pair;
 
 /* a + b exactly, for |a| >= |b| or a = 0 (T. J. Dekker, A floating-point technique for extending the available precision). */
-static inline pair fast_two_sum(double a, double b)
+INLINE pair fast_two_sum(double a, double b)
 {
     pair s;
     s.high = a + b;
@@ -84,7 +87,7 @@ static inline pair fast_two_sum(double a, double b)
 }
 
 /* a + b exactly (D. E. Knuth, The Art of Computer Programming 2, 4.2.2). */
-static inline pair two_sum(double a, double b)
+INLINE pair two_sum(double a, double b)
 {
     pair s;
     s.high = a + b;
@@ -94,7 +97,7 @@ static inline pair two_sum(double a, double b)
 }
 
 /* a * b exactly, by halves of the factors where there is no fused multiply-add. */
-static inline pair two_product(double a, double b)
+INLINE pair two_product(double a, double b)
 {
     pair p;
     p.high = a * b;
@@ -108,7 +111,7 @@ static inline pair two_product(double a, double b)
 }
 
 /* (a.high + a.low) / (b.high + b.low), rounded at the last addition; the approximation before that errs by 2^-51. */
-static inline double quotient(pair a, pair b)
+INLINE double quotient(pair a, pair b)
 {
     const double inverse = 1.0 / b.high, q = a.high * inverse;
     const pair p = two_product(q, b.high);

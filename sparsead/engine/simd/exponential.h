@@ -14,7 +14,7 @@ typedef struct {
 } reduced_exponent;
 
 /* x + low; |x| < 1500 */
-static inline reduced_exponent reduce_exponent(double x, double low)
+INLINE reduced_exponent reduce_exponent(double x, double low)
 {
     reduced_exponent e;
     e.rounded = muladd(x, INV_LOG2, ROUNDER);
@@ -29,18 +29,18 @@ static inline reduced_exponent reduce_exponent(double x, double low)
 }
 
 /* NaN goes through, as in all functions here. */
-static inline double at_least(double x, double bound)
+INLINE double at_least(double x, double bound)
 {
     return x < bound ? bound : x;
 }
 
-static inline double at_most(double x, double bound)
+INLINE double at_most(double x, double bound)
 {
     return x > bound ? bound : x;
 }
 
 /* exp(x + low) - 1 - r, but for the factor 2^n */
-static inline double exp_rest(reduced_exponent e)
+INLINE double exp_rest(reduced_exponent e)
 {
     return muladd(e.z, e.cosh_part + e.sinh_part, e.rest);
 }
@@ -48,7 +48,7 @@ static inline double exp_rest(reduced_exponent e)
 #define ORDINARY_EXPONENT 708.0 /* up to here results are no subnormals and do not overflow */
 
 /* exp(x + low), |low| small against x; |x| <= ORDINARY_EXPONENT if `ordinary` */
-static inline double exp_of_sum(double x, double low, int ordinary)
+INLINE double exp_of_sum(double x, double low, int ordinary)
 {
     const double within = ordinary ? x : signed_as(at_most(magnitude(x), 1400.0), x);
     const reduced_exponent e = reduce_exponent(within, low);
@@ -60,12 +60,12 @@ static inline double exp_of_sum(double x, double low, int ordinary)
     return y * of_bits((half - 1) << 52) * of_bits((n - half - 1) << 52);
 }
 
-static inline double simd_exp(double x, int ordinary)
+INLINE double simd_exp(double x, int ordinary)
 {
     return exp_of_sum(x, 0.0, ordinary);
 }
 
-static inline double simd_expm1(double x)
+INLINE double simd_expm1(double x)
 {
     const reduced_exponent e = reduce_exponent(at_most(at_least(x, -40.0), 710.0), 0.0);
     const double half = power_of_2(e.rounded - 1.0); /* of 2^n, which may overflow */
@@ -79,7 +79,7 @@ typedef struct {
 } hyperbolic_pair;
 
 /* x >= 0. Halved, so that nothing overflows too soon; cosh x = B cosh r + A sinh r, sinh x = A cosh r + B sinh r. */
-static inline hyperbolic_pair hyperbolic(double x)
+INLINE hyperbolic_pair hyperbolic(double x)
 {
     const reduced_exponent e = reduce_exponent(x, 0.0);
     const double plus = power_of_2(e.rounded - 2.0), minus = power_of_2(ROUNDER - 2.0 - at_most(e.n, 100.0));
@@ -91,18 +91,18 @@ static inline hyperbolic_pair hyperbolic(double x)
     return (hyperbolic_pair){fast_two_sum(s.high, sinh_rest), fast_two_sum(t.high, cosh_rest)};
 }
 
-static inline double simd_sinh(double x)
+INLINE double simd_sinh(double x)
 {
     const double a = magnitude(x), y = 2.0 * hyperbolic(at_most(a, 710.6)).sinh.high;
     return signed_as(a < 0x1p-28 ? a : y, x);
 }
 
-static inline double simd_cosh(double x)
+INLINE double simd_cosh(double x)
 {
     return 2.0 * hyperbolic(at_most(magnitude(x), 710.6)).cosh.high;
 }
 
-static inline double simd_tanh(double x)
+INLINE double simd_tanh(double x)
 {
     const double a = magnitude(x);
     const hyperbolic_pair h = hyperbolic(at_most(a, 22.0));

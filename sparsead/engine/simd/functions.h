@@ -68,28 +68,29 @@ static void apply_unary(unary_run run, char **args, intptr_t n, const intptr_t *
         apply_unary(run_##name, args, dimensions[0], steps);                                                          \
     }
 
-/* Whether lowest <= x <= highest for all x, for positive bounds; |x| in the place of x if `signs` is SIGN. NaN is not. */
-static int all_between(const d_at *x, intptr_t n, double lowest, double highest, uint64_t signs)
-{
-    const uint64_t low = bits_of(lowest), high = bits_of(highest);
-    uint64_t beyond = 0;
-    INDEPENDENT for (intptr_t i = 0; i < (n & -LANES); i++)
-    {
-        const uint64_t bits = bits_of(x[i]) & ~signs;
-        beyond |= (bits - low) | (high - bits);
+/* Whether lowest <= value <= highest for all elements, for positive bounds, by bits; NaN is not. */
+#define ALL_BETWEEN(name, value, lowest, highest)                                                                     \
+    static int name(const d_at *x, intptr_t n)                                                                        \
+    {                                                                                                                 \
+        uint64_t beyond = 0;                                                                                          \
+        INDEPENDENT for (intptr_t i = 0; i < (n & -LANES); i++)                                                       \
+        {                                                                                                             \
+            const uint64_t bits = bits_of(value);                                                                     \
+            beyond |= (bits - bits_of(lowest)) | (bits_of(highest) - bits);                                           \
+        }                                                                                                             \
+        return !(beyond & SIGN);                                                                                      \
     }
-    return !(beyond & SIGN);
-}
 
 /* Blocks of ordinary arguments take fewer instructions; an ordinary element has the same bits in any block. */
-#define GUARDED(name, lowest, highest, signs)                                                                         \
+#define GUARDED(name, value, lowest, highest)                                                                         \
+    ALL_BETWEEN(all_ordinary_##name, value, lowest, highest)                                                          \
     RUN(run_ordinary_##name, simd_##name(x[i], 1))                                                                    \
     RUN(run_any_##name, simd_##name(x[i], 0))                                                                         \
     static void run_##name(const d_at *x, d_at *r, intptr_t n)                                                        \
     {                                                                                                                 \
         for (intptr_t i = 0; i < n; i += BLOCK) {                                                                     \
             const intptr_t m = n - i < BLOCK ? n - i : BLOCK;                                                         \
-            if (all_between(x + i, m, lowest, highest, signs))                                                        \
+            if (all_ordinary_##name(x + i, m))                                                                        \
                 run_ordinary_##name(x + i, r + i, m);                                                                 \
             else                                                                                                      \
                 run_any_##name(x + i, r + i, m);                                                                      \
@@ -102,6 +103,8 @@ static int all_between(const d_at *x, intptr_t n, double lowest, double highest,
     }
 
 /* Elements beyond TRIGONOMETRIC_LIMIT, which are rare, by the C library. */
+ALL_BETWEEN(all_within_limit, magnitude(x[i]), 0.0, TRIGONOMETRIC_LIMIT)
+
 #define TRIGONOMETRIC(name)                                                                                           \
     RUN(run_ordinary_##name, simd_##name(x[i]))                                                                       \
     static void run_##name(const d_at *x, d_at *r, intptr_t n)                                                        \
@@ -109,7 +112,7 @@ static int all_between(const d_at *x, intptr_t n, double lowest, double highest,
         for (intptr_t i = 0; i < n; i += BLOCK) {                                                                     \
             const intptr_t m = n - i < BLOCK ? n - i : BLOCK;                                                         \
             double arguments[BLOCK];                                                                                  \
-            if (all_between(x + i, m, 0.0, TRIGONOMETRIC_LIMIT, SIGN)) {                                              \
+            if (all_within_limit(x + i, m)) {                                                                         \
                 run_ordinary_##name(x + i, r + i, m);                                                                 \
                 continue;                                                                                             \
             }                                                                                                         \
@@ -127,12 +130,12 @@ static int all_between(const d_at *x, intptr_t n, double lowest, double highest,
     }
 
 /* Powers that are one rounding of an elementary operation, as in NumPy. */
-static inline int is_elementary(double y)
+INLINE int is_elementary(double y)
 {
     return y == 2.0 || y == 0.5 || y == -1.0;
 }
 
-static inline double elementary_power(double x, double y)
+INLINE double elementary_power(double x, double y)
 {
     const double root = x == -INFINITY ? INFINITY : sqrt(x) + 0.0; /* of -0.0 it is 0.0 */
     return y == 2.0 ? x * x : y == -1.0 ? 1.0 / x : root;
@@ -146,9 +149,12 @@ static int any_elementary(const d_at *y, intptr_t n)
     return any;
 }
 
+ALL_BETWEEN(all_ordinary_bases, x[i], SMALLEST_NORMAL, DBL_MAX)
+ALL_BETWEEN(all_ordinary_exponents, magnitude(x[i]), 0.0, ORDINARY_POWER)
+
 static void run_power(const d_at *x, const d_at *y, double *r, intptr_t n)
 {
-    if (all_between(x, n, SMALLEST_NORMAL, DBL_MAX, 0) && all_between(y, n, 0.0, ORDINARY_POWER, SIGN)) {
+    if (all_ordinary_bases(x, n) && all_ordinary_exponents(y, n)) {
         INDEPENDENT for (intptr_t i = 0; i < (n & -LANES); i++) r[i] = simd_power(x[i], y[i], 1);
     }
     else {
@@ -182,15 +188,15 @@ KERNEL(power_d)
     }
 }
 
-GUARDED(exp, 0.0, ORDINARY_EXPONENT, SIGN)
+GUARDED(exp, magnitude(x[i]), 0.0, ORDINARY_EXPONENT)
 FUNCTION(expm1)
 FUNCTION(sinh)
 FUNCTION(cosh)
 FUNCTION(tanh)
-GUARDED(log, SMALLEST_NORMAL, DBL_MAX, 0)
-FUNCTION(log1p)
-GUARDED(log2, SMALLEST_NORMAL, DBL_MAX, 0)
-GUARDED(log10, SMALLEST_NORMAL, DBL_MAX, 0)
+GUARDED(log, x[i], SMALLEST_NORMAL, DBL_MAX)
+GUARDED(log1p, 1.0 + x[i], SMALLEST_NORMAL, DBL_MAX)
+GUARDED(log2, x[i], SMALLEST_NORMAL, DBL_MAX)
+GUARDED(log10, x[i], SMALLEST_NORMAL, DBL_MAX)
 TRIGONOMETRIC(sin)
 TRIGONOMETRIC(cos)
 TRIGONOMETRIC(tan)

@@ -5,7 +5,7 @@
 #include "coefficients.h"
 
 /* arctan x = arctan c + arctan ((x - c) / (1 + c x)) for c = 0, 1/2, 1, 3/2 and infinity, so that the last is below 7/16 */
-static inline double simd_arctan(double x)
+INLINE double simd_arctan(double x)
 {
     const double a = magnitude(x);
     double c = 0.5, base = ARCTAN_HALF_0, low = ARCTAN_HALF_1;
@@ -27,7 +27,7 @@ typedef struct {
     double rest; /* arcsin t = t + rest */
 } half_angle;
 
-static inline half_angle half_angle_of(double a)
+INLINE half_angle half_angle_of(double a)
 {
     const uint64_t small = a < 0.5;
     const double z = choose(small, a * a, 0.5 * (1.0 - a)), root = sqrt(z);
@@ -40,7 +40,7 @@ static inline half_angle half_angle_of(double a)
     return h;
 }
 
-static inline double simd_arcsin(double x)
+INLINE double simd_arcsin(double x)
 {
     const double a = magnitude(x);
     const half_angle h = half_angle_of(a);
@@ -49,7 +49,7 @@ static inline double simd_arcsin(double x)
     return signed_as(a < 0.5 ? h.t.high + h.rest : near_1, x);
 }
 
-static inline double simd_arccos(double x)
+INLINE double simd_arccos(double x)
 {
     const double a = magnitude(x);
     const half_angle h = half_angle_of(a);

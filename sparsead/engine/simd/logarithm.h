@@ -14,7 +14,7 @@ typedef struct {
 #define SMALLEST_NORMAL 0x1p-1022
 
 /* x > 0 and finite, and no subnormal if `ordinary` */
-static inline scaled split_exponent(double x, int ordinary)
+INLINE scaled split_exponent(double x, int ordinary)
 {
     const double normal = ordinary || !(x < SMALLEST_NORMAL) ? x : x * 0x1p54;
     const double shift = ordinary || !(x < SMALLEST_NORMAL) ? -1023.0 : -1077.0;
@@ -26,14 +26,14 @@ static inline scaled split_exponent(double x, int ordinary)
 }
 
 /* What log(1 + f) is besides f - f^2 / 2. */
-static inline double log_rest(double f, double half_square)
+INLINE double log_rest(double f, double half_square)
 {
     const double s = f / (2.0 + f), z = s * s;
     return s * muladd(z, log_tail(z), half_square);
 }
 
 /* y = log(x) for x > 0; what it is for infinities, NaN, zeros and negative numbers */
-static inline double log_everywhere(double x, double y, int ordinary)
+INLINE double log_everywhere(double x, double y, int ordinary)
 {
     if (ordinary)
         return y;
@@ -42,31 +42,31 @@ static inline double log_everywhere(double x, double y, int ordinary)
 }
 
 /* log(x (1 + e)), e small */
-static inline double log_near(double x, double k, double f, double e, int ordinary)
+INLINE double log_near(double x, double k, double f, double e, int ordinary)
 {
     const double half_square = 0.5 * f * f;
     const double low = muladd(k, LOG2_PARTS_1, e) + log_rest(f, half_square);
     return log_everywhere(x, k * LOG2_PARTS_0 + (f - (half_square - low)), ordinary);
 }
 
-static inline double simd_log(double x, int ordinary)
+INLINE double simd_log(double x, int ordinary)
 {
     const scaled s = split_exponent(x, ordinary);
     return log_near(x, s.k, s.m - 1.0, 0.0, ordinary);
 }
 
-static inline double simd_log1p(double x)
+INLINE double simd_log1p(double x, int ordinary)
 {
     const pair u = two_sum(1.0, x);
-    const scaled s = split_exponent(u.high, 0);
+    const scaled s = split_exponent(u.high, ordinary);
     /* u.low / u.high, where u.high is 2^k (1 + f); it matters for small k and f only */
     const double f = s.m - 1.0, unscale = power_of_2(ROUNDER - at_most(s.k, 100.0));
-    const double y = log_near(u.high, s.k, f, u.low * unscale * muladd(f, f - 1.0, 1.0), 0);
+    const double y = log_near(u.high, s.k, f, u.low * unscale * muladd(f, f - 1.0, 1.0), ordinary);
     return magnitude(x) < 0x1p-54 ? x : y;
 }
 
 /* log(1 + f) in another base, as a product without loss of leading bits: of f - f^2 / 2, and of the inverse of log(base). */
-static inline pair log_in_base(double f, double inverse, double inverse_low)
+INLINE pair log_in_base(double f, double inverse, double inverse_low)
 {
     const double half_square = 0.5 * f * f;
     const double high = of_bits(bits_of(f - half_square) & UINT64_C(0xffffffff00000000));
@@ -74,14 +74,14 @@ static inline pair log_in_base(double f, double inverse, double inverse_low)
     return (pair){high * inverse, muladd(low + high, inverse_low, low * inverse)};
 }
 
-static inline double simd_log2(double x, int ordinary)
+INLINE double simd_log2(double x, int ordinary)
 {
     const scaled s = split_exponent(x, ordinary);
     const pair y = log_in_base(s.m - 1.0, INV_LOG2_PARTS_0, INV_LOG2_PARTS_1), sum = fast_two_sum(s.k, y.high);
     return log_everywhere(x, sum.high + (sum.low + y.low), ordinary);
 }
 
-static inline double simd_log10(double x, int ordinary)
+INLINE double simd_log10(double x, int ordinary)
 {
     const scaled s = split_exponent(x, ordinary);
     const pair y = log_in_base(s.m - 1.0, INV_LOG10_PARTS_0, INV_LOG10_PARTS_1);

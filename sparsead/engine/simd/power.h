@@ -1,36 +1,37 @@
 /* x^y = exp(y log|x|), with the logarithm to 67 bits, as an error in it is multiplied by y log|x| < 745.
  *
- * log(1 + f) = 2/3 s (3 + s^2 + s^4 (3/5 + ...)) for s = f / (2 + f), all but the last in twice the precision. */
+ * log(1 + f) = 2 s + s^3 (2/3 + s^2 (2/5 + ...)) for s = f / (2 + f), all but the last bracket in twice the precision. */
 #ifndef SPARSEAD_SIMD_POWER_H
 #define SPARSEAD_SIMD_POWER_H
 
 #include "exponential.h"
 #include "logarithm.h"
 
-/* high * high of two numbers of twice the precision, their products with the low parts rounded */
-static inline pair pair_product(pair a, pair b)
+/* The low parts, of 2^-50 at most, are multiplied as doubles. */
+INLINE pair pair_product(pair a, pair b)
 {
     const pair p = two_product(a.high, b.high);
-    return fast_two_sum(p.high, p.low + muladd(a.high, b.low, a.low * b.high));
+    return (pair){p.high, muladd(a.low, b.high, muladd(a.high, b.low, p.low))};
 }
 
-static inline pair pair_log(double x, int ordinary)
+/* x > 0, finite, and no subnormal if `ordinary` */
+INLINE pair pair_log(double x, int ordinary)
 {
     const scaled e = split_exponent(x, ordinary);
-    const pair d = two_sum(e.m, 1.0);
+    const pair d = fast_two_sum(1.0, e.m); /* exact, as the two have one exponent, or e.m is the smaller */
     const double f = e.m - 1.0, inverse = 1.0 / d.high, high = f * inverse;
-    const pair p = two_product(high, d.high), s = {high, ((f - p.high) - p.low - high * d.low) * inverse};
-    const pair square = pair_product(s, s);
-    const double z = square.high;
-    const pair three = fast_two_sum(3.0, z);
-    const pair sum = fast_two_sum(three.high, three.low + muladd(z * z, log_tail_long(z), square.low));
-    const pair third = pair_product(s, (pair){TWO_THIRDS_0, TWO_THIRDS_1}), y = pair_product(third, sum);
-    const pair whole = fast_two_sum(e.k * LOG2_PARTS_0, y.high);
-    return fast_two_sum(whole.high, whole.low + muladd(e.k, LOG2_PARTS_1, y.low));
+    const pair p = two_product(high, d.high);
+    const pair s = {high, muladd(-high, d.low, (f - p.high) - p.low) * inverse};
+    const pair square = two_product(high, high), z = {square.high, muladd(2.0 * high, s.low, square.low)};
+    const pair sum = fast_two_sum(TWO_THIRDS_0, z.high * log_tail_long(z.high));
+    const pair cube = pair_product(pair_product(s, z), (pair){sum.high, sum.low + TWO_THIRDS_1});
+    const pair y = fast_two_sum(2.0 * high, cube.high), whole = fast_two_sum(e.k * LOG2_PARTS_0, y.high);
+    const double rest = muladd(2.0, s.low, y.low + cube.low);
+    return (pair){whole.high, whole.low + muladd(e.k, LOG2_PARTS_1, rest)};
 }
 
 /* 1 where y is an integer; 2^52 added to a smaller number leaves an integer */
-static inline uint64_t is_integer(double y)
+INLINE uint64_t is_integer(double y)
 {
     const double a = magnitude(y);
     return (uint64_t)(a >= 0x1p52) | (uint64_t)((a + 0x1p52) - 0x1p52 == a);
@@ -39,7 +40,7 @@ static inline uint64_t is_integer(double y)
 #define ORDINARY_POWER 0x1p60 /* so that a product with a logarithm is finite */
 
 /* `ordinary`: x > 0 is finite and no subnormal, |y| <= ORDINARY_POWER */
-static inline double simd_power(double x, double y, int ordinary)
+INLINE double simd_power(double x, double y, int ordinary)
 {
     const double a = ordinary ? x : magnitude(x);
     const pair l = pair_log(a, ordinary), p = pair_product(l, (pair){y, 0.0});

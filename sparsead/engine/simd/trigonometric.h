@@ -15,7 +15,7 @@ typedef struct {
 } quadrant_pair;
 
 /* 0 <= x <= TRIGONOMETRIC_LIMIT */
-static inline quadrant_pair quadrant_of(double x)
+INLINE quadrant_pair quadrant_of(double x)
 {
     const double rounded = muladd(x, INV_PI_2, ROUNDER), n = rounded - ROUNDER;
     const pair a = two_sum(x - n * PI_2_PARTS_0, -n * PI_2_PARTS_1), b = two_sum(a.high, -n * PI_2_PARTS_2);
@@ -28,21 +28,21 @@ static inline quadrant_pair quadrant_of(double x)
     return (quadrant_pair){bits_of(rounded), fast_two_sum(r.high, sin_rest), fast_two_sum(c.high, cos_rest)};
 }
 
-static inline double simd_sin(double x)
+INLINE double simd_sin(double x)
 {
     const quadrant_pair p = quadrant_of(magnitude(x));
     const double y = choose(p.quadrant & 1, p.cos.high, p.sin.high);
     return of_bits(bits_of(y) ^ ((p.quadrant & 2) << 62) ^ (bits_of(x) & SIGN));
 }
 
-static inline double simd_cos(double x)
+INLINE double simd_cos(double x)
 {
     const quadrant_pair p = quadrant_of(magnitude(x));
     const double y = choose(p.quadrant & 1, p.sin.high, p.cos.high);
     return of_bits(bits_of(y) ^ (((p.quadrant + 1) & 2) << 62));
 }
 
-static inline double simd_tan(double x)
+INLINE double simd_tan(double x)
 {
     const quadrant_pair p = quadrant_of(magnitude(x));
     const uint64_t odd = p.quadrant & 1;

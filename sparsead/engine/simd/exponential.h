@@ -75,38 +75,43 @@ INLINE double simd_expm1(double x)
 }
 
 typedef struct {
-    pair sinh, cosh; /* halved, normalised but for rounding */
-} hyperbolic_pair;
+    double sinh, cosh;
+} halves;
 
-/* x >= 0. Halved, so that nothing overflows too soon; cosh x = B cosh r + A sinh r, sinh x = A cosh r + B sinh r. */
-INLINE hyperbolic_pair hyperbolic(double x)
+/* For x >= 0, halved so that nothing overflows too soon; cosh x = B cosh r + A sinh r, sinh x = A cosh r + B sinh r. */
+INLINE halves hyperbolic(double x)
 {
     const reduced_exponent e = reduce_exponent(x, 0.0);
     const double plus = power_of_2(e.rounded - 2.0), minus = power_of_2(ROUNDER - 2.0 - at_most(e.n, 100.0));
-    const pair A = fast_two_sum(plus, -minus), B = fast_two_sum(plus, minus);
-    const pair s = fast_two_sum(A.high, plus * e.r), t = fast_two_sum(B.high, plus * e.r);
+    const double A = plus - minus, B = plus + minus;
+    const pair s = fast_two_sum(A, plus * e.r), t = fast_two_sum(B, plus * e.r);
     const double c = e.z * e.cosh_part, q = muladd(e.z, e.sinh_part, e.rest);
-    const double sinh_rest = (s.low + A.low) + muladd(minus, e.r, muladd(A.high, c, B.high * q));
-    const double cosh_rest = (t.low + B.low) + muladd(-minus, e.r, muladd(B.high, c, A.high * q));
-    return (hyperbolic_pair){fast_two_sum(s.high, sinh_rest), fast_two_sum(t.high, cosh_rest)};
+    const double sinh_rest = s.low + muladd(minus, e.r, muladd(A, c, B * q));
+    const double cosh_rest = t.low + muladd(-minus, e.r, muladd(B, c, A * q));
+    return (halves){s.high + sinh_rest, t.high + cosh_rest};
 }
 
 INLINE double simd_sinh(double x)
 {
-    const double a = magnitude(x), y = 2.0 * hyperbolic(at_most(a, 710.6)).sinh.high;
+    const double a = magnitude(x), y = 2.0 * hyperbolic(at_most(a, 710.6)).sinh;
     return signed_as(a < 0x1p-28 ? a : y, x);
 }
 
 INLINE double simd_cosh(double x)
 {
-    return 2.0 * hyperbolic(at_most(magnitude(x), 710.6)).cosh.high;
+    return 2.0 * hyperbolic(at_most(magnitude(x), 710.6)).cosh;
 }
 
+/* (exp(2 x) - 1) / (exp(2 x) + 1), both to twice the precision */
 INLINE double simd_tanh(double x)
 {
     const double a = magnitude(x);
-    const hyperbolic_pair h = hyperbolic(at_most(a, 22.0));
-    const double y = quotient(h.sinh, h.cosh);
+    const reduced_exponent e = reduce_exponent(2.0 * at_most(a, 22.0), 0.0);
+    const double power = power_of_2(e.rounded), first = power * e.r, rest = power * exp_rest(e);
+    const pair minus = fast_two_sum(power, -1.0), plus = fast_two_sum(power, 1.0);
+    const pair above = fast_two_sum(minus.high, first), below = fast_two_sum(plus.high, first);
+    const double y = quotient(fast_two_sum(above.high, above.low + (minus.low + rest)),
+                              fast_two_sum(below.high, below.low + (plus.low + rest)));
     return signed_as(a < 0x1p-28 ? a : y, x);
 }
 

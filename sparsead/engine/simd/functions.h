@@ -73,8 +73,7 @@ static void apply_unary(unary_run run, char **args, intptr_t n, const intptr_t *
     static int name(const d_at *x, intptr_t n)                                                                        \
     {                                                                                                                 \
         uint64_t beyond = 0;                                                                                          \
-        INDEPENDENT for (intptr_t i = 0; i < (n & -LANES); i++)                                                       \
-        {                                                                                                             \
+        for (intptr_t i = 0; i < (n & -LANES); i++) {                                                                 \
             const uint64_t bits = bits_of(value);                                                                     \
             beyond |= (bits - bits_of(lowest)) | (bits_of(highest) - bits);                                           \
         }                                                                                                             \

@@ -104,6 +104,7 @@ def parts(x, *bits):
 CONSTANTS = {
     "LOG2_PARTS": ("log(2); the first times an exponent is exact", parts(mp.log(2), 32)),
     "PI_2_PARTS": ("pi / 2; the first three times a quadrant below 2^20 are exact", parts(mp.pi / 2, 33, 33, 33)),
+    "PI_2_TRIPLE": ("pi / 2 in parts of full length", parts(mp.pi / 2, 53, 53)),
     "PI_2_PAIR": ("pi / 2 as a double, and what that leaves", parts(mp.pi / 2, 53)),
     "INV_LOG2_PARTS": ("1 / log(2); the first times a number of 32 bits is exact", parts(1 / mp.log(2), 21)),
     "INV_LOG10_PARTS": ("1 / log(10); likewise", parts(1 / mp.log(10), 21)),

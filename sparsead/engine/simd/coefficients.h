@@ -14,6 +14,11 @@
 #define PI_2_PARTS_2 0x1.3198a2e000000p-69
 #define PI_2_PARTS_3 0x1.b839a252049c1p-104
 
+/* pi / 2 in parts of full length */
+#define PI_2_TRIPLE_0 0x1.921fb54442d18p+0
+#define PI_2_TRIPLE_1 0x1.1a62633145c06p-54
+#define PI_2_TRIPLE_2 0x1.c1cd129024e09p-107
+
 /* pi / 2 as a double, and what that leaves */
 #define PI_2_PAIR_0 0x1.921fb54442d18p+0
 #define PI_2_PAIR_1 0x1.1a62633145c07p-54

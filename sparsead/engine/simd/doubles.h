@@ -26,11 +26,16 @@ INLINE double of_bits(uint64_t bits)
     return x;
 }
 
+/* One rounding of a * b + c, defined only where the machine has an instruction for it. */
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define FUSED __builtin_fma
+#endif
+
 /* For terms whose rounding does not matter: one rounding where the machine has that, two elsewhere. */
 INLINE double muladd(double a, double b, double c)
 {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-    return __builtin_fma(a, b, c);
+#ifdef FUSED
+    return FUSED(a, b, c);
 #else
     return a * b + c;
 #endif
@@ -101,8 +106,8 @@ INLINE pair two_product(double a, double b)
 {
     pair p;
     p.high = a * b;
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-    p.low = __builtin_fma(a, b, -p.high);
+#ifdef FUSED
+    p.low = FUSED(a, b, -p.high);
 #else
     const double a0 = leading(a), a1 = a - a0, b0 = leading(b), b1 = b - b0;
     p.low = ((a0 * b0 - p.high) + (a0 * b1 + a1 * b0)) + a1 * b1;

@@ -1,7 +1,8 @@
 /* sin, cos, tan: |x| = n pi / 2 + r with |r| <= pi / 4 (W. J. Cody and W. Waite), r to twice the precision of a double.
  *
- * pi / 2 comes in four parts, of which the first three times n are exact; no double below 2^20 is so near to a multiple of
- * pi / 2 that r would lose its relative accuracy. Above, TRIGONOMETRIC_LIMIT, callers take the C library's functions. */
+ * pi / 2 comes in four parts, of which the first three times n are exact, or in three of full length. No double below 2^20
+ * is within 2^-61 of a multiple of pi / 2, so r keeps its relative accuracy. Above, TRIGONOMETRIC_LIMIT, callers take the C
+ * library's functions. */
 #ifndef SPARSEAD_SIMD_TRIGONOMETRIC_H
 #define SPARSEAD_SIMD_TRIGONOMETRIC_H
 
@@ -14,12 +15,24 @@ typedef struct {
     pair sin, cos;     /* of r, normalised */
 } quadrant_pair;
 
+/* x - n pi / 2, normalised, where that is below 1 */
+INLINE pair minus_quadrants(double x, double n)
+{
+#ifdef FUSED
+    /* The first difference is a multiple of 2^-53, as x is if n is not 0, and so exact without room for n. */
+    const pair p = two_product(n, PI_2_TRIPLE_1), a = two_sum(FUSED(-n, PI_2_TRIPLE_0, x), -p.high);
+    return fast_two_sum(a.high, FUSED(-n, PI_2_TRIPLE_2, a.low - p.low));
+#else
+    const pair a = two_sum(x - n * PI_2_PARTS_0, -n * PI_2_PARTS_1), b = two_sum(a.high, -n * PI_2_PARTS_2);
+    return fast_two_sum(b.high, (a.low + b.low) - n * PI_2_PARTS_3);
+#endif
+}
+
 /* 0 <= x <= TRIGONOMETRIC_LIMIT */
 INLINE quadrant_pair quadrant_of(double x)
 {
-    const double rounded = muladd(x, INV_PI_2, ROUNDER), n = rounded - ROUNDER;
-    const pair a = two_sum(x - n * PI_2_PARTS_0, -n * PI_2_PARTS_1), b = two_sum(a.high, -n * PI_2_PARTS_2);
-    const pair r = fast_two_sum(b.high, (a.low + b.low) - n * PI_2_PARTS_3);
+    const double rounded = muladd(x, INV_PI_2, ROUNDER);
+    const pair r = minus_quadrants(x, rounded - ROUNDER);
     const double z = r.high * r.high, half = 0.5 * z;
     const pair c = fast_two_sum(1.0, -half);
     /* sin (r + e) = sin r + e cos r, cos (r + e) = cos r - e sin r */

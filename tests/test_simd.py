@@ -310,10 +310,12 @@ def test_functions_err_by_little(isa, name):
     assert errors[worst] <= BOUND, [a[worst] for a in operands]
 
 
-SPECIAL = np.array(
-    [0.0, 1.0, 2.0, 0.5, 3.0, 1e300, 1e17, 2.0**53 - 1, np.inf, 5e-324, 2.0**-1022, 1.7976931348623157e308, 710.5, 745.2, 1480.0]
-)
-SPECIAL = np.append(both_signs(SPECIAL), np.nan)
+# The last row is where functions change their ways, and just beyond.
+SPECIAL = [
+    *(0.0, 1.0, 2.0, 0.5, 3.0, 1e17, 2.0**53 - 1, 1e300, 1.7976931348623157e308, np.inf, 5e-324, 2.0**-1023, 2.0**-1022),
+    *(2.0**-28, 2.0**-54, 0.6875, 0.4375, 1.1875, 2.4375, 2.0**20, 2.0**20 + 1, 708.0, 708.5, 709.5, 710.5, 745.2, 1480.0),
+]
+SPECIAL = np.append(both_signs(np.array(SPECIAL)), np.nan)
 
 
 @np.errstate(all="ignore")

@@ -60,13 +60,27 @@ static void apply_unary(unary_run run, char **args, intptr_t n, const intptr_t *
     }
 }
 
-#define FUNCTION(name)                                                                                                \
-    RUN(run_##name, simd_##name(x[i]))                                                                                \
+enum { FEW = 3 }; /* elements that take longer to go through a block than one by one */
+
+/* The kernel that calls run_name; `value` is the function for one x. */
+#define UNARY_FUNCTION(name, value)                                                                                   \
     KERNEL(name##_d)                                                                                                  \
     {                                                                                                                 \
         (void)data;                                                                                                   \
-        apply_unary(run_##name, args, dimensions[0], steps);                                                          \
+        if (dimensions[0] > FEW) {                                                                                    \
+            apply_unary(run_##name, args, dimensions[0], steps);                                                      \
+            return;                                                                                                   \
+        }                                                                                                             \
+        for (intptr_t i = 0; i < dimensions[0]; i++) {                                                                \
+            ONE_BY_ONE;                                                                                               \
+            const double x = *(const d_at *)(args[0] + i * steps[0]);                                                 \
+            *(d_at *)(args[1] + i * steps[1]) = value;                                                                \
+        }                                                                                                             \
     }
+
+#define FUNCTION(name)                                                                                                \
+    RUN(run_##name, simd_##name(x[i]))                                                                                \
+    UNARY_FUNCTION(name, simd_##name(x))
 
 /* Whether lowest <= value <= highest for all elements, for positive bounds, by bits; NaN is not. */
 #define ALL_BETWEEN(name, value, lowest, highest)                                                                     \
@@ -95,11 +109,7 @@ static void apply_unary(unary_run run, char **args, intptr_t n, const intptr_t *
                 run_any_##name(x + i, r + i, m);                                                                      \
         }                                                                                                             \
     }                                                                                                                 \
-    KERNEL(name##_d)                                                                                                  \
-    {                                                                                                                 \
-        (void)data;                                                                                                   \
-        apply_unary(run_##name, args, dimensions[0], steps);                                                          \
-    }
+    UNARY_FUNCTION(name, simd_##name(x, 0))
 
 /* Elements beyond TRIGONOMETRIC_LIMIT, which are rare, by the C library. */
 ALL_BETWEEN(all_within_limit, magnitude(x[i]), 0.0, TRIGONOMETRIC_LIMIT)
@@ -122,11 +132,7 @@ ALL_BETWEEN(all_within_limit, magnitude(x[i]), 0.0, TRIGONOMETRIC_LIMIT)
                     r[i + j] = name(arguments[j]);                                                                    \
         }                                                                                                             \
     }                                                                                                                 \
-    KERNEL(name##_d)                                                                                                  \
-    {                                                                                                                 \
-        (void)data;                                                                                                   \
-        apply_unary(run_##name, args, dimensions[0], steps);                                                          \
-    }
+    UNARY_FUNCTION(name, magnitude(x) <= TRIGONOMETRIC_LIMIT ? simd_##name(x) : name(x))
 
 /* Powers that are one rounding of an elementary operation, as in NumPy. */
 INLINE int is_elementary(double y)
@@ -170,9 +176,21 @@ static const d_at *vectors_of(const char *p, intptr_t step, intptr_t m, double *
     return block;
 }
 
+INLINE double any_power(double x, double y)
+{
+    return is_elementary(y) ? elementary_power(x, y) : simd_power(x, y, 0);
+}
+
 KERNEL(power_d)
 {
     (void)data;
+    for (intptr_t i = 0; dimensions[0] <= FEW && i < dimensions[0]; i++) {
+        ONE_BY_ONE;
+        const double x = *(const d_at *)(args[0] + i * steps[0]), y = *(const d_at *)(args[1] + i * steps[1]);
+        *(d_at *)(args[2] + i * steps[2]) = any_power(x, y);
+    }
+    if (dimensions[0] <= FEW)
+        return;
     for (intptr_t i = 0; i < dimensions[0]; i += BLOCK) {
         const intptr_t m = dimensions[0] - i < BLOCK ? dimensions[0] - i : BLOCK;
         double x_block[BLOCK], y_block[BLOCK], r[BLOCK]; /* args[2] may be an operand */

@@ -43,15 +43,16 @@ class UFunc(ctypes.Structure):
     ]
 
 
-def seconds(work, repeats):
-    """Median seconds of ``work()``; the first call warms the caches."""
-    work()
+def seconds(work, repeats, overhead=lambda: None):
+    """Median seconds of ``work()`` less ``overhead()`` right after it; the first calls warm the caches."""
     times = []
-    for _ in range(repeats):
+    for _ in range(repeats + 1):
         start = time.perf_counter()
         work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        middle = time.perf_counter()
+        overhead()
+        times.append(2 * middle - start - time.perf_counter())
+    return statistics.median(times[1:])
 
 
 def operands_of(name, type, count, n):
@@ -98,8 +99,8 @@ def measure(name, type, count, n, repeats):
     ours = seconds(lambda: simd.call(name.encode(), *operands, result, type=type, repeats=len(calls)), repeats)
     theirs = 0.0
     for work in numpy_work(name, operands, out):
-        whole, empty = (seconds(lambda m=m, work=work: [work(m) for _ in calls], repeats) for m in (n, 1))
-        theirs += whole - empty
+        whole, empty = (lambda m=m, work=work: [work(m) for _ in calls] for m in (n, 1))
+        theirs += seconds(whole, repeats, empty)
     return 1e9 * ours / len(calls) / n, 1e9 * theirs / len(calls) / n
 
 

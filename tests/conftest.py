@@ -13,6 +13,7 @@ sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != ROOT]
 import sparsead  # noqa: E402
 
 sparsead.config.check_tapes = True
+sparsead.config.vector_functions = False  # so that values have the bits of NumPy
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # for the examples; processes started by a test inherit it
 

@@ -260,6 +260,20 @@ def same_bits(value, expected):
     np.testing.assert_array_equal(np.signbit(value)[numbers], np.signbit(expected)[numbers])
 
 
+def same_values(value, expected):
+    """Assert equal shape and dtype, and numbers equal up to the order in which sums are taken."""
+    if isinstance(expected, tuple):
+        assert isinstance(value, tuple) and len(value) == len(expected)
+        for v, e in zip(value, expected, strict=True):
+            same_values(v, e)
+        return
+    value, expected = np.asarray(value), np.asarray(expected)
+    assert (value.shape, value.dtype) == (expected.shape, expected.dtype)
+    scale = np.nanmax(np.abs(expected), initial=1.0, where=np.isfinite(expected)) if expected.dtype.kind in "fc" else 0
+    eps = np.finfo(expected.dtype).eps if expected.dtype.kind in "fc" else 0
+    np.testing.assert_allclose(value, expected, rtol=0, atol=32 * eps * scale)
+
+
 def close(value, expected, tol=1e-10):
     """Assert equal shape, and entries equal within tol of the largest one (at least 1)."""
     value, expected = np.asarray(value), np.asarray(expected)

@@ -22,7 +22,8 @@ LONG = 128  # of longer tables only every second or third case
 
 # Rounding in units of eps. Besides what goes through BLAS: with `where` and `initial`, and over several axes of an array
 # in Fortran order, NumPy adds and multiplies in an order of its own.
-ROUNDING = {**dict.fromkeys(["mean", "nanprod", "prod", "std", "sum", "var"], 4.0), **TOLERANCE}
+SUMS = ["average", "mean", "nanmean", "nanprod", "nanstd", "nansum", "nanvar", "prod", "std", "sum", "var"]
+ROUNDING = {**dict.fromkeys(SUMS, 4.0), **TOLERANCE}
 
 
 # -- arguments

@@ -71,6 +71,12 @@ class Kernel:
         self.windows: dict[int, list[tuple[str, Access]]] = {}  # slot -> what is done to it
         self.known: dict = {}  # what is in registers
 
+    def with_instrs(self, instrs):
+        """A kernel on the same registers with other instructions."""
+        kernel = Kernel(self.space)
+        kernel.instrs, kernel.dtypes, kernel.constants = list(instrs), list(self.dtypes), dict(self.constants)
+        return kernel
+
     def register(self, dtype):
         """A new register."""
         self.dtypes.append(dtype)

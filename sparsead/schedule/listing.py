@@ -33,15 +33,18 @@ def _step(step):
     if isinstance(step, Call):
         results = ", ".join(f"%{place.slot}" for place in step.results)
         return [f"{results} = {step.op.op.name}({', '.join(map(_argument, step.operands))})"]
-    turning = lambda pairs: ", ".join(f"%{a} = %{b}" for a, b in pairs)
     if isinstance(step, Repeat):
         way = " backward" if step.backward else ""
-        return [f"loop of {step.trips} trips{way}, counter %{step.counter}, then {turning(step.turning)}", *_block(step.block)]
+        return [f"loop of {step.trips} trips{way}, counter %{step.counter}, then {_pairs(step.turning)}", *_block(step.block)]
     assert isinstance(step, Choose)
     rows = [f"branch on {_argument(step.which)}"]
     for k, (block, pairs) in enumerate(zip(step.blocks, step.turning, strict=True)):
-        rows += [f"  {k}: then {turning(pairs)}", *_block(block, "    ")]
+        rows += [f"  {k}: then {_pairs(pairs)}", *_block(block, "    ")]
     return rows
+
+
+def _pairs(turning):
+    return ", ".join(f"%{a} = %{b}" for a, b in turning)
 
 
 def _instr(kernel, instr):

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparsead.schedule.form import Access, Instr
+from sparsead.schedule.form import Access, Kernel
+from sparsead.schedule.peephole import parts, shortened, touched
 from sparsead.schedule.windows import coalesced, meeting
 
 CACHE = 24 * 1024  # bytes of registers of a tile: most of a first-level cache of 32 KB
@@ -30,12 +31,12 @@ class Lowered(NamedTuple):
 
     Attributes
     ----------
+    kernel : Kernel
+        With its instructions shortened.
     extents : tuple of int
         Of the joined axes.
     axis, rows, inner : int
         A tile has `rows` of axis `axis`, each of `inner` points.
-    instrs : list of Instr
-        Without those whose results nobody reads.
     windows : list of Window or None
         For each instruction.
     direct : list of bool
@@ -46,11 +47,11 @@ class Lowered(NamedTuple):
         Bytes of registers of a tile.
     """
 
+    kernel: Kernel
     extents: tuple[int, ...]
     axis: int
     rows: int
     inner: int
-    instrs: list[Instr]
     windows: list[Window | None]
     direct: list[bool]
     homes: list[int]
@@ -59,7 +60,8 @@ class Lowered(NamedTuple):
 
 def lowered(kernel):
     """The `Lowered` form of a `Kernel`."""
-    instrs = _live(kernel)
+    kernel = shortened(kernel)
+    instrs = kernel.instrs
     extents, strides = coalesced(kernel.space, [i.access.strides for i in instrs if i.access is not None])
     wished = _direct(kernel, instrs)
     axis, rows, inner = _tile(extents, max(sum(_allocated(kernel, instrs, wished)[0]), 8))
@@ -68,28 +70,8 @@ def lowered(kernel):
     direct = [d and w is not None and w.step is not None for d, w in zip(wished, windows, strict=True)]
     pieces, homes = _allocated(kernel, instrs, direct)
     starts = np.cumsum([0, *pieces]) * (-(-rows * inner // 8) * 8)
-    return Lowered(extents, axis, rows, inner, instrs, windows, direct,
+    return Lowered(kernel, extents, axis, rows, inner, windows, direct,
                    [int(starts[h]) if h >= 0 else -1 for h in homes], int(starts[-1]))  # fmt: skip
-
-
-def _live(kernel):
-    """The instructions whose results are read."""
-    read, live = set(), []
-    for instr in reversed(kernel.instrs):
-        operands, results = _parts(instr)
-        if instr.kind in ("store", "accumulate") or any(r in read for r in results):
-            live.append(instr)
-            read.update(operands)
-    return live[::-1]
-
-
-def _parts(instr):
-    """(registers that are read, registers that are set)."""
-    if instr.kind == "load":
-        return (), instr.registers
-    if instr.kind != "apply":
-        return instr.registers, ()
-    return instr.registers[: instr.n_operands], instr.registers[instr.n_operands :]
 
 
 def _tile(extents, item):
@@ -128,14 +110,14 @@ def _direct(kernel, instrs):
     """
     made, last, loaded = {}, {}, {}
     for k, instr in enumerate(instrs):
-        operands, results = _parts(instr)
+        operands, results = parts(instr)
         last.update(dict.fromkeys(operands, k))
         made.update({r: (k, instr.kind) for r in results})
     direct, taken = [False] * len(instrs), set()
     for k, instr in enumerate(instrs):
         if instr.kind == "load":
             (r,) = instr.registers
-            direct[k] = not _touched(kernel, instrs, instr.access, k + 1, last.get(r, k), k)
+            direct[k] = not touched(kernel, instr.access, k + 1, last.get(r, k), k)
             if direct[k]:
                 loaded[r] = instr.access
     for k, instr in enumerate(instrs):
@@ -150,30 +132,21 @@ def _direct(kernel, instrs):
             a.slot == instr.access.slot and begin < last.get(x, -1) and meeting(a, instr.access, kernel.space) != "apart"
             for x, a in loaded.items()
         )
-        if not others and not _touched(kernel, instrs, instr.access, begin, end, k, loads=True):
+        if not others and not touched(kernel, instr.access, begin, end, k, loads=True):
             direct[k] = True
             taken.add(r)
     return direct
-
-
-def _touched(kernel, instrs, access, first, last, but, loads=False):
-    """Whether an instruction from `first` to `last` writes (or reads) what is in the window."""
-    return any(
-        i.access is not None and k != but and (loads or i.kind != "load") and i.access.slot == access.slot
-        and (not kernel.space or meeting(i.access, access, kernel.space) != "apart")
-        for k, i in enumerate(instrs[first : last + 1], first)
-    )  # fmt: skip
 
 
 def _allocated(kernel, instrs, direct):
     """(bytes per point of each piece of memory, the piece of each register or -1): linear scan by liveness."""
     last = {}
     for k, instr in enumerate(instrs):
-        last.update(dict.fromkeys(_parts(instr)[0], k))
+        last.update(dict.fromkeys(parts(instr)[0], k))
     without = {i.registers[0] for i, d in zip(instrs, direct, strict=True) if d} | set(kernel.constants)
     homes, sizes, free = [-1] * len(kernel.dtypes), [], {}
     for k, instr in enumerate(instrs):
-        operands, results = _parts(instr)
+        operands, results = parts(instr)
         for r in results:
             if r not in without:
                 item = max(kernel.dtypes[r].itemsize, 8)

@@ -91,10 +91,18 @@ class Planner(Fusion):
         if self.is_number(base) and view.dtype == self.type(base).dtype:
             self.values[v] = self.values[base]  # spread, or read from an array of equal numbers
             return
-        place = self.in_memory(base)
+        place, inner = self._base(base)
+        moving += inner
         self.values[v] = Window(place, view, op.imm, moving, self.version.get(place.slot, 0), op.line)
         for slot in {place.slot, *(index.slot for index in moving)}:
             self.pending.setdefault(slot, []).append(v)
+
+    def _base(self, v):
+        """(place of a value, what moves it): a window with the layout of its value is looked through, not read."""
+        home, t = self.values[v], self.type(v)
+        if isinstance(home, Window) and home.view.strides == t.strides and home.view.dtype == t.dtype:
+            return Place(home.place.slot, home.place.offset + home.imm), home.moving
+        return self.in_memory(v), ()
 
     def _view(self, op, indices):
         """(the window, the places of the numbers that move it)."""

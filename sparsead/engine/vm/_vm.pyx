@@ -12,6 +12,8 @@ from libc.string cimport memcpy
 import numpy as np
 from numpy import asarray, empty, errstate  # NumPy's own: a trace wraps the names in its namespace
 
+from sparsead import config
+from sparsead.engine._simd import isa
 from sparsead.schedule.form import Choose, Fill, Guard, Kernel, Repeat
 from sparsead.schedule.inner import loop_index
 from sparsead.schedule.lower import lowered
@@ -20,6 +22,9 @@ from sparsead.tape._memory import blank, laid_out
 from sparsead.tape.spec import BY_NAME
 
 cnp.import_array()
+
+from sparsead.engine._simd cimport find_loop
+
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, cnp.npy_intp *dims, cnp.npy_intp *strides, void *data,
@@ -95,6 +100,20 @@ cdef extern from "vm.h":
     vm_loop vm_select(int item)
     vm_loop vm_strong_multiply(char a)
     int vm_integer_kind(char a)
+
+# Kernels of our own where they beat NumPy's loops (benchmarks/RESULTS.md): always, and by instruction set.
+OURS = {"add", "subtract", "multiply", "divide", "negative", "square", "sqrt", "reciprocal", "absolute", "select", "muladd",
+        "mulsub", "negmuladd", "add3"}
+FUNCTIONS = {"exp", "expm1", "log", "sin", "cos", "arctan"}
+NARROW = {"log1p", "log2", "log10", "tan", "tanh", "sinh", "cosh", "arcsin", "arccos", "power"}  # better without AVX-512
+
+
+def better_functions():
+    """Functions that are taken from our own kernels on this machine."""
+    if not config.vector_functions:
+        return ()
+    return FUNCTIONS if isa() == "avx512" else FUNCTIONS | NARROW
+
 
 USERS = ("black_box", "black_box_jacobian")  # these hand arrays to functions of the user, who may keep them
 
@@ -225,6 +244,7 @@ cdef class Program:
 
     cdef vm_kernel *_kernel(self, kernel) except NULL:
         low = lowered(kernel)
+        kernel = low.kernel
         cdef vm_kernel *made = <vm_kernel *> self.take(sizeof(vm_kernel))
         cdef int k, n = len(kernel.dtypes)
         made.n_axes, made.axis, made.rows, made.inner = len(low.extents), low.axis, low.rows, low.inner
@@ -248,7 +268,7 @@ cdef class Program:
             made.stride[k] = kernel.dtypes[k].itemsize
         for k, number in kernel.constants.items():
             made.constant[k], made.stride[k] = <char *> self._number(number), 0
-        made.n_instrs = len(low.instrs)
+        made.n_instrs = len(kernel.instrs)
         made.instrs = <vm_instr *> self.take((2 * made.n_instrs) * sizeof(vm_instr))
         made.windows = <vm_window *> self.take(made.n_instrs * sizeof(vm_window))
         self._instrs(made, kernel, low)
@@ -263,12 +283,12 @@ cdef class Program:
     cdef int _instrs(self, vm_kernel *made, kernel, low) except -1:
         """Instructions; a register that is a window is aimed there before it is computed."""
         aims = {}
-        for instr, direct, k in zip(low.instrs, low.direct, range(made.n_instrs)):
+        for instr, direct, k in zip(kernel.instrs, low.direct, range(made.n_instrs)):
             if direct and instr.kind == "store":
                 aims[instr.registers[0]] = k
         cdef int count = 0, k2
         cdef vm_instr *at
-        for k, (instr, window, direct) in enumerate(zip(low.instrs, low.windows, low.direct)):
+        for k, (instr, window, direct) in enumerate(zip(kernel.instrs, low.windows, low.direct)):
             if window is not None:
                 self._window(&made.windows[made.n_windows], window.access, window.strides, window.step)
             made.n_windows += 1
@@ -300,14 +320,20 @@ cdef class Program:
             at.kind, at.loop = VM_STORE, vm_copy(dtypes[0].itemsize)
         elif instr.kind == "accumulate":
             at.kind = VM_ADD
-            self._ufunc_loop(at, np.add, [dtypes[0]] * 3)
+            self._apply_loop(at, "add", [dtypes[0]] * 3)
         else:
             at.kind = VM_APPLY
             self._apply_loop(at, instr.op, dtypes)
         return 0
 
     cdef int _apply_loop(self, vm_instr *at, op, dtypes) except -1:
-        if op == "cast":
+        cdef bytes name = op.encode()
+        at.loop = NULL
+        if op in OURS or op in better_functions():
+            at.loop = <vm_loop> find_loop(name, ord(dtypes[1 if op == "select" else 0].char))
+        if at.loop is not NULL:
+            at.data = NULL
+        elif op == "cast":
             at.loop = vm_cast(ord(dtypes[0].char), ord(dtypes[1].char))
             at.data = <void *> at if dtypes[1].char == "D" else NULL
         elif op in ("copy", "stop_gradient"):
@@ -427,7 +453,7 @@ cdef class Workspace:
             error, self.error = self.error, None
             raise error
         step = self.program.steps[self.work.failed_step]
-        access = [w for w in lowered(step).windows][self.work.failed_window].access
+        access = lowered(step).windows[self.work.failed_window].access
         index = access.moving[self.work.failed_index]
         at = f" ({access.line[0]}:{access.line[1]})" if access.line else ""
         raise IndexError(f"index {self.work.failed_value} is out of bounds: it has to be from {index.low} to "

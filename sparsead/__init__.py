@@ -14,6 +14,8 @@ from sparsead.derivatives.products import hvp as hvp
 from sparsead.derivatives.products import jvp as jvp
 from sparsead.derivatives.products import linearize as linearize
 from sparsead.derivatives.products import vjp as vjp
+from sparsead.engine.threads import get_num_threads as get_num_threads
+from sparsead.engine.threads import set_num_threads as set_num_threads
 from sparsead.tracing.control import fori_loop as fori_loop
 from sparsead.tracing.control import scan as scan
 from sparsead.tracing.control import while_loop as while_loop

@@ -6,16 +6,20 @@ A register has memory for one tile, reused when it is dead, or it is the window 
 
 from __future__ import annotations
 
+from itertools import combinations
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from sparsead.schedule.form import Access, Kernel
 from sparsead.schedule.peephole import parts, shortened, touched
-from sparsead.schedule.windows import coalesced, meeting
+from sparsead.schedule.windows import coalesced, injective, meeting, reach
 
 CACHE = 24 * 1024  # bytes of registers of a tile: most of a first-level cache of 32 KB
 LEAST, MOST = 256, 2048  # points of a tile
+WORK = 100_000  # points times instructions of a chunk, at least: some 15 us
+CHUNKS = 64  # of a kernel, at most
 
 
 class Window(NamedTuple):
@@ -37,6 +41,10 @@ class Lowered(NamedTuple):
         Of the joined axes.
     axis, rows, inner : int
         A tile has `rows` of axis `axis`, each of `inner` points.
+    chunk : int
+        Tiles that a thread takes at a time.
+    order : {"any", "alternating", "in order"}
+        Of the chunks: any, if no two write to the same place; even ones before odd ones, if only neighbours do.
     windows : list of Window or None
         For each instruction.
     direct : list of bool
@@ -52,6 +60,8 @@ class Lowered(NamedTuple):
     axis: int
     rows: int
     inner: int
+    chunk: int
+    order: str
     windows: list[Window | None]
     direct: list[bool]
     homes: list[int]
@@ -70,7 +80,8 @@ def lowered(kernel):
     direct = [d and w is not None and w.step is not None for d, w in zip(wished, windows, strict=True)]
     pieces, homes = _allocated(kernel, instrs, direct)
     starts = np.cumsum([0, *pieces]) * (-(-rows * inner // 8) * 8)
-    return Lowered(kernel, extents, axis, rows, inner, windows, direct,
+    chunk, order = _chunks(extents, axis, rows, inner, [(i.kind, w) for i, w in zip(instrs, windows, strict=True) if w])
+    return Lowered(kernel, extents, axis, rows, inner, chunk, order, windows, direct,
                    [int(starts[h]) if h >= 0 else -1 for h in homes], int(starts[-1]))  # fmt: skip
 
 
@@ -97,6 +108,46 @@ def _window(access, strides, extents, axis):
         if strides[k] != strides[k + 1] * extents[k + 1]:
             step = None
     return Window(access, strides, step)
+
+
+# ---- threads -----------------------------------------------------------------------------------------------------------
+
+
+def _chunks(extents, axis, rows, inner, windows):
+    """(tiles of a chunk, order of the chunks)."""
+    if not extents:
+        return 1, "in order"
+    unit = -(-extents[axis] // rows) * prod(extents[1:axis]) if axis else 1  # tiles that belong to one row of the first axis
+    tiles = unit * extents[0] if axis else -(-extents[0] // rows)
+    chunk = max(-(-WORK // max(rows * inner * len(windows), 1)), -(-tiles // CHUNKS), 1)
+    chunk = -(-chunk // unit) * unit
+    width = chunk // unit * (1 if axis else rows)  # rows of the first axis in a chunk
+    return chunk, _order(extents, width, windows)
+
+
+def _order(extents, width, windows):
+    added = [w for kind, w in windows if kind == "accumulate" and any(w.strides)]
+    written = [w for kind, w in windows if kind == "store"] + added
+    if any(not injective(extents, w.strides, w.access.dtype.itemsize) for w in written):
+        return "in order"
+    order = "any"
+    for slot in {w.access.slot for w in added}:
+        here = {w.access._replace(strides=w.strides): w for w in added if w.access.slot == slot}
+        if any(meeting(a, b, extents) == "meet" for a, b in combinations(here, 2)):
+            order = "alternating"
+            if not _apart(extents, width, list(here)):
+                return "in order"
+    return order
+
+
+def _apart(extents, width, accesses):
+    """Whether chunks that are no neighbours write to different places."""
+    if any(a.moving for a in accesses):
+        return False
+    reaches = [reach((a.offset, (min(width, extents[0]), *extents[1:]), a.strides, a.dtype.itemsize)) for a in accesses]
+    step = min(a.strides[0] for a in accesses)
+    low, high = min(low for low, _ in reaches), max(high for _, high in reaches)
+    return step == max(a.strides[0] for a in accesses) and 2 * width * abs(step) >= high - low
 
 
 # ---- registers ---------------------------------------------------------------------------------------------------------

@@ -13,14 +13,14 @@ from itertools import pairwise
 def meeting(a, b, space):
     """How two `Access`es of one slot, both over `space`, or with their own (shape, access) pairs, meet."""
     if a.moving or b.moving:
-        return "same" if a[:5] == b[:5] and is_injective(space, a) else "meet"
+        return "same" if a[:5] == b[:5] and isinjective(space, a) else "meet"
     return _meeting((a.offset, space, a.strides, a.dtype.itemsize), (b.offset, space, b.strides, b.dtype.itemsize))
 
 
 @lru_cache(maxsize=1 << 14)
 def _meeting(a, b):
     if a == b:
-        return "same" if _injective(a[1], a[2], a[3]) else "meet"
+        return "same" if injective(a[1], a[2], a[3]) else "meet"
     (low_a, high_a), (low_b, high_b) = reach(a), reach(b)
     if high_a <= low_b or high_b <= low_a:
         return "apart"
@@ -65,12 +65,13 @@ def _box(window, steps):
     return box if low == 0 or window[3] <= steps[-1] - low else None
 
 
-def is_injective(space, access):
+def isinjective(space, access):
     """Whether no two points of the space share memory (sufficient: axes nest by stride)."""
-    return _injective(space, access.strides, access.dtype.itemsize)
+    return injective(space, access.strides, access.dtype.itemsize)
 
 
-def _injective(shape, strides, width):
+def injective(shape, strides, width):
+    """The same for elements of `width` bytes."""
     for n, stride in sorted(((n, abs(s)) for n, s in zip(shape, strides, strict=True)), key=lambda p: p[1]):
         if n > 1:
             if stride < width:

@@ -14,6 +14,7 @@ from numpy import asarray, empty, errstate  # NumPy's own: a trace wraps the nam
 
 from sparsead import config
 from sparsead.engine._simd import isa
+from sparsead.engine.threads import num_threads
 from sparsead.schedule.form import Choose, Fill, Guard, Kernel, Repeat
 from sparsead.schedule.inner import loop_index
 from sparsead.schedule.lower import lowered
@@ -37,7 +38,8 @@ cdef extern from "numpy/ufuncobject.h":
         void **data
 
 cdef extern from "vm.h":
-    enum: VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_APPLY
+    enum: VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_SUM, VM_APPLY
+    enum: VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER, VM_NUMBER
     enum: VM_KERNEL, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE
     enum: VM_DONE, VM_RAISED, VM_OUT_OF_BOUNDS
     enum: VM_AXES, VM_ARGS
@@ -53,12 +55,15 @@ cdef extern from "vm.h":
     ctypedef struct vm_instr:
         int kind, window, nargs
         int *args
-        vm_loop loop
+        vm_loop loop, sum
         void *data
+        void *sum_data
+        int number
     ctypedef struct vm_kernel:
         int n_axes, axis, n_instrs, n_windows, n_registers
         intptr_t *extent
-        intptr_t rows, inner, tiles, points, scratch
+        intptr_t rows, inner, tiles, points, scratch, chunk, n_chunks
+        int order, n_sums
         vm_instr *instrs
         vm_window *windows
         char **constant
@@ -88,6 +93,9 @@ cdef extern from "vm.h":
     ctypedef struct vm_work:
         char **slots
         char *scratch
+        intptr_t scratch_bytes
+        char *sums
+        int threads
         intptr_t *turned
         double until_check
         int (*call)(void *owner, int number) noexcept
@@ -157,14 +165,14 @@ cdef class Program:
     cdef list steps, idle, types
     cdef Memory memory
     cdef vm_block *block
-    cdef intptr_t scratch, most_turning
+    cdef intptr_t scratch, sums, most_turning
     cdef bint calls
 
     def __init__(self, tape):
         self.tape, self.memory = tape, Memory()
         self.schedule = schedule_of(tape)
         self.steps, self.idle = [], []
-        self.scratch, self.most_turning, self.calls = 64, 1, False
+        self.scratch, self.sums, self.most_turning, self.calls = 64, 0, 1, False
         self.types = self.schedule.outputs
         self.block = self._block(self.schedule.block)
 
@@ -257,6 +265,8 @@ cdef class Program:
         if low.extents:
             made.tiles *= -(-low.extents[low.axis] // max(low.rows, 1))
         made.tiles = made.tiles if made.points else 0
+        made.chunk, made.n_chunks = low.chunk, -(-made.tiles // low.chunk)
+        made.order = {"any": VM_ANY_ORDER, "alternating": VM_ALTERNATING, "in order": VM_IN_ORDER}[low.order]
         made.scratch = low.scratch
         self.scratch = max(self.scratch, low.scratch)
         made.n_registers = n
@@ -272,6 +282,7 @@ cdef class Program:
         made.instrs = <vm_instr *> self.take((2 * made.n_instrs) * sizeof(vm_instr))
         made.windows = <vm_window *> self.take(made.n_instrs * sizeof(vm_window))
         self._instrs(made, kernel, low)
+        self.sums = max(self.sums, made.n_chunks * made.n_sums * VM_NUMBER)
         return made
 
     cdef void *_number(self, number) except NULL:
@@ -308,6 +319,9 @@ cdef class Program:
             for k2 in range(at.nargs):
                 at.args[k2] = instr.registers[k2]
             self._loop_of(at, kernel, instr, direct)
+            if at.kind == VM_ADD and kernel.space and not any(instr.access.strides):
+                at.kind, at.number = VM_SUM, made.n_sums
+                made.n_sums += 1
         made.n_instrs = count
         return 0
 
@@ -321,6 +335,7 @@ cdef class Program:
         elif instr.kind == "accumulate":
             at.kind = VM_ADD
             self._apply_loop(at, "add", [dtypes[0]] * 3)
+            self._sum_loop(at, dtypes[0])
         else:
             at.kind = VM_APPLY
             self._apply_loop(at, instr.op, dtypes)
@@ -348,6 +363,13 @@ cdef class Program:
             raise NotImplementedError(f"no inner loop for {op} of {dtypes}")
         return 0
 
+    cdef int _sum_loop(self, vm_instr *at, dtype) except -1:
+        """NumPy's loop: the sum of an array that fits into a tile then has the bits of NumPy's."""
+        cdef int index = loop_index(np.add, [dtype] * 3)
+        at.sum = <vm_loop> (<PyUFuncObject *> np.add).functions[index]
+        at.sum_data = (<PyUFuncObject *> np.add).data[index]
+        return 0
+
     cdef int _ufunc_loop(self, vm_instr *at, ufunc, dtypes) except -1:
         cdef int index = loop_index(ufunc, dtypes)
         at.loop = <vm_loop> (<PyUFuncObject *> ufunc).functions[index]
@@ -367,6 +389,8 @@ cdef class Program:
         try:
             workspace = self.idle.pop()
         except IndexError:
+            workspace = Workspace(self)
+        if (<Workspace> workspace).work.threads != num_threads():
             workspace = Workspace(self)
         outputs = (<Workspace> workspace).run(self, inputs)
         self.idle.append(workspace)
@@ -391,11 +415,15 @@ cdef class Workspace:
         self.work.turned = <intptr_t *> calloc(program.most_turning, sizeof(intptr_t))
         if self.fixed is NULL or self.work.slots is NULL or self.work.turned is NULL:
             raise MemoryError("no room for a workspace")
-        self.memory = empty(program.schedule.nbytes + program.scratch + 2 * 64, np.uint8)
+        self.work.scratch_bytes = (program.scratch + 63) // 64 * 64
+        self.work.threads = num_threads()
+        cdef intptr_t nbytes = self.work.threads * self.work.scratch_bytes + (program.sums + 63) // 64 * 64
+        self.memory = empty(program.schedule.nbytes + nbytes + 64, np.uint8)
         cdef char *base = <char *> cnp.PyArray_DATA(self.memory)
         base += 63 - (<intptr_t> base + 63) % 64  # C's remainder: of positive numbers only
         self.work.scratch = base
-        base += (program.scratch + 63) // 64 * 64
+        self.work.sums = base + self.work.threads * self.work.scratch_bytes
+        base += nbytes
         cdef int k
         for k in range(self.n_slots):
             slot = slots[k]

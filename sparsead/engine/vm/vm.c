@@ -1,5 +1,7 @@
 #include "vm.h"
 
+#include "../parallel.h"
+
 #include <string.h>
 
 #define CHECK_EVERY 1e7 /* point instructions: some 10 ms */
@@ -58,6 +60,22 @@ static int place(const vm_window *w, int number, int which, vm_work *work, char 
     return 0;
 }
 
+/* at += all points of a register, or each to its place. */
+static void add(const vm_instr *in, char *at, intptr_t step, char *reg, intptr_t stride, intptr_t n) {
+    _Alignas(16) char number[VM_NUMBER] = {0};
+    char *args[3] = {at, reg, at};
+    intptr_t steps[3] = {step, stride, step}, one = 1;
+    if (step || n == 1) {
+        in->loop(args, &n, steps, in->data);
+        return;
+    }
+    args[0] = args[2] = number;
+    in->sum(args, &n, steps, in->sum_data);
+    args[0] = args[2] = at;
+    args[1] = number;
+    in->loop(args, &one, steps, in->data);
+}
+
 /* Apply a loop to rows of the last axis, for a window without one stride along the tile. */
 static void by_rows(const vm_kernel *kernel, const vm_instr *in, const vm_window *w, char *at, char *reg, intptr_t stride,
                     intptr_t rows) {
@@ -66,16 +84,15 @@ static void by_rows(const vm_kernel *kernel, const vm_instr *in, const vm_window
     intptr_t count = rows;
     for (int k = axis + 1; k < last; k++) count *= kernel->extent[k];
     for (intptr_t row = 0; row < count; row++) {
-        char *args[3];
-        intptr_t steps[3];
-        if (in->kind == VM_FETCH) {
-            args[0] = at, args[1] = reg, steps[0] = w->stride[last], steps[1] = stride;
-        } else if (in->kind == VM_STORE) {
-            args[0] = reg, args[1] = at, steps[0] = stride, steps[1] = w->stride[last];
+        char *args[2];
+        intptr_t steps[2];
+        if (in->kind == VM_ADD) {
+            add(in, at, w->stride[last], reg, stride, n);
         } else {
-            args[0] = args[2] = at, args[1] = reg, steps[0] = steps[2] = w->stride[last], steps[1] = stride;
+            const int out = in->kind == VM_STORE;
+            args[out] = at, args[1 - out] = reg, steps[out] = w->stride[last], steps[1 - out] = stride;
+            in->loop(args, &n, steps, in->data);
         }
-        in->loop(args, &n, steps, in->data);
         reg += n * stride;
         for (int k = last - 1; k >= axis; k--) { /* the odometer of the axes before the last */
             at += w->stride[k];
@@ -86,7 +103,7 @@ static void by_rows(const vm_kernel *kernel, const vm_instr *in, const vm_window
     }
 }
 
-static void run_tiles(const vm_kernel *kernel, char *const *base, char *scratch, intptr_t first, intptr_t last) {
+static void run_tiles(const vm_kernel *kernel, char *const *base, char *scratch, char *sums, intptr_t first, intptr_t last) {
     char *ptr[kernel->n_registers + 1];
     intptr_t stride[kernel->n_registers + 1];
     for (int r = 0; r < kernel->n_registers; r++) {
@@ -141,13 +158,40 @@ static void run_tiles(const vm_kernel *kernel, char *const *base, char *scratch,
                     args[0] = ptr[r], args[1] = at, steps[0] = stride[r], steps[1] = w->step;
                     in->loop(args, &n, steps, in->data);
                 } else {
-                    args[0] = args[2] = at, args[1] = ptr[r], steps[0] = steps[2] = w->step, steps[1] = stride[r];
-                    in->loop(args, &n, steps, in->data);
+                    add(in, at, w->step, ptr[r], stride[r], n);
                 }
+                break;
+            case VM_SUM:
+                add(in, sums + in->number * VM_NUMBER, 0, ptr[r], stride[r], n);
                 break;
             }
         }
     }
+}
+
+typedef struct {
+    const vm_kernel *kernel;
+    vm_work *work;
+    char *const *base;
+    intptr_t first, by; /* of the chunks that are run */
+} span;
+
+static void run_chunk(void *context, intptr_t part, int thread) {
+    const span *s = context;
+    const vm_kernel *kernel = s->kernel;
+    const intptr_t chunk = s->first + part * s->by, first = chunk * kernel->chunk;
+    const intptr_t last = first + kernel->chunk < kernel->tiles ? first + kernel->chunk : kernel->tiles;
+    char *sums = s->work->sums + chunk * kernel->n_sums * VM_NUMBER;
+    memset(sums, 0, (size_t)kernel->n_sums * VM_NUMBER);
+    run_tiles(kernel, s->base, s->work->scratch + thread * s->work->scratch_bytes, sums, first, last);
+}
+
+/* Add the sums of the chunks, one after the other. */
+static void add_sums(const vm_kernel *kernel, char *const *base, vm_work *work) {
+    for (const vm_instr *in = kernel->instrs, *end = in + kernel->n_instrs; in < end; in++)
+        if (in->kind == VM_SUM)
+            for (intptr_t chunk = 0; chunk < kernel->n_chunks; chunk++)
+                add(in, base[in->window], 0, work->sums + (chunk * kernel->n_sums + in->number) * VM_NUMBER, 0, 1);
 }
 
 static int run_kernel(const vm_step *step, vm_work *work) {
@@ -155,7 +199,14 @@ static int run_kernel(const vm_step *step, vm_work *work) {
     char *base[kernel->n_windows + 1];
     for (int k = 0; k < kernel->n_windows; k++)
         if (place(kernel->windows + k, step->number, k, work, base + k)) return VM_OUT_OF_BOUNDS;
-    run_tiles(kernel, base, work->scratch, 0, kernel->tiles);
+    span all = {kernel, work, base, 0, 1}, even = {kernel, work, base, 0, 2}, odd = {kernel, work, base, 1, 2};
+    if (kernel->order == VM_ALTERNATING) {
+        parallel_for((kernel->n_chunks + 1) / 2, work->threads, run_chunk, &even);
+        parallel_for(kernel->n_chunks / 2, work->threads, run_chunk, &odd);
+    } else {
+        parallel_for(kernel->n_chunks, kernel->order == VM_IN_ORDER ? 1 : work->threads, run_chunk, &all);
+    }
+    if (kernel->n_sums) add_sums(kernel, base, work);
     work->until_check -= (double)kernel->points * kernel->n_instrs;
     return VM_DONE;
 }

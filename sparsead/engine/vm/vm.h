@@ -28,20 +28,31 @@ typedef struct {
     intptr_t stride[VM_AXES];
 } vm_window;
 
-enum { VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_APPLY };
-/* SEE: a register is a window. FETCH: it is copied from one. AIM: what is computed next into a register goes to a window. */
+enum { VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_SUM, VM_APPLY };
+/* SEE: a register is a window. FETCH: it is copied from one. AIM: what is computed next into a register goes to a window.
+   ADD: a register is added to a window. SUM: it is added up into one number. */
+
+enum { VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER };
+#define VM_NUMBER 32 /* bytes that a number takes at most */
 
 typedef struct {
     int kind, window, nargs;
     int args[VM_ARGS];
     vm_loop loop;
     void *data;
+    vm_loop sum; /* adds all points of a register to one number, as NumPy's loop of `add` does where nothing moves but the second operand */
+    void *sum_data;
+    int number; /* of the sum among those of the kernel */
 } vm_instr;
 
 typedef struct {
     int n_axes, axis, n_instrs, n_windows, n_registers;
     intptr_t extent[VM_AXES];
     intptr_t rows, inner, tiles, points;
+    /* Chunks of tiles are what threads take, the same for any number of threads. ALTERNATING: chunks that are neighbours add to the
+       same places, so that even ones come first. IN_ORDER: one after the other. */
+    intptr_t chunk, n_chunks;
+    int order, n_sums;
     vm_instr *instrs;
     vm_window *windows;
     char **constant;   /* by register: the number, or NULL */
@@ -87,6 +98,9 @@ typedef struct vm_work vm_work;
 struct vm_work {
     char **slots;
     char *scratch;
+    intptr_t scratch_bytes; /* of each thread */
+    char *sums;             /* VM_NUMBER bytes for each sum of each chunk */
+    int threads;
     intptr_t *turned; /* room for as many pointers as change hands at once */
     double until_check; /* point instructions until somebody looks whether the user wants to stop */
     int (*call)(void *owner, int number); /* not 0: an exception is set */

@@ -33,7 +33,7 @@ class Builder:
         array = blank(t.shape, t.strides, t.dtype)
         part = window(array)
         assert np.shares_memory(part, array) or part.size == 0
-        return View(part.shape, part.strides, t.dtype), address(part) - address(array)
+        return View(part.shape, part.strides, part.dtype), address(part) - address(array)
 
     def load(self, x, window, strides=None):
         view, offset = self.view(x, window)
@@ -144,7 +144,7 @@ def random_window(rng, a, injective):
             a = a[(*(slice(None, None, rng.choice([1, -1, 2, -2])) for _ in a.shape), ...)]
         elif kind == "transpose":
             a = a.transpose(rng.permutation(a.ndim))
-        elif kind == "index" and a.ndim:
+        elif kind == "index" and a.ndim and a.size:
             a = np.moveaxis(a, rng.integers(a.ndim), 0)
             a = a[rng.integers(len(a)), ...]
         elif kind == "diagonal" and a.ndim > 1:

@@ -92,7 +92,6 @@ def row(a, k):
 
 # ---- random loops ----------------------------------------------------------------------------------------------------
 
-N, ROWS = 3, 7
 SMOOTH = ["sin", "tanh", "arctan"]
 
 
@@ -102,13 +101,14 @@ class RandomLoop(LoopBuilder):
     KINDS = ("unary", "binary", "window", "store", "sum", "scan", "gather", "scatter", "select", "copy", "read", "write", "write",
              "read")  # fmt: skip
     NESTED = ("looped",) * 4
+    n, rows = 3, 7  # of vectors and streams
     outside = 0  # depth to which statements outside of the first loops may nest
 
     def __init__(self, seed, depth=2):
         super().__init__()
         self.rng = np.random.default_rng(seed)
-        vector = self.input((N,))
-        scalar, stream, matrix = self.input(()), self.input((ROWS, N)), self.input((2, N), strides=self.layout((2, N)))
+        vector = self.input((self.n,))
+        scalar, stream, matrix = self.input(()), self.input((self.rows, self.n)), self.input((2, self.n), strides=self.layout((2, self.n)))
         env = [vector, scalar, stream, matrix]
         for _ in range(self.rng.integers(1, 3)):
             env += self.statements(self, env, [], self.rng.integers(0, 3), self.outside)
@@ -183,19 +183,19 @@ class RandomLoop(LoopBuilder):
         return b.ew("tanh", b.op("sum", (x,), t.shape[:axis] + t.shape[axis + 1 :], (axis,)))
 
     def _scan(self, b, env, counters, depth):
-        x = self.filling(b, env, (N,))
+        x = self.filling(b, env, (self.n,))
         name = self.pick(["add", "multiply"])
-        return b.ew("sin", b.op("scan", (x,), (N,), (name, 0)))
+        return b.ew("sin", b.op("scan", (x,), (self.n,), (name, 0)))
 
     def _gather(self, b, env, counters, depth):
         x = self.choose(b, env)
         size = b.tape.type(x).size
-        return b.op("gather", (x, b.const(self.rng.integers(0, size, (N,)))), (N,))
+        return b.op("gather", (x, b.const(self.rng.integers(0, size, (self.n,)))), (self.n,))
 
     def _scatter(self, b, env, counters, depth):
-        x, v = self.choose(b, env), self.filling(b, env, (N,))
+        x, v = self.choose(b, env), self.filling(b, env, (self.n,))
         t = b.tape.type(x)
-        pos = b.const(self.rng.integers(0, t.size, (N,)))
+        pos = b.const(self.rng.integers(0, t.size, (self.n,)))
         return b.op(self.pick(["scatter", "scatter_add"]), (x, pos, v), t.shape, strides=t.strides)
 
     def _select(self, b, env, counters, depth):
@@ -238,7 +238,7 @@ class RandomLoop(LoopBuilder):
 
     def with_rows(self, b, env):
         x = self.choose(b, [v for v in env if b.tape.type(v).ndim])
-        return b.const(np.full((ROWS, N), 0.5)) if x is None else x
+        return b.const(np.full((self.rows, self.n), 0.5)) if x is None else x
 
     def _read(self, b, env, counters, depth):
         x = self.with_rows(b, env)
@@ -259,7 +259,7 @@ class RandomLoop(LoopBuilder):
         carries = [self.pick(floats) for _ in range(rng.integers(1, 5))]
         if rng.random() < 0.4:
             # A history without values to begin with has a row for each trip, so that all of it is written.
-            carries.append(b.empty((trips, N)) if trips and rng.random() < 0.5 else b.zeros((ROWS, N)))
+            carries.append(b.empty((trips, self.n)) if trips and rng.random() < 0.5 else b.zeros((self.rows, self.n)))
         invariants = [self.pick(floats) for _ in range(rng.integers(0, 4))]
         history = rng.random() < 0.4
 
@@ -273,9 +273,9 @@ class RandomLoop(LoopBuilder):
             outputs = []
             for head in values[: len(carries)]:
                 t = inside.tape.type(head)
-                if head in undefined or (history and t.shape == (ROWS, N) and rng.random() < 0.5):
-                    v = self.filling(inside, inner, (N,))
-                    index = j if head in undefined else inside.integer("remainder", j, ROWS)
+                if head in undefined or (history and t.shape == (self.rows, self.n) and rng.random() < 0.5):
+                    v = self.filling(inside, inner, (self.n,))
+                    index = j if head in undefined else inside.integer("remainder", j, self.rows)
                     outputs.append(inside.store_at(head, row, v, [index], [(0, t.shape[0])]))
                 else:
                     fitting = [v for v in inner if inside.tape.type(v) is t]

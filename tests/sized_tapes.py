@@ -57,7 +57,8 @@ class SizedTape(LoopBuilder):
 
     PLAIN = ("unary", "unary", "binary", "binary", "binary", "binary", "stencil", "stencil", "window", "stored", "gather", "scatter", "select", "copy", "filled",
              "spread", "converted", "moved", "other")  # fmt: skip
-    SUMS = ("sum", "reduced", "scanned", "recurrent", "contracted", "accumulated")
+    ORDERED = ("reduced", "scanned", "recurrent")  # without sums, or sums in one order
+    SUMS = ("sum", "scanned", "recurrent", "contracted", "accumulated")
     NESTED = ("looped", "looped", "branched")
 
     def __init__(self, seed, numbers, shape=None, depth=None):
@@ -139,7 +140,7 @@ class SizedTape(LoopBuilder):
 
     def statements(self, b, env, counters, count, depth):
         env, made = list(env), []
-        kinds = [*self.PLAIN, *(self.SUMS if self.numbers != "rough" else ()), *(self.NESTED if depth else ())]
+        kinds = [*self.PLAIN, *(self.ORDERED if self.numbers == "rough" else self.SUMS), *(self.NESTED if depth else ())]
         for _ in range(count):
             found = getattr(self, self.pick(kinds))(b, env, counters, depth)
             found = [v for v in found if v is not None]
@@ -349,7 +350,7 @@ class SizedTape(LoopBuilder):
         if not t.shape[axis]:
             return []
         shape = t.shape[:axis] + t.shape[axis + 1 :]
-        name = "maximum" if self.numbers == "whole" else self.pick(["maximum", "logaddexp", "minimum"])
+        name = self.pick(["maximum", "minimum", "fmax"])
         return [b.op("reduce", (x,), shape, (name, (axis,)), strides=self.layout(shape))]
 
     def scanned(self, b, env, counters, depth):

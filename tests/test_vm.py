@@ -515,3 +515,15 @@ def test_loops_made_by_hand(family):
         tape = law(b.tape)
         inputs = [rng.uniform(0.3, 0.9, tape.type(v).shape) * rng.choice([-1, 1], tape.type(v).shape) for v in tape.inputs]
         assert_close(*both(tape, inputs), 1e-11)
+
+
+# ---- what random tapes have found --------------------------------------------------------------------------------------
+
+
+def test_memory_changes_hands_between_slots_of_one_size():
+    """A number takes the place of another, so that the order of those which are freed is not that of those which are made."""
+    b = LoopBuilder()
+    s, u, t = b.input(()), b.input((2048,)), b.input(())
+    step = lambda b, j, s, u, t: [t, b.ew("sin", u), b.ew("tanh", t)]
+    b.done(*b.loop(3, [s, u, t], [], step))
+    assert_bits(*both(b.tape, [np.array(0.5), np.linspace(0, 1, 2048), np.array(0.25)]))

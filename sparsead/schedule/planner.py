@@ -258,8 +258,9 @@ class Planner(Fusion):
         child.run()
         ends = child.ends_of_trip(slots)
         child.finish()
-        made = [slot for slot in ends if slot not in slots]
-        freed = [slot for slot in slots if slot not in ends]
+        size = lambda slot: self.slots[slot].nbytes  # memory changes hands between slots of one size
+        made = sorted((slot for slot in ends if slot not in slots), key=size)
+        freed = sorted((slot for slot in slots if slot not in ends), key=size)
         turning = [(a, b) for a, b in zip(slots + made, ends + freed, strict=True) if a != b]
         if turning:
             self.together.append({slot for pair in turning for slot in pair})

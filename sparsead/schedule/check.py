@@ -23,8 +23,8 @@ def _check_block(schedule, block):
         for shape, access in _windows(step):
             slot = schedule.slots[access.slot]
             low, high = reach((access.offset, shape, access.strides, access.dtype.itemsize))
-            if low == high or 0 in shape:
-                continue
+            if low == high or 0 in shape or any(i.high <= i.low for i in access.moving):
+                continue  # it never is anywhere
             low += sum(min(i.step * i.low, i.step * (i.high - 1)) for i in access.moving)
             high += sum(max(i.step * i.low, i.step * (i.high - 1)) for i in access.moving)
             if low < 0 or high > slot.nbytes:

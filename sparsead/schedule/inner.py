@@ -8,6 +8,7 @@ import numpy as np
 
 KINDS = "?bBhHiIlLqQefdgFDG"  # of NumPy's inner loops that need no Python
 FAULTY = {"power", "float_power"}  # raise errors on integers
+NAMES = {np.dtype(c): c for c in KINDS}
 CASTS = "?bBhHiIlLqQfd"
 CHOICES = {"select", "strong_multiply", "stop_gradient"}  # ops that are no ufuncs, with loops of our own
 
@@ -51,10 +52,18 @@ def _choice(name, operands, results):
 
 def loop_index(ufunc, dtypes):
     """Number of the inner loop of a ufunc for these dtypes, or None."""
-    n = ufunc.nin
-    chars = [d.char for d in dtypes]
-    wanted = "".join(chars[:n]) + "->" + "".join(chars[n:])
-    return ufunc.types.index(wanted) if wanted in ufunc.types else None
+    return _loops(ufunc).get(_names(dtypes))
+
+
+@lru_cache(maxsize=1 << 10)
+def _loops(ufunc):
+    """Numbers of the inner loops, by the names of their dtypes."""
+    return {_names(loop.replace("->", "")): k for k, loop in reversed(list(enumerate(ufunc.types)))}
+
+
+def _names(dtypes):
+    """One name for dtypes that are equal: int64 is "l" and "q"."""
+    return "".join(NAMES.get(np.dtype(d), d if isinstance(d, str) else d.char) for d in dtypes)
 
 
 def castable(a, b):

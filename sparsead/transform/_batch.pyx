@@ -2,6 +2,8 @@
 
 Law: what depends on a batched input gets a leading axis of lanes; everything else is computed once and shared by them.
 """
+from math import prod
+
 import numpy as np
 from numpy import zeros  # NumPy's own: a trace wraps the names in its namespace
 
@@ -75,7 +77,9 @@ cdef class _Batcher:
     cdef int _prefixed(self, int vtype) except -1:
         """The type with a leading axis of lanes, one whole value after the other."""
         cdef ValueType t = <ValueType> self.old.pool.types[vtype]
-        return self.old.pool.type_id(t.dtype, (self.lanes,) + t.shape, (t.nbytes,) + t.strides)
+        # The strides of empty arrays are not 0 either: those of C order count an axis of no point as one.
+        cdef Py_ssize_t nbytes = t.nbytes if t.size else prod([max(n, 1) for n in t.shape]) * t.dtype.itemsize
+        return self.old.pool.type_id(t.dtype, (self.lanes,) + t.shape, (nbytes,) + t.strides)
 
     cdef int _spread(self, int v) except -1:
         """The new value of `v` with lanes, by repetition if it has none of its own."""

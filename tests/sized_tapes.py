@@ -355,7 +355,7 @@ class SizedTape(LoopBuilder):
 
     def scanned(self, b, env, counters, depth):
         x, t, axis = self.with_axis(b, env)
-        name = self.pick(["add", "multiply", "maximum"] if self.numbers == "whole" else ["add", "maximum"])
+        name = self.pick(["add", "multiply"] if self.numbers == "whole" else ["add", "maximum"])
         return [self.tamed(b, b.op("scan", (x,), t.shape, (name, axis), strides=self.layout(t.shape)), True)]
 
     def recurrent(self, b, env, counters, depth):

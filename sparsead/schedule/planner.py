@@ -147,6 +147,7 @@ class Planner(Fusion):
             return False
         if cleared.instr.access != target or home.register not in cleared.loaded:
             return False
+        del self.cleared[target.slot]
         self.steps[home.step].undo(cleared.instr)
         return True
 

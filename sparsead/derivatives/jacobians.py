@@ -23,6 +23,7 @@ from sparsead.transform._batch import batch
 from sparsead.transform._simplify import simplify
 from sparsead.transform._split import bind
 from sparsead.transform._tangent import tangent
+from sparsead.transform.fixed import precomputed
 
 LANES_BYTES = 1 << 28  # a batch of seeds is split where one array of it would take more
 REVERSE_COST = 2.0  # of a reverse sweep with its forward sweep, in forward sweeps
@@ -133,7 +134,7 @@ class Compressed:
             seeds = self._seeds(first, last)
             places = range(n, n + len(seeds))
             bound = bind(batch(sweep, places, last - first), dict(zip(places, seeds, strict=True)))
-            self.programs[first, last] = program(simplify(bound), self.engine)
+            self.programs[first, last] = program(precomputed(simplify(bound)), self.engine)
         return self.programs[first, last]
 
     @cached_property
@@ -154,31 +155,35 @@ class Compressed:
         sweep = self._forward_tape if self.coloring.partition == "column" else self._reverse_tape
         return zip(results, [sweep.type(v).ndim for v in sweep.outputs], strict=True)
 
-    def data(self, inputs):
-        """Values of the stored entries, in the order of the result's index arrays."""
+    def data(self, inputs, out=None):
+        """Values of the stored entries, in the order of the result's index arrays; in `out` if given."""
         if not self.coloring.count or not len(self.gather):
             return np.zeros(len(self.gather))
         parts = []
         for first, last in self._chunks:
             results = self._program(first, last).run([np.asarray(x) for x in inputs])
-            parts.append(np.concatenate([_flat_lanes(r, last - first, ndim) for r, ndim in self._outputs(results)], axis=1))
-        compressed = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return np.take(compressed.reshape(-1), self.gather)
+            parts.append(_joined([_flat_lanes(r, last - first, ndim) for r, ndim in self._outputs(results)], 1))
+        compressed = _joined(parts, 0).reshape(-1)
+        if out is None or out.dtype != compressed.dtype or not out.flags.c_contiguous:
+            return np.take(compressed, self.gather)
+        return np.take(compressed, self.gather, out=out, mode="clip")  # the default mode writes by way of another array
 
     # ---- results -----------------------------------------------------------------------------------------------
 
     def assemble(self, inputs, out=None):
         """The Jacobian as an array of the format asked for; into `out` if given."""
+        if out is not None and self.format != "dense":
+            self._check_structure(out)
+            data = self.data(inputs, out.data)
+            if data is not out.data:
+                out.data[...] = data
+            return out
         data = self.data(inputs)
         if self.format == "dense":
             dense = np.zeros(self.shape, data.dtype) if out is None else _checked_dense(out, self.shape, data.dtype)
             dense[...] = 0
             dense[self.gather_rows, self.gather_columns] = data
             return dense
-        if out is not None:
-            self._check_structure(out)
-            out.data[...] = data
-            return out
         return _sparse(FORMATS[self.format], data, self.out_indices, self.out_indptr, self.shape)
 
     def _check_structure(self, out):
@@ -195,6 +200,10 @@ class Compressed:
     def pattern(self):
         """The structure as a ``csr_array`` of ones."""
         return _sparse(csr_array, np.ones(len(self.indices)), self.indices, self.indptr, self.shape)
+
+
+def _joined(arrays, axis):
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=axis)
 
 
 def _flat_lanes(array, lanes, ndim):

@@ -12,6 +12,9 @@ max_recordings: int = 16
 max_peeled: int = 24
 """Steps of ``sparsead.steps`` that are traced one by one before a loop whose steps are not alike is refused."""
 
+max_steps: int = 1_000_000
+"""Steps after which ``sparsead.steps(None, until=...)`` is stopped as an endless loop."""
+
 max_pieces: int = 16
 """Loops into which branches on the counter may cut one ``sparsead.steps``."""
 

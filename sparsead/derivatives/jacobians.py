@@ -15,6 +15,7 @@ from scipy.sparse import csc_array, csr_array
 from sparsead.derivatives.gradients import _check_scalar
 from sparsead.derivatives.prepared import Derivative
 from sparsead.engine import program
+from sparsead.ops.effect import begin_sweep
 from sparsead.sparsity.colouring import color_columns, color_rows
 from sparsead.sparsity.pattern import jacobian_pattern
 from sparsead.tracing.errors import TraceError
@@ -161,6 +162,7 @@ class Compressed:
             return np.zeros(len(self.gather))
         parts = []
         for first, last in self._chunks:
+            begin_sweep()
             results = self._program(first, last).run([np.asarray(x) for x in inputs])
             parts.append(_joined([_flat_lanes(r, last - first, ndim) for r, ndim in self._outputs(results)], 1))
         compressed = _joined(parts, 0).reshape(-1)
@@ -279,6 +281,7 @@ class Jacobian(Derivative):
         if not self.has_aux:
             return jacobian
         primal = prepared.once("primal", lambda: prepared.program(prepared.tape))
+        begin_sweep()
         return jacobian, prepared.values(primal.run(inputs))[1]
 
     def _ready(self, prepared):

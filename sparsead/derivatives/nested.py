@@ -11,6 +11,7 @@ import numpy as np
 from sparsead.tape._memory import address, window
 from sparsead.tracing._traced import CURRENT, Traced, TracedArray, concrete_of
 from sparsead.tracing.substitution import Replacement, Walk
+from sparsead.transform.loops.rewrite import without_effects
 
 
 def is_nested():
@@ -115,11 +116,12 @@ def _plain(obj, path, numbers, floats):
 
 
 def execute(program, inputs):
-    """Run `program`; on inputs of a nested derivative, append its tape to the enclosing trace instead."""
+    """Run `program`; on inputs of a nested derivative, append its tape to the enclosing trace instead, with its effects."""
     if not any(isinstance(x, NestedInput) for x in inputs):
         return program.run([np.asarray(x) for x in inputs])
     trace = next(x.trace for x in inputs if isinstance(x, NestedInput))
-    results = program.run([np.asarray(_number(x)) for x in inputs])
+    silent = without_effects(program.tape)
+    results = (program if silent is program.tape else type(program)(silent)).run([np.asarray(_number(x)) for x in inputs])
     values = [x.value if isinstance(x, NestedInput) else _operand(trace, x) for x in inputs]
     made = trace.inline(program.tape, values)
     return [_wrapped(trace, number, value) for number, value in zip(results, made, strict=True)]

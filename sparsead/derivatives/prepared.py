@@ -12,6 +12,7 @@ from sparsead.derivatives.inputs import WrtLeaf, at_place, is_under, places_of, 
 from sparsead.derivatives.nested import call_nested, execute, is_nested
 from sparsead.derivatives.outputs import collect, filled
 from sparsead.engine import ENGINES, program
+from sparsead.ops.effect import begin_sweep, once
 from sparsead.tape.spec import GuardFailed
 from sparsead.tracing._traced import Traced
 from sparsead.tracing.record import bind, name_of, record, signature
@@ -20,6 +21,7 @@ from sparsead.transform._adjoint import adjoint
 from sparsead.transform._numbers import differing, numbers_of, with_numbers
 from sparsead.transform._simplify import prune, simplify
 from sparsead.transform._tangent import tangent
+from sparsead.transform.loops.rewrite import has_effects
 
 _shared: dict = {}
 _shared_lock = threading.Lock()
@@ -196,6 +198,7 @@ class Derivative:
             self._state.known[:] = known[: config.max_recordings]
         return prepared
 
+    @once
     def _run(self, args, kwargs, work):
         """``work(prepared, inputs, arguments)`` on the recording that fits the call, tracing anew if none does."""
         bound = bind(self.function, args, kwargs)
@@ -206,12 +209,19 @@ class Derivative:
             inputs = prepared.inputs(arguments)
             if inputs is not None:
                 try:
-                    return work(prepared, inputs, arguments)
+                    return self._swept(prepared, inputs, arguments, work)
                 except GuardFailed:
                     continue
         prepared, outdated = self._settled(self._record(bound))
-        result = work(prepared, prepared.own_inputs(), arguments)
+        result = self._swept(prepared, prepared.own_inputs(), arguments, work)
         self._add(prepared, outdated)
+        return result
+
+    def _swept(self, prepared, inputs, arguments, work):
+        begin_sweep()
+        result = work(prepared, inputs, arguments)
+        if has_effects(prepared.tape):
+            prepared.recording.forget_logs(arguments)
         return result
 
     # ---- looking inside --------------------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ from sparsead.derivatives.gradients import _check_scalar, _finished
 from sparsead.derivatives.inputs import seeds_of
 from sparsead.derivatives.outputs import slots
 from sparsead.derivatives.prepared import Derivative, run_program
+from sparsead.ops.effect import begin_sweep
 from sparsead.tracing._traced import Traced
 from sparsead.tracing.substitution import path_text, resolve
 from sparsead.transform._simplify import simplify
 from sparsead.transform._split import split
 from sparsead.transform._tangent import tangent
+from sparsead.transform.loops.rewrite import without_effects
 
 
 class _Product(Derivative):
@@ -106,7 +108,8 @@ class Vjp(_Product):
         value, n = self._targets(values), len(prepared.tape.outputs)
 
         def reverse(seeds):
-            return run_program(prepared, "adjoint", lambda: prepared.adjoint_tape, [*inputs, *seeds])[n:]
+            # The effects of the primal were appended with the primal.
+            return run_program(prepared, "pullback", lambda: without_effects(prepared.adjoint_tape), [*inputs, *seeds])[n:]
 
         return ((value, aux) if self.has_aux else value), Pullback(self, prepared, arguments, reverse)
 
@@ -183,6 +186,7 @@ class Linearize(_Product):
         forward, linear = prepared.once("linearized", make)
         residuals = forward.run([np.array(x) for x in inputs])
         n = len(prepared.tape.outputs)
+        begin_sweep()
         values, aux = prepared.values(prepared.once("primal", lambda: prepared.program(prepared.tape)).run(inputs)[:n])
 
         def tangent_map(*tangents):

@@ -43,5 +43,18 @@ class Nested:
     @cached_property
     def guarded(self):
         """Whether there is a guard in a body, or in a tape inside it."""
+        return self._has("guard")
+
+    @cached_property
+    def effective(self):
+        """Whether there is an effect in a body, or in a tape inside it."""
+        return self._has("effect")
+
+    @property
+    def kept(self):
+        """Whether it is there for more than its results."""
+        return self.guarded or self.effective
+
+    def _has(self, name):
         ops = (op for body in self.bodies for op in body)
-        return any(op.op.name == "guard" or (isinstance(op.attr, Nested) and op.attr.guarded) for op in ops)
+        return any(op.op.name == name or (isinstance(op.attr, Nested) and op.attr._has(name)) for op in ops)

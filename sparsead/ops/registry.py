@@ -1,5 +1,5 @@
 """Importing this module enters every family of ops into the registry of `sparsead.tape.spec`."""
 
-from sparsead.ops import black_box, branch, contraction, inactive, linalg, loop, moving, reductions, structural, table
+from sparsead.ops import black_box, branch, contraction, effect, inactive, linalg, loop, moving, reductions, structural, table
 
-__all__ = ["black_box", "branch", "contraction", "inactive", "linalg", "loop", "moving", "reductions", "structural", "table"]
+__all__ = ["black_box", "branch", "contraction", "effect", "inactive", "linalg", "loop", "moving", "reductions", "structural", "table"]

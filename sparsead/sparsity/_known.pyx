@@ -8,6 +8,7 @@ import numpy as np
 from sparsead.engine.reference import Program
 from sparsead.ops.table import CODE_OF_NAME
 from sparsead.tape.spec import BY_NAME
+from sparsead.transform.loops.rewrite import without_effects
 
 from sparsead.tape._tape cimport (ACCUMULATE_AT, CONST, EMPTY, GATHER, LOAD_AT, SCATTER, SCATTER_ADD, STORE_AT, Tape,
                                   has_bodies)
@@ -47,7 +48,7 @@ def known_values(Tape tape, dict given):
             computed.append(v)
     if computed:
         piece, inputs = excerpt(tape, computed)
-        results = Program(piece).run([np.asarray(given[v]) for v in inputs])
+        results = Program(without_effects(piece)).run([np.asarray(given[v]) for v in inputs])
         known.update(zip(computed, results))
     return known
 

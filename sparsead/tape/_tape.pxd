@@ -19,6 +19,7 @@ cdef enum:
     ACCUMULATE_AT = 32
     LOOP = 33
     BRANCH = 34
+    EFFECT = 35
     ELEMENTWISE = 64
 
 ctypedef long long offset_t

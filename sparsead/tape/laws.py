@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparsead.ops.branch import Branch
+from sparsead.ops.effect import Effect
 from sparsead.ops.loop import Loop
 from sparsead.ops.moving import Moving
 from sparsead.tape._tape import TapeError
@@ -213,6 +214,11 @@ def _loop(op, operands, results):
     yield from _body(op.attr.body, [op.attr.body.pool.type(np.int64, ()), *operands], results)
 
 
+def _effect(op, operands, results):
+    if not isinstance(op.attr, Effect) or not operands or operands[0].shape != () or operands[0].dtype.kind not in "iu":
+        yield f"{op.attr!r} is no effect of a counter"
+
+
 def _branch(op, operands, results):
     if not isinstance(op.attr, Branch) or not operands or operands[-1].dtype.kind not in "iu":
         yield f"{op.attr!r} is no branch by an integer"
@@ -368,6 +374,7 @@ LAWS = {
     "cofactors": Law(1, 1, _cofactors),
     "loop": Law(None, None, _loop),
     "branch": Law(None, None, _branch),
+    "effect": Law(None, 0, _effect),
     "black_box": Law(None, 1, _nothing),
     "black_box_jacobian": Law(None, 1, _nothing),
 }

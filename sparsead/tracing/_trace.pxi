@@ -19,6 +19,7 @@ cdef class Trace:
     cdef readonly bint stale                # numbers are those of a traced step, not yet those after a loop
     cdef public str broken                  # what is wrong with a loop that was left
     cdef public object supply               # gives the numbers of the inputs
+    cdef public object original             # the user's own object for one that the traced function sees
     cdef readonly object refusal            # (text, place) of the last refusal to give a value away
 
     def __init__(self, composites, methods, max_ops=20_000_000, note_after=float("inf")):
@@ -249,7 +250,7 @@ cdef class Trace:
             elif code == GUARD:
                 self._inlined_guard(args[0], op)
             else:
-                value[op.results[0]:op.results[0] + len(op.results)] = self._inlined(tape, op, &args[0])
+                value[tape.out[k]:tape.out[k + 1]] = self._inlined(tape, op, &args[0])
         return [value[v] for v in tape.outputs]
 
     cdef int _inlined_guard(self, int value, object op) except -1:
@@ -262,7 +263,7 @@ cdef class Trace:
     cdef list _inlined(self, Tape tape, object op, const int *args):
         """The results of `op`, an op of `tape`, on values of this trace."""
         types = [tape.type_of(z) for z in op.results]
-        cdef int[:] vtypes = array([self.tape.pool.type_id(t.dtype, t.shape, t.strides) for t in types], np.intc)
+        cdef int[:] vtypes = array([self.tape.pool.type_id(t.dtype, t.shape, t.strides) for t in types] + [0], np.intc)
         attr = op.attr.onto(self.tape.pool) if hasattr(op.attr, "onto") else op.attr
         attr = -1 if attr is None else self.tape.pool.attr_id(attr)
         first = self.emit_many(op.op.code, args, len(op.operands), attr, op.imm, &vtypes[0], len(types))
@@ -386,6 +387,11 @@ cdef class Trace:
         self._guarded[value] = expected
         self.tape.emit_many(GUARD, &value, 1, self.tape.pool.attr_id(expected), 0, self.line(), NULL, 0)
         return 0
+
+    def effect(self, attr, operands):
+        """Call a function of the user on these values whenever the tape is run."""
+        cdef int[::1] args = array(operands, np.intc)
+        self.emit_many(EFFECT, &args[0], args.shape[0], self.tape.pool.attr_id(attr), 0, NULL, 0)
 
     def call_as(self, ufunc, inputs, dtype, casting):
         """``ufunc(*inputs, dtype=dtype)``."""

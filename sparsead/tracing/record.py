@@ -16,7 +16,7 @@ from sparsead.tracing._traced import CURRENT, Trace, Traced, TracedArray, Traced
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.explain import explained
 from sparsead.tracing.memory import PLAIN, Block, groups, same_layout
-from sparsead.tracing.substitution import Leaf, Replacement, Walk, leave_numbers, path_text, resolve
+from sparsead.tracing.substitution import Leaf, Originals, Replacement, Walk, leave_numbers, path_text, resolve
 from sparsead.tracing.wrappers import installed
 
 primitives.install()
@@ -63,6 +63,10 @@ class Recording:
         """Inputs of the tape for the call that was recorded, whatever the function changed meanwhile."""
         arrays = [leaf.value for leaf in self.arrays]
         return [block.memory(arrays) for block in self.blocks] + [np.asarray(leaf.value) for leaf in self.floats]
+
+    def forget_logs(self, arguments):
+        """Containers that effects have grown are their logs: the function may be called again whatever their length is."""
+        self.checks = [leaf for leaf in self.checks if leaf.kind != "length" or _unchanged(leaf, arguments)]
 
     def same_inputs(self, other):
         """Whether the inputs of both tapes stand for the same arguments and captured arrays."""
@@ -167,6 +171,7 @@ def record(function, arguments, is_active, collect, joint=False):
     of_function = {**of_arguments, **{k: t for (captured, k), t in traced.items() if captured}}
     pass_in = Replacement(of_arguments, lambda path, number: _live(trace, floats, path, number, is_active))
     replace = Replacement(of_function, None)
+    trace.original = Originals(pass_in, replace, getattr(CURRENT.get(), "original", None))
     arguments.arguments.update({name: pass_in(value, (("argument", name),), True) for name, value in names.items()})
     try:
         outputs = _run(trace, replace(function, (("function", function),)), arguments, collect)

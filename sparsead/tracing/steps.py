@@ -7,6 +7,7 @@ itself remembers from step to step has to come round as well, or the loop would 
 
 from __future__ import annotations
 
+import dis
 import sys
 
 import numpy as np
@@ -16,38 +17,59 @@ from sparsead.tracing import _traced
 from sparsead.tracing._traced import CURRENT, Mismatch, Plan, Traced, as_array
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.loops.branches import Branches
+from sparsead.tracing.loops.ends import Ends
 from sparsead.tracing.loops.folding import OUTSIDE, Folding
 from sparsead.tracing.loops.remembered import Seen, changes, described, pairs, remembered
 
 PERIODS = (1, 2, 3, 4)
+EXTENDED_ARG, FOR_ITER, GET_ITER = (dis.opmap[name] for name in ("EXTENDED_ARG", "FOR_ITER", "GET_ITER"))
 
 
-def steps(n, unroll=False):
+def steps(n, unroll=None, *, on_step=None, watch=None, until=None):
     """Count the steps of a loop; while a function is differentiated, the loop stays a loop.
 
     Parameters
     ----------
-    n : int or array_like
-        Number of steps; or an array, over whose rows the loop goes.
-    unroll : bool
-        Trace every step, as a loop over ``range(n)`` does.
+    n : int, array_like or None
+        Number of steps; or an array, over whose rows the loop goes; or None, as many as it takes for `until` to hold.
+    unroll : bool, optional
+        True: trace every step, as a loop over ``range(n)`` does. False: fold what repeats, however few steps there are. Left out,
+        loops of few steps are unrolled, which is cheaper, and long ones folded.
+    on_step : callable, optional
+        ``on_step(k, *values)``, called once at the end of each step of the function itself, for output and progress: never for what
+        a derivative computes again. ``k`` is an int, the values are numbers and read-only copies of arrays. While a function is
+        differentiated it is called when the tape is run, not when it is traced, so ``prepare`` does not call it. What it raises
+        reaches the caller.
+    watch : callable, optional
+        ``watch()`` gives the values for `on_step`: an array or number, or a tuple of them. It is called at the end of each step,
+        before `on_step`; ``watch=lambda: (u, t)`` gives what the names stand for then.
+    until : callable, optional
+        ``until() -> bool``, asked at the end of each step, after `on_step`; the loop ends when it holds. So there is one step at
+        least, unless `n` is 0, and the condition may read what the body computes.
 
     Returns
     -------
     iterable
-        Of 0, 1, ..., n - 1, or of the rows. Outside of derivatives it is ``range(n)``, or the array itself.
+        Of 0, 1, ..., n - 1, or of the rows. Outside of derivatives it is ``range(n)``, or the array itself, if it has nothing to do
+        at the ends of steps. ``enumerate``, ``zip`` with arrays, and ``reversed`` of it stay loops; a comprehension, ``list`` or ``sum``
+        over it is unrolled.
 
     Raises
     ------
     TypeError, ValueError
-        `n` is no integer and no array, or negative.
+        `n` is no integer and no array, or negative; None without `until`; what should be a function is none.
+    RuntimeError
+        `until` does not hold after ``sparsead.config.max_steps`` steps, and `n` is None.
     TraceError
-        While tracing: the steps are not alike, or a Python number, list or object remembers something from step to step.
+        While tracing: the steps are not alike; a Python number, list or object remembers something from step to step; or `on_step`
+        reads a traced value from the function around it.
 
     Notes
     -----
     The body may update arrays in place, swap them, index with the counter (``u[k + 1]``, ``F[k - 1:k + 2]``), and compute with
     it. The numbers of arrays that the loop changes are not known until somebody asks for them; shapes are.
+
+    With `until`, the number of steps is part of what is traced: a call that takes another number traces the function again.
 
     Examples
     --------
@@ -60,52 +82,134 @@ def steps(n, unroll=False):
     ...     return u @ u
     >>> sparsead.grad(simulate)(np.array([0.0, 1.0, 2.0, 0.0]), 0.25).round(6)
     array([0.159427, 0.009514, 0.009514, 0.159427])
+
+    >>> def root(a):
+    ...     x = a
+    ...     for k in sparsead.steps(
+    ...         None, until=lambda: abs(x * x - a) < 1e-12, on_step=lambda k, x: print(k, round(x, 6)), watch=lambda: x
+    ...     ):
+    ...         x = 0.5 * (x + a / x)
+    ...     return x
+    >>> sparsead.grad(root)(2.0).round(6)
+    0 1.5
+    1 1.416667
+    2 1.414216
+    3 1.414214
+    np.float64(0.353553)
     """
+    ends, trace = Ends(on_step, watch, until), CURRENT.get()
     if isinstance(n, (Traced, np.ndarray, list, tuple)):
-        return _rows(n, unroll)
+        return _rows(n, trace, unroll, ends)
+    if n is None and until is not None:
+        return Steps(trace, None, unroll, ends)
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
-        raise TypeError(f"sparsead.steps() takes a number of steps or an array, got {type(n).__name__}")
+        raise TypeError(f"sparsead.steps() takes a number of steps or an array, or None with until=; got {type(n).__name__}")
     if n < 0:
         raise ValueError(f"sparsead.steps({n}): a number of steps is not negative")
-    trace = CURRENT.get()
-    return range(int(n)) if trace is None or unroll else _Steps(trace, int(n))
+    return range(int(n)) if not ends and (trace is None or unroll) else Steps(trace, int(n), unroll, ends)
 
 
-def _rows(array, unroll):
-    trace = CURRENT.get()
-    if trace is None or unroll:
+def _rows(array, trace, unroll, ends):
+    if not ends and (trace is None or unroll):
         return array
-    array = as_array(trace, array if isinstance(array, Traced) else np.asarray(array))
-    return (array[k] for k in _Steps(trace, len(array), back=2))
+    if trace is not None:
+        array = as_array(trace, array if isinstance(array, Traced) else np.asarray(array))
+    return Steps(trace, len(array), unroll, ends, lambda k: array[k])
 
 
-class _Steps:
-    """The iterator that traces steps until they repeat, and folds the rest."""
+def _counter(k):
+    return k
 
-    def __init__(self, trace, n, back=1):
-        self.trace, self.n, self.back = trace, n, back
+
+class Steps:
+    """The iterable of a loop's steps.
+
+    Parameters
+    ----------
+    trace : Trace or None
+        Of the function that is differentiated.
+    n : int or None
+    unroll : bool or None
+    ends : Ends
+    item : callable
+        ``item(k)`` is what step `k` gets.
+    """
+
+    def __init__(self, trace, n, unroll, ends, item=_counter):
+        self.trace, self.n, self.unroll, self.ends, self.item = trace, n, unroll, ends, item
 
     def __len__(self):
+        if self.n is None:
+            raise TypeError("sparsead.steps(None, until=...) has no length: it is not known before the loop has ended")
         return self.n
 
+    def __reversed__(self):
+        last = len(self) - 1
+        return self.mapped(self.n, lambda k: self.item(last - k))
+
+    def mapped(self, n, item):
+        """The same loop with other items."""
+        return Steps(self.trace, n, self.unroll, self.ends, item)
+
     def __iter__(self):
-        roll = _Roll(self.trace, self.n, sys._getframe(self.back))
-        k = 0
+        frame = sys._getframe(1)
+        place = f"sparsead.steps() at {frame.f_code.co_filename}:{frame.f_lineno}"
+        return self._folded(frame, place) if self._folds(frame) else self._counted(place)
+
+    def _folds(self, frame):
+        """Whether the steps are to be folded: only of a for statement all is known that remembers something."""
+        return self.trace is not None and not self.unroll and _in_for_statement(frame)
+
+    @property
+    def _most(self):
+        return config.max_steps if self.n is None else self.n
+
+    def _counted(self, place):
+        for k in range(self._most):
+            yield self.item(k)
+            if self.ends.over(self.trace, k):
+                return
+        self._check_ended(place)
+
+    def _folded(self, frame, place):
+        """Trace steps until they repeat, and fold the rest."""
+        roll, most, k = _Roll(self.trace, self._most, frame, place), self._most, 0
         self.trace.depth += 1
         try:
-            while k < self.n:
-                yield roll.head(k)
+            while k < most:
+                number = roll.head(k)
+                yield self.item(number)
+                if self.ends.over(self.trace, number):
+                    return
+                del number
                 k = roll.after(k + 1)
         finally:
             self.trace.depth -= 1
             roll.left()
+        self._check_ended(place)
+
+    def _check_ended(self, place):
+        if self.n is None:
+            raise RuntimeError(f"{place}: the condition of until= does not hold after {self._most} steps; give a number of steps "
+                               "that are enough, as steps(n, until=...), or raise sparsead.config.max_steps")  # fmt: skip
+
+
+def _in_for_statement(frame):
+    """Whether `frame` is about to begin a for statement; a comprehension keeps what it makes where nobody can see it."""
+    code, at = frame.f_code.co_code, frame.f_lasti
+    if code[at] != GET_ITER:
+        return False
+    at += 2
+    while code[at] == EXTENDED_ARG:
+        at += 2
+    return code[at] == FOR_ITER
 
 
 class _Roll:
     """The steps traced so far, and what was there at the head of each."""
 
-    def __init__(self, trace, n, frame):
-        self.trace, self.n, self.frame = trace, n, frame
+    def __init__(self, trace, n, frame, place):
+        self.trace, self.n, self.frame, self.place = trace, n, frame, place
         self.line = (frame.f_code.co_filename, frame.f_lineno)
         self.pieces = 0
         self.branches: Branches | None = None
@@ -226,7 +330,7 @@ class _Roll:
     def _replace(self, folding, trips, roles):
         self.pieces += 1
         if self.pieces > config.max_pieces:
-            raise TraceError(f"{self._where()}: a branch on the counter cuts the loop into more than {config.max_pieces} pieces; "
+            raise TraceError(f"{self.place}: a branch on the counter cuts the loop into more than {config.max_pieces} pieces; "
                              "give the steps of each kind a loop of their own")  # fmt: skip
         results, counted = folding.run(trips, self.line)
         _traced.hand_over(self.trace, roles, results, counted)
@@ -235,9 +339,6 @@ class _Roll:
 
     # ---- what to say -----------------------------------------------------------------------------------------------
 
-    def _where(self):
-        return f"sparsead.steps() at {self.line[0]}:{self.line[1]}"
-
     def _complaint(self, now):
         many = f"{len(self.heads)} steps were traced and no two are alike"
         advice = "write it as a loop over range(n), or steps(n, unroll=True), if it has to be unrolled"
@@ -245,9 +346,9 @@ class _Roll:
         numbers = [path for path, (x, y) in pairs(state, now.state) if x != y and x and y and x[0] == y[0] == "number"]
         if isinstance(self.reason, Mismatch) and not numbers:
             line = "" if self.reason.line is None else f" at {self.reason.line[0]}:{self.reason.line[1]}"
-            return f"{self._where()}: {many}: {REASONS[self.reason.what]}{line}; {advice}"
+            return f"{self.place}: {many}: {REASONS[self.reason.what]}{line}; {advice}"
         what = "; ".join(described(path, state.get(path), now.state.get(path)) for path in (numbers or self.reason or [])[:3])
-        return f"{self._where()}: {what or many}; {advice}"
+        return f"{self.place}: {what or many}; {advice}"
 
 
 REASONS = {

@@ -14,8 +14,8 @@ from sparsead.ops.table import CODE_OF_NAME
 from sparsead.tape._tape import TapeError, checked
 from sparsead.tape.spec import OPS, View
 
-from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, CONST, COPY, ELEMENTWISE, EMPTY, GUARD, INPUT, LOAD,
-                                  LOAD_AT, LOOP, SEED, STORE, STORE_AT, ZEROS, Tape, has_bodies, offset_t)
+from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, CONST, COPY, ELEMENTWISE, EFFECT, EMPTY, GUARD, INPUT,
+                                  LOAD, LOAD_AT, LOOP, SEED, STORE, STORE_AT, ZEROS, Tape, has_bodies, offset_t)
 from sparsead.transform._linear cimport consuming
 
 cdef int MULTIPLY = CODE_OF_NAME["multiply"]
@@ -25,7 +25,7 @@ cdef int FOLD_LIMIT = 1 << 24                # bytes of a folded constant
 
 
 cdef signed char[::1] live_ops(Tape tape):
-    """Flags: ops whose results reach an output, guards and inputs."""
+    """Flags: ops whose results reach an output, guards, effects and inputs."""
     cdef signed char[::1] value = zeros(tape.n_vals + 1, np.int8)
     cdef signed char[::1] live = zeros(tape.n_ops + 1, np.int8)
     cdef int k, j
@@ -46,12 +46,13 @@ cdef signed char[::1] live_ops(Tape tape):
 
 
 cdef bint kept(Tape tape, int k) except -1:
-    """Whether op `k` is there for what it checks."""
-    return tape.code[k] == GUARD or has_bodies(tape.code[k]) and tape.pool.attrs[tape.attr[k]].guarded
+    """Whether op `k` is there for what it checks or shows."""
+    cdef int code = tape.code[k]
+    return code == GUARD or code == EFFECT or has_bodies(code) and tape.pool.attrs[tape.attr[k]].kept
 
 
 def live_values(Tape tape, outputs):
-    """Flags of the values that guards or the values `outputs` are made of; of loops and branches only what matters counts."""
+    """Flags of the values that guards, effects or the values `outputs` are made of; of loops and branches only what matters counts."""
     cdef signed char[::1] value = zeros(tape.n_vals + 1, np.int8)
     cdef int k, j
     cdef bint live
@@ -115,7 +116,7 @@ cdef class _Simplifier:
         self.mask = (1 << (2 * tape.n_ops).bit_length()) - 1        # at most half full
         self.table = full(self.mask + 1, -1, np.intc)
         unshared = array(consuming()).copy()
-        unshared[[INPUT, ZEROS, EMPTY, COPY, GUARD]] = 1
+        unshared[[INPUT, ZEROS, EMPTY, COPY, GUARD, EFFECT]] = 1
         self.unshared = unshared
 
     def run(self):

@@ -14,6 +14,7 @@ from sparsead.tracing._traced import Segment
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.loops.folding import AGAIN, OUTSIDE, run_so_far
 from sparsead.tracing.loops.remembered import remembered
+from sparsead.transform.loops.rewrite import without_effects
 
 
 class Branches:
@@ -45,7 +46,7 @@ class Branches:
                 return None
             return self.step
         if len(self.folding.segments) > config.max_branches:
-            raise TraceError(f"{self.roll._where()}: branches lead to more than {config.max_branches} paths through the body")
+            raise TraceError(f"{self.roll.place}: branches lead to more than {config.max_branches} paths through the body")
         plan = self.folding.plan
         self.tried = int(np.flatnonzero(self.open)[0])
         self.step = self.roll.first + plan.start + self.tried * plan.period
@@ -57,7 +58,7 @@ class Branches:
         if self.numbers is None:
             self._begin(registers, invariants)
         given = [self.numbers[OUTSIDE, v] for v in invariants]
-        programs = [Program(body) for body in bodies]
+        programs = [Program(without_effects(body)) for body in bodies]
         while self.trip < self.folding.trips:
             state = _first_path(programs, [np.int64(self.trip), *[self.numbers[role] for role in registers], *given])
             if state is None:
@@ -108,13 +109,13 @@ class Branches:
         """End the loop in the middle of a step: what of the step was traced comes behind a loop op with the trips before it."""
         roll, plan = self.roll, self.folding.plan
         if not self.marks or (self.tried - plan_trips(plan) - self.traced) % self.comes_round:
-            raise TraceError(f"{roll._where()}: the loop is left while its arrays are swapped; write it as steps(n, unroll=True)")
+            raise TraceError(f"{roll.place}: the loop is left while its arrays are swapped; write it as steps(n, unroll=True)")
         cut, roles = plan.heads[plan.start].value, dict(self.hidden)
         place = self.trace, self.marks[0], roles, cut
         operands = _traced.described(*place[:2], _traced.end_of(self.trace), roles, cut)
         left = {s: _traced.description(*place, v) for kind in _traced.held(self.trace) for s, v in kind.items()}
         if operands is None or None in left.values():
-            raise TraceError(f"{roll._where()}: the loop is left on a path that reads what no name leads to")
+            raise TraceError(f"{roll.place}: the loop is left on a path that reads what no name leads to")
         counters = {mark.op: roll.first + plan.start + q for q, mark in enumerate(self.marks)}
         end = _traced.end_of(self.trace)
         last = Segment(self.marks[0].op, end.op, self.marks[0].value, counters, operands, {})
@@ -134,15 +135,15 @@ class Branches:
         for role, v in left:
             known = _traced.description(self.trace, head, roles, cut, v)
             if outputs.setdefault(role, known) != known or known is None or known[0] == AGAIN:
-                raise TraceError(f"{self.roll._where()}: two arrays that were one so far, or an array and a number, part on a "
+                raise TraceError(f"{self.roll.place}: two arrays that were one so far, or an array and a number, part on a "
                                  "path that is taken seldom; make the copy before the loop")  # fmt: skip
         if operands is None:
-            raise TraceError(f"{self.roll._where()}: a path that is taken seldom reads what no name leads to")
+            raise TraceError(f"{self.roll.place}: a path that is taken seldom reads what no name leads to")
         counters = {mark.op: self.roll.first + plan.start + q for q, mark in enumerate(self.marks)}
         self.folding.segments.append(Segment(head.op, end.op, head.value, counters, operands, outputs))
         holds = self.folding.certain(len(self.folding.segments) - 1)
         if not holds[self.tried]:
-            raise TraceError(f"{self.roll._where()}: step {self.step} does not take the path that it was seen to take")
+            raise TraceError(f"{self.roll.place}: step {self.step} does not take the path that it was seen to take")
         self.open &= ~holds
 
 

@@ -8,6 +8,7 @@ from sparsead.ops.branch import Branch
 from sparsead.tape.spec import BY_NAME
 from sparsead.tracing.loops.counting import guards_of
 from sparsead.transform._simplify import prune
+from sparsead.transform.loops.rewrite import without_effects
 
 INPUT, GUARD = BY_NAME["input"], BY_NAME["guard"]
 
@@ -34,7 +35,7 @@ def choosing(bodies, carries):
 def _holds(tape, body, inputs, truth):
     """Whether all guards of `body` hold, as a value of `tape`."""
     guards = guards_of(body)
-    values = _inlined(tape, prune(unguarded(body), [v for v, _ in guards]), inputs)
+    values = _inlined(tape, prune(without_effects(unguarded(body)), [v for v, _ in guards]), inputs)
     holds = tape.const(np.bool_(True))
     for v, (_, expected) in zip(values, guards, strict=True):
         dtype = tape.type(v).dtype

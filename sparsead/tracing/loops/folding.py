@@ -10,6 +10,7 @@ from sparsead.tracing import _traced
 from sparsead.tracing.loops.choosing import choosing, unguarded
 from sparsead.tracing.loops.counting import Count, constant, guards_of
 from sparsead.transform._simplify import prune
+from sparsead.transform.loops.rewrite import without_effects
 
 OUTSIDE, AGAIN = -1, -2  # kinds of descriptions: a value from before the loop, a constant to be made again
 
@@ -87,4 +88,4 @@ class Folding:
 
 def run_so_far(trace, tape, outputs):
     """The numbers of some values of the tape, at the numbers of the trace's inputs. They are on the path that was traced."""
-    return Program(prune(unguarded(tape), outputs)).run(trace.supply())
+    return Program(prune(without_effects(unguarded(tape)), outputs)).run(trace.supply())

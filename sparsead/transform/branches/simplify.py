@@ -54,5 +54,5 @@ class BranchSite(Site):
         if len(branch.bodies) == 1:
             values, self.attr = self.new.inline(branch.bodies[0], self.operands[:-1]), None
         else:
-            values = add_nested(self.new, BRANCH, branch, self.operands, self.line) if branch.carries or branch.guarded else []
+            values = add_nested(self.new, BRANCH, branch, self.operands, self.line) if branch.carries or branch.kept else []
         return self._results(values)

@@ -1,7 +1,7 @@
 """What of a loop's body is the same in all trips.
 
 Law: an op that reads neither the trip nor a carry is run once, before the loop, and its result is an invariant. Nothing is
-moved past a guard that could fail where the guard would not have let it. What costs nothing where it is (a window, memory
+moved past a guard that could fail where the guard would not have let it, and what shows something shows it in every trip. What costs nothing where it is (a window, memory
 that the body writes to) stays in the loop.
 """
 
@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparsead.ops.effect import EFFECT
 from sparsead.ops.nested import Nested
 from sparsead.ops.structural import CONST, COPY, EMPTY, GUARD, INPUT, LOAD, ZEROS
 from sparsead.tape.spec import ELEMENTWISE
 from sparsead.transform.loops import remembered
 
+STAYS = {INPUT, GUARD, EFFECT}
 SAFE = {"zeros", "empty", "load", "store", "accumulate", "copy", "cast", "sum", "reduce", "scan", "linrec", "einsum", "winners"}
 
 
@@ -35,7 +37,7 @@ def _fixed(loop, ops):
     same[loop.body.inputs[1 + loop.carries :]] = True
     flags = np.zeros(len(ops), bool)
     for op in ops:
-        if op.op is not INPUT and op.op is not GUARD and all(same[v] for v in op.operands):
+        if op.op not in STAYS and not getattr(op.attr, "effective", False) and all(same[v] for v in op.operands):
             if op.op is CONST or not loop.guarded or op.op.code >= ELEMENTWISE or op.op.name in SAFE:
                 flags[op.index] = True
                 same[list(op.results)] = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsead.ops.branch import BRANCH
+from sparsead.ops.effect import EFFECT
 from sparsead.ops.loop import LOOP
 from sparsead.ops.structural import GUARD
 
@@ -36,18 +37,39 @@ def add_nested(new, op, attr, operands, line):
 
 
 def unguarded(tape):
-    """`tape` with loops and branches that check nothing: what is run again has passed its guards."""
+    """`tape` with loops and branches that check and show nothing: what is run again has done so."""
 
     def law(new, op, operands):
-        attr = op.attr.mapped(without_guards) if op.attr.guarded else op.attr
+        attr = op.attr.mapped(without_guards) if op.attr.kept else op.attr
         return add_nested(new, op.op, attr, operands, op.line)
 
     return rewritten(tape, law)
 
 
 def without_guards(tape):
-    """`tape` without its guards, and those inside its loops and branches."""
+    """`tape` without its guards and effects, and those inside its loops and branches."""
+    return unguarded(_without(tape, {GUARD, EFFECT}))
+
+
+def without_effects(tape):
+    """`tape` without its effects, and those inside its loops and branches; the same object if it has none."""
+    if not has_effects(tape):
+        return tape
+
+    def law(new, op, operands):
+        return add_nested(new, op.op, op.attr.mapped(without_effects), operands, op.line)
+
+    return rewritten(_without(tape, {EFFECT}), law)
+
+
+def has_effects(tape):
+    """Whether there is an effect on the tape, or inside its loops and branches."""
+    return EFFECT.code in tape.codes() or any(tape.op(k).attr.effective for k in nested_of(tape))
+
+
+def _without(tape, dropped):
     new, value = tape.fresh(), np.full(tape.n_values + 1, -1, np.intc)
-    new.append(tape, value, chosen=np.array([op.op is not GUARD for op in tape]))
+    new.append(tape, value, chosen=np.array([op.op not in dropped for op in tape]))
     new.inputs, new.outputs = ([int(value[v]) for v in values] for values in (tape.inputs, tape.outputs))
-    return unguarded(new)
+    new.names = {int(value[v]): name for v, name in tape.names.items()}
+    return new

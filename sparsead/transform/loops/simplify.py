@@ -76,5 +76,5 @@ class LoopSite(Site):
             if loop.trips == 1:
                 values = self.new.inline(loop.body, [self.new.const(np.int64(0)), *self.operands])
         else:
-            values = add_nested(self.new, LOOP, loop, self.operands, self.line) if m or loop.guarded else []
+            values = add_nested(self.new, LOOP, loop, self.operands, self.line) if m or loop.kept else []
         return self._results(values)

@@ -26,6 +26,7 @@ from sparsead.tracing.clock import STAND_INS, Reading, marked, refuse
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.functions import NATIVE, array_of, contains_traced
 from sparsead.tracing.libraries import is_library
+from sparsead.tracing.loops.together import OfSteps, enumerated, zipped
 
 
 def _is_held(dtype):
@@ -256,6 +257,7 @@ _ROWS = _NEEDED + _rows(_with_rules(), _dispatched)
 _ROWS += _rows([(math, name, _of_numbers) for name in dir(math) if callable(getattr(math, name)) and name[0] != "_"], _wrap)
 # Arrays that a module makes while it is loaded are its own, not the trace's: they live on after it.
 _ROWS += _rows([(builtins, "__import__", None), (importlib, "import_module", None)], _outside)
+_ROWS += _rows([(builtins, "enumerate", enumerated), (builtins, "zip", zipped)], OfSteps)
 _STAND_INS = STAND_INS | {id(original): wrapper for _, _, original, wrapper in _ROWS}
 _NEEDED_IDS = STAND_INS.keys() | {id(original) for _, _, original, _ in _NEEDED}
 _lock = threading.Lock()

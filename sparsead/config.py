@@ -15,6 +15,9 @@ max_peeled: int = 24
 max_steps: int = 1_000_000
 """Steps after which ``sparsead.steps(None, until=...)`` is stopped as an endless loop."""
 
+short_loop: int = 8
+"""Loops of at most so many steps are unrolled, unless ``unroll=False`` says otherwise."""
+
 max_pieces: int = 16
 """Loops into which branches on the counter may cut one ``sparsead.steps``."""
 

@@ -1,10 +1,13 @@
 """Loops over ``sparsead.steps``: rolled against the plain function, and against the same loop unrolled."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import sparsead
-from sparsead import steps
+
+steps = partial(sparsead.steps, unroll=False)  # what is short would be unrolled else
 
 CASES = {}
 

@@ -157,8 +157,14 @@ class Steps:
         return self._folded(frame, place) if self._folds(frame) else self._counted(place)
 
     def _folds(self, frame):
-        """Whether the steps are to be folded: only of a for statement all is known that remembers something."""
-        return self.trace is not None and not self.unroll and _in_for_statement(frame)
+        """Whether the steps are to be folded: only of a for statement all is known that remembers something.
+
+        Folding takes some steps itself. Measured with steps of 5 and of 25 ops, on 10 and 10^4 elements: up to 8 steps, the
+        preparation of a gradient takes half to a third of the time if they are unrolled, and its call 0.8 to 1 of it; the two
+        preparations are even at about 16 steps.
+        """
+        unroll = self.n is not None and self.n <= config.short_loop if self.unroll is None else self.unroll
+        return self.trace is not None and not unroll and _in_for_statement(frame)
 
     @property
     def _most(self):
@@ -298,6 +304,8 @@ class _Roll:
         segment = _traced.last_steps(plan, self.first)
         folding = Folding(self.trace, plan, [segment], self.n - self.first)
         trips = folding.trips
+        if not folding.is_guarded():
+            return self._replace(folding, trips, plan.held)
         certain = folding.certain(0)
         elsewhere, switches = np.flatnonzero(~certain), np.count_nonzero(certain[1:] != certain[:-1])
         few = switches <= config.max_pieces // 4

@@ -57,6 +57,10 @@ class Folding:
         """The `Count` of a body."""
         return Count(body, [None, *[None] * len(registers), *[constant(self.trace, v) for v in invariants]])
 
+    def is_guarded(self):
+        """Whether a trip may take another path."""
+        return any(guards_of(body) for body in self.bodies()[2])
+
     def certain(self, k):
         """For each trip, whether the counter lets body `k` be run; true where it does not decide."""
         registers, invariants, bodies = self.bodies()

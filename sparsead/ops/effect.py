@@ -28,6 +28,11 @@ class Effect:
     def __init__(self, function):
         self.function, self._key = function, _identity(function)
 
+    def parts(self):
+        """The objects that it works on: the function, what it is bound to, what its cells hold."""
+        function = getattr(self.function, "__func__", self.function)
+        return [self.function, getattr(self.function, "__self__", None), *contents_of(function)]
+
     def __eq__(self, other):
         return type(other) is Effect and self._key == other._key
 

@@ -18,6 +18,7 @@ from sparsead.tracing.explain import explained
 from sparsead.tracing.memory import PLAIN, Block, groups, same_layout
 from sparsead.tracing.substitution import Leaf, Originals, Replacement, Walk, leave_numbers, path_text, resolve
 from sparsead.tracing.wrappers import installed
+from sparsead.transform.loops.rewrite import effects_of
 
 primitives.install()
 
@@ -190,10 +191,16 @@ def record(function, arguments, is_active, collect, joint=False):
         if leaf.kind in ("static", "contents", "identity")
         or (leaf.kind == "length" and _unchanged(leaf, names))  # a list that the function itself extends is its log
     ]  # fmt: skip
+    checks += [Leaf(walk.path_of(x), "identity", x) for x in _shown_to(trace.tape) if walk.path_of(x) is not None]
     # What the function itself changed is its own scratch: it is written anew at every call before it is read.
     snapshots = [(array, copy) for array, copy in trace.snapshots if array.tobytes() == copy.tobytes()]
     tape = checked(trace.tape, active=[k for k, v in enumerate(trace.tape.inputs) if trace.fact(v)[0]])
     return Recording(tape, arrays, floats, checks, blocks, outputs, snapshots, trace.imports, grouping, joint)
+
+
+def _shown_to(tape):
+    """The objects that effects work on: the tape is right as long as the call is made with these."""
+    return [x for effect in effects_of(tape) for x in effect.parts()]
 
 
 def groups_of(leaves, arrays, joint):

@@ -116,6 +116,10 @@ class Walk:
         else:
             self._descend(obj, path, live)
 
+    def path_of(self, obj):
+        """The path by which an object was found first; None if it was not."""
+        return self._seen.get(id(obj))
+
     def _descend(self, obj, path, live):
         if id(obj) not in self._seen:
             self._seen[id(obj)] = path

@@ -67,6 +67,12 @@ def has_effects(tape):
     return EFFECT.code in tape.codes() or any(tape.op(k).attr.effective for k in nested_of(tape))
 
 
+def effects_of(tape):
+    """The attributes of all effects, those inside loops and branches too."""
+    found = {tape.op(k).attr for k in np.flatnonzero(tape.codes() == EFFECT.code).tolist()}
+    return found.union(*(effects_of(body) for k in nested_of(tape) for body in tape.op(k).attr.bodies))
+
+
 def _without(tape, dropped):
     new, value = tape.fresh(), np.full(tape.n_values + 1, -1, np.intc)
     new.append(tape, value, chosen=np.array([op.op not in dropped for op in tape]))

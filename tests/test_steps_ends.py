@@ -171,7 +171,7 @@ DERIVATIVES = {
     "linearize": lambda f: sparsead.linearize(f),
     "hvp": lambda f: lambda u, log: sparsead.hvp(f)(u, log, np.cos(u)),
     "jacobian": lambda f: sparsead.jacobian(f),
-    "jacobian with aux": lambda f: sparsead.jacobian(lambda u, log: (f(u, log), u * 1.0), has_aux=True),
+    "jacobian with aux": lambda f: sparsead.jacobian(lambda u, log: (f(u, log), np.arange(3.0)), has_aux=True),
     "hessian": lambda f: sparsead.hessian(f),
     "nested": lambda f: sparsead.grad(lambda u, log: (sparsead.grad(f)(u, log) ** 2).sum()),
     "nested vjp": lambda f: sparsead.grad(lambda u, log: (sparsead.vjp(f)(u, log)[1](1.0) ** 2).sum()),

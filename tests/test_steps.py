@@ -558,7 +558,32 @@ def drawn(u):
     return u
 
 
+TOTAL = 0
+
+
+def global_number(u):
+    global TOTAL
+    for k in steps(100):
+        u = u * 0.9
+        TOTAL += 1
+    return u * TOTAL
+
+
+def callers_number(u):
+    def times():
+        for k in steps(100):
+            yield 0.1 * k
+
+    count = 0
+    for t in times():
+        u = u * 0.9 + t
+        count += 1
+    return u * count
+
+
 REFUSED = {
+    global_number: "TOTAL changes from step to step",
+    callers_number: r"count \(of the caller\) changes from step to step",
     number: r"t changes from step to step \(.*t = k \* dt",
     counted: "count changes from step to step",
     attribute: r"solver\.n changes from step to step",

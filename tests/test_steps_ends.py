@@ -345,7 +345,7 @@ def test_a_method_of_a_solver_writes_to_the_solver():
         assert traced.calls == 20 * calls
 
 
-OUT = np.zeros((20, 2))
+OUT, SCRATCH = np.zeros((20, 2)), np.zeros(2)
 COUNT = 0
 
 
@@ -712,8 +712,39 @@ def test_traced_values_that_a_callback_reads_by_itself():
             u = u * 0.5
         return u.sum()
 
-    with pytest.raises(sparsead.TraceError, match=r"on_step reads u, which is traced, .*test_steps_ends.py.*watch=lambda: u"):
-        sparsead.grad(closure)(np.ones(2))
+    def scratch(u):
+        def report(k):
+            print(k, SCRATCH[0])
+
+        for k in steps(20, on_step=report):
+            SCRATCH[:] = u * 0.5
+            u = SCRATCH + 0.1
+        return u.sum()
+
+    class Model:
+        def __init__(self):
+            self.state, self.rate = np.zeros(2), np.ones(2)
+
+        def report(self, k):
+            print(self.rate, self.state)
+
+        __call__ = report
+
+        def by_method(self, u):
+            self.state[:] = u
+            for k in steps(20, on_step=self.report):
+                self.state *= self.rate * 0.5
+            return self.state.sum()
+
+        def by_call(self, u):
+            for k in steps(20, on_step=self):
+                self.state = u * 0.5
+            return self.state.sum()
+
+    cases = [(closure, "u"), (scratch, "SCRATCH"), (Model().by_method, "self.state"), (Model().by_call, "self.state")]
+    for f, name in cases:
+        with pytest.raises(sparsead.TraceError, match=rf"on_step reads {name} by itself, .*test_steps_ends.py.*watch=lambda: {name}"):
+            sparsead.grad(f)(np.ones(2))
 
 
 def test_no_length_before_the_end():

@@ -55,13 +55,15 @@ def _identity(function):
 
 def contents_of(function):
     """What the cells of a function hold."""
-    found = []
-    for cell in getattr(function, "__closure__", None) or ():
-        try:
-            found.append(cell.cell_contents)
-        except ValueError:  # nothing yet
-            continue
-    return found
+    return [x for cell in getattr(function, "__closure__", None) or () for x in contents_of_cell(cell)]
+
+
+def contents_of_cell(cell):
+    """What a cell holds, as a list; it is empty before the variable is bound."""
+    try:
+        return [cell.cell_contents]
+    except ValueError:
+        return []
 
 
 class _Journal:

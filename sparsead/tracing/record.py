@@ -16,7 +16,8 @@ from sparsead.tracing._traced import CURRENT, Trace, Traced, TracedArray, Traced
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.explain import explained
 from sparsead.tracing.memory import PLAIN, Block, groups, same_layout
-from sparsead.tracing.substitution import Leaf, Originals, Replacement, Walk, leave_numbers, path_text, resolve
+from sparsead.tracing.originals import Originals
+from sparsead.tracing.substitution import Leaf, Replacement, Walk, leave_numbers, path_text, resolve
 from sparsead.tracing.wrappers import installed
 from sparsead.transform.loops.rewrite import effects_of
 

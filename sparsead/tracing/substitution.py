@@ -387,63 +387,6 @@ class Replacement:
                     object.__setattr__(original, name, unmarked(value))
 
 
-class Originals:
-    """The way back: the user's own object for one that the traced function sees.
-
-    Parameters
-    ----------
-    given, captured : Replacement
-        Of the arguments and of the function.
-    outer : Originals or None
-        Of the enclosing trace.
-    """
-
-    def __init__(self, given, captured, outer):
-        self.replacements, self.outer = (given, captured), outer
-
-    def __call__(self, obj):
-        """The object that `obj` stands for; a function made in the traced one, on the user's objects; else `obj` itself."""
-        found = self._known().get(id(obj), obj)
-        if found is obj and type(obj) is types.MethodType:
-            found = self._method(obj)
-        elif found is obj and type(obj) is types.FunctionType:
-            found = self._function(obj)
-        return found if self.outer is None else self.outer(found)
-
-    def _known(self):
-        given, captured = self.replacements
-        pairs = [(obj, new) for obj, new in given.replaced() if not isinstance(new, Traced)]
-        # An array that the function writes is scratch: what the caller's holds has nothing to do with it.
-        pairs += [(obj, new) for obj, new in captured.replaced() if not isinstance(new, Traced) or _is_untouched(new)]
-        return {id(new): obj for obj, new in pairs if new is not obj}
-
-    def _method(self, method):
-        owner = self(method.__self__)
-        return method if owner is method.__self__ else getattr(owner, method.__name__)
-
-    def _function(self, f):
-        namespaces = {id(new): old for r in self.replacements for old, new in r.namespaces()}
-        cells = [cell if _is_empty(cell) else types.CellType(self(cell.cell_contents)) for cell in f.__closure__ or ()]
-        same = all(_is_empty(c) or c.cell_contents is x.cell_contents for c, x in zip(f.__closure__ or (), cells, strict=True))
-        if id(f.__globals__) not in namespaces and same:
-            return f
-        namespace = namespaces.get(id(f.__globals__), f.__globals__)
-        new = types.FunctionType(f.__code__, namespace, f.__name__, f.__defaults__, tuple(cells) if f.__closure__ else None)
-        new.__kwdefaults__ = f.__kwdefaults__
-        return new
-
-
-def _is_untouched(traced):
-    return traced.storage.version == traced.storage.first
-
-
-def _is_empty(cell):
-    try:
-        return cell.cell_contents is None
-    except ValueError:
-        return True
-
-
 def leave_numbers(reached, trace):
     """What the function of `trace` left in objects that it reaches, a log or a cache: numbers in place of traced values."""
     seen: set[int] = set()

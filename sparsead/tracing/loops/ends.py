@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsead.ops.effect import Effect, contents_of, shown
+from sparsead.ops.effect import Effect, shown
 from sparsead.tracing._traced import Traced
 from sparsead.tracing.errors import TraceError
 
@@ -47,13 +47,10 @@ class Ends:
         return values
 
     def _record(self, trace, k):
+        for name in trace.original.computed(self.on_step):
+            raise TraceError(f"sparsead.steps: on_step reads {name} by itself, which the function computes{trace.at()}: it would not "
+                             f"see its numbers. Let it take {name} as an argument, and write watch=lambda: {name}")  # fmt: skip
         function = trace.original(self.on_step)
-        if any(isinstance(x, Traced) for x in contents_of(function)):
-            cells = zip(function.__code__.co_freevars, contents_of(function), strict=False)
-            name = next(name for name, x in cells if isinstance(x, Traced))
-            raise TraceError(f"sparsead.steps: on_step reads {name}, which is traced, from the function around it{trace.at()}: it "
-                             f"would see what {name} was at the trace. Let it take {name} as an argument, and write "
-                             f"watch=lambda: {name}")  # fmt: skip
         k = k if isinstance(k, Traced) else np.int64(k)
         trace.effect(Effect(function), [trace.operand(x) for x in (k, *self._values())])
 

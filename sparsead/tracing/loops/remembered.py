@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from inspect import CO_GENERATOR
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import NamedTuple
 
@@ -31,10 +32,18 @@ class Seen(NamedTuple):
 
 
 def remembered(frame):
-    """{path: description} of what the names of a frame reach: numbers, lengths, and which traced values stand where."""
-    found, budget = {}, [REACH]
-    for name, value in frame.f_locals.items():
-        _remember(name, value, found, set(), budget)
+    """{path: description} of what the names of a frame reach: numbers, lengths, and which traced values stand where.
+
+    Besides its own names these are the globals that it uses, and, as long as it is that of a generator, the names of the frame
+    that asks it for the next item.
+    """
+    found, budget, where = {}, [REACH], ""
+    while frame is not None:
+        names, globals_ = frame.f_locals, frame.f_globals
+        used = {name: globals_[name] for name in frame.f_code.co_names if name in globals_ and name not in names}
+        for name, value in {**names, **used}.items():
+            _remember(name + where, value, found, set(), budget)
+        frame, where = frame.f_back if frame.f_code.co_flags & CO_GENERATOR else None, where + " (of the caller)"
     return found
 
 

@@ -1,8 +1,8 @@
 """The effect: a function of the user that is shown numbers of the primal while a tape is run.
 
-Law: ``effect(k, v_1, .., v_n)`` calls ``f(k, v_1, .., v_n)`` on copies, and makes no values. It is there for what it does, as a guard
-for what it checks: it is never removed, shared or moved past another one. It belongs to the primal: tangents and adjoints leave
-it where it is, and what a reverse sweep computes again is not shown again.
+Law: ``effect(k, v_1, .., v_n)`` calls ``f(k, v_1, .., v_n)`` on copies, and makes no values. It is there for what it does, as a
+guard for what it checks: it is never removed, shared or moved past another one. It belongs to the primal: tangents and adjoints
+leave it where it is, and what a reverse sweep computes again is not shown again.
 """
 
 from __future__ import annotations

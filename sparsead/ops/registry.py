@@ -2,4 +2,6 @@
 
 from sparsead.ops import black_box, branch, contraction, effect, inactive, linalg, loop, moving, reductions, structural, table
 
-__all__ = ["black_box", "branch", "contraction", "effect", "inactive", "linalg", "loop", "moving", "reductions", "structural", "table"]
+__all__ = [
+    "black_box", "branch", "contraction", "effect", "inactive", "linalg", "loop", "moving", "reductions", "structural", "table",
+]  # fmt: skip

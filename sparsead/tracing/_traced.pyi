@@ -23,6 +23,7 @@ class Trace:
     stale: bool
     broken: str | None
     supply: Any
+    original: Any
     def __init__(self, composites: Any, methods: Any, max_ops: int = ..., note_after: float = ...) -> None: ...
     def __getattr__(self, name: str) -> Any: ...
 

@@ -31,8 +31,8 @@ from sparsead.tracing.markers import SameBytes
 
 from sparsead.tape._memory import blank, window
 
-from sparsead.tape._tape cimport (CAST, CONST, COPY, EFFECT, EMPTY, GUARD, INPUT, LOAD, LOAD_AT, LOOP, SCATTER, SCATTER_ADD, STORE,
-                                  STORE_AT, ZEROS, Tape, ValueType, offset_t)
+from sparsead.tape._tape cimport (CAST, CONST, COPY, EFFECT, EMPTY, GUARD, INPUT, LOAD, LOAD_AT, LOOP, SCATTER, SCATTER_ADD,
+                                  STORE, STORE_AT, ZEROS, Tape, ValueType, offset_t)
 from sparsead.tape._tape import Tape as PyTape, is_dense
 
 cnp.import_array()

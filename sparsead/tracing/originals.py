@@ -76,7 +76,7 @@ def _read_by(function):
     """(name, value) of what a function can read besides its arguments: captured variables, globals, attributes of its object."""
     owner, inner = getattr(function, "__self__", None), getattr(function, "__func__", function)
     if not isinstance(inner, types.FunctionType):
-        owner, inner = function, getattr(type(function), "__call__", None)
+        owner, inner = function, vars(type(function)).get("__call__")
     if not isinstance(inner, types.FunctionType):
         return
     names = global_names(inner.__code__)

@@ -36,10 +36,10 @@ def steps(n, unroll=None, *, on_step=None, watch=None, until=None):
         True: trace every step, as a loop over ``range(n)`` does. False: fold what repeats, however few steps there are. Left out,
         loops of few steps are unrolled, which is cheaper, and long ones folded.
     on_step : callable, optional
-        ``on_step(k, *values)``, called once at the end of each step of the function itself, for output and progress: never for what
-        a derivative computes again. ``k`` is an int, the values are numbers and read-only copies of arrays. While a function is
-        differentiated it is called when the tape is run, not when it is traced, so ``prepare`` does not call it. What it raises
-        reaches the caller.
+        ``on_step(k, *values)``, called once at the end of each step of the function itself, for output and progress: never for
+        what a derivative computes again. ``k`` is an int, the values are numbers and read-only copies of arrays. While a function
+        is differentiated it is called when the tape is run, not when it is traced, so ``prepare`` does not call it. What it
+        raises reaches the caller.
     watch : callable, optional
         ``watch()`` gives the values for `on_step`: an array or number, or a tuple of them. It is called at the end of each step,
         before `on_step`; ``watch=lambda: (u, t)`` gives what the names stand for then.
@@ -50,9 +50,9 @@ def steps(n, unroll=None, *, on_step=None, watch=None, until=None):
     Returns
     -------
     iterable
-        Of 0, 1, ..., n - 1, or of the rows. Outside of derivatives it is ``range(n)``, or the array itself, if it has nothing to do
-        at the ends of steps. ``enumerate``, ``zip`` with arrays, and ``reversed`` of it stay loops; a comprehension, ``list`` or ``sum``
-        over it is unrolled.
+        Of 0, 1, ..., n - 1, or of the rows. Outside of derivatives it is ``range(n)``, or the array itself, if there is nothing
+        to do at the ends of steps. ``enumerate``, ``zip`` with arrays, and ``reversed`` of it stay loops; a comprehension, ``list``
+        or ``sum`` over it is unrolled.
 
     Raises
     ------
@@ -61,8 +61,8 @@ def steps(n, unroll=None, *, on_step=None, watch=None, until=None):
     RuntimeError
         `until` does not hold after ``sparsead.config.max_steps`` steps, and `n` is None.
     TraceError
-        While tracing: the steps are not alike; a Python number, list or object remembers something from step to step; or `on_step`
-        reads a traced value from the function around it.
+        While tracing: the steps are not alike; a Python number, list or object remembers something from step to step; or
+        `on_step` reads by itself what the function computes.
 
     Notes
     -----

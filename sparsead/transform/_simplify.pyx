@@ -52,7 +52,7 @@ cdef bint kept(Tape tape, int k) except -1:
 
 
 def live_values(Tape tape, outputs):
-    """Flags of the values that guards, effects or the values `outputs` are made of; of loops and branches only what matters counts."""
+    """Flags of what guards, effects and the values `outputs` are made of; of loops and branches only what matters counts."""
     cdef signed char[::1] value = zeros(tape.n_vals + 1, np.int8)
     cdef int k, j
     cdef bint live

@@ -48,8 +48,8 @@ class Ends:
 
     def _record(self, trace, k):
         for name in trace.original.computed(self.on_step):
-            raise TraceError(f"sparsead.steps: on_step reads {name} by itself, which the function computes{trace.at()}: it would not "
-                             f"see its numbers. Let it take {name} as an argument, and write watch=lambda: {name}")  # fmt: skip
+            raise TraceError(f"sparsead.steps: on_step reads {name} by itself, which the function computes{trace.at()}: it would "
+                             f"not see its numbers. Let it take {name} as an argument, and write watch=lambda: {name}")
         function = trace.original(self.on_step)
         k = k if isinstance(k, Traced) else np.int64(k)
         trace.effect(Effect(function), [trace.operand(x) for x in (k, *self._values())])

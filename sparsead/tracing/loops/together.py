@@ -46,8 +46,8 @@ def _part(x):
         if rows.dtype.kind in "fiub" and rows.ndim:
             rows = rows if isinstance(rows, Traced) else trace.constant_array(np.array(rows))
             return len(rows), lambda k: rows[k]
-    raise TraceError(f"zip() of sparsead.steps and a {type(x).__name__}{CURRENT.get().at()}: what goes along has to be an array, a "
-                     "list of numbers or a range, whose items follow from the counter; write `for k in sparsead.steps(n)`, and "
+    raise TraceError(f"zip() of sparsead.steps and a {type(x).__name__}{CURRENT.get().at()}: what goes along has to be an array, "
+                     "a list of numbers or a range, whose items follow from the counter; write `for k in sparsead.steps(n)`, and "
                      "compute the item from k")  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """What of a loop's body is the same in all trips.
 
 Law: an op that reads neither the trip nor a carry is run once, before the loop, and its result is an invariant. Nothing is
-moved past a guard that could fail where the guard would not have let it, and what shows something shows it in every trip. What costs nothing where it is (a window, memory
-that the body writes to) stays in the loop.
+moved past a guard that could fail where the guard would not have let it, and what shows something shows it in every trip. What
+costs nothing where it is (a window, memory that the body writes to) stays in the loop.
 """
 
 from __future__ import annotations

@@ -750,6 +750,17 @@ def test_traced_values_that_a_callback_reads_by_itself():
             sparsead.grad(f)(np.ones(2))
 
 
+def test_callbacks_that_change_from_step_to_step():
+    def f(u):
+        for i in steps(30):
+            for j in steps(10, on_step=Log()):
+                u = u * 0.5
+        return u.sum()
+
+    with pytest.raises(sparsead.TraceError, match="on_step is another function in each of them: make it before the outer loop"):
+        sparsead.grad(f)(np.ones(2))
+
+
 def test_no_length_before_the_end():
     with pytest.raises(TypeError, match="has no length"):
         len(steps(None, until=lambda: True))

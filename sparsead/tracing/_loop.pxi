@@ -105,8 +105,8 @@ def same_steps(Trace trace, list heads, int a, int b, int period):
                 or tape.out[k + 1] - tape.out[k] != tape.out[m + 1] - tape.out[m]:
             return Mismatch(tape.op(m).line, "ops")
         if tape.attr[k] != tape.attr[m] and i not in counters:
-            return Mismatch(tape.op(m).line, "guard" if tape.code[k] == GUARD else
-                            "constant" if tape.code[k] == CONST else "window")
+            return Mismatch(tape.op(m).line, "guard" if tape.code[k] == GUARD else "constant" if tape.code[k] == CONST else
+                            "callback" if tape.code[k] == EFFECT else "window")
         for j in range(tape.out[k + 1] - tape.out[k]):
             if tape.vtype[tape.out[k] + j] != tape.vtype[tape.out[m] + j]:
                 return Mismatch(tape.op(m).line, "shape")

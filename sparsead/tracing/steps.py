@@ -51,8 +51,8 @@ def steps(n, unroll=None, *, on_step=None, watch=None, until=None):
     -------
     iterable
         Of 0, 1, ..., n - 1, or of the rows. Outside of derivatives it is ``range(n)``, or the array itself, if there is nothing
-        to do at the ends of steps. ``enumerate``, ``zip`` with arrays, and ``reversed`` of it stay loops; a comprehension, ``list``
-        or ``sum`` over it is unrolled.
+        to do at the ends of steps. ``enumerate``, ``zip`` with arrays, and ``reversed`` of it stay loops; a comprehension,
+        ``list`` or ``sum`` over it is unrolled.
 
     Raises
     ------
@@ -365,6 +365,7 @@ REASONS = {
     "guard": "a branch, or a number that is taken from a traced one (an index of a list, math.sin(k)), changes",
     "constant": "a constant changes: a Python number that the body computes? Compute it from the counter instead, as t = k * dt, "
                 "or make it an array of one element",
+    "callback": "on_step is another function in each of them: make it before the outer loop",
     "window": "they look at other places of an array, which do not move evenly with the counter",
     "shape": "the shape or dtype of an array changes",
 }  # fmt: skip

@@ -13,6 +13,8 @@ import sparsead
 from sparsead import steps
 from sparsead.engine.reference import Program
 from sparsead.ops.effect import Effect
+from sparsead.tape._tape import Tape, TapeError
+from sparsead.tape.spec import BY_NAME
 from sparsead.transform.loops.rewrite import has_effects, without_effects
 
 
@@ -227,20 +229,22 @@ def test_neither_a_trace_nor_a_reverse_sweep_shows_anything():
 def test_another_path_shows_the_steps_that_were_shown_no_second_time():
     """A replay that meets a path that it does not know is traced again, in the middle of the loop."""
 
-    def f(u, log):
+    def limited(u, log):
         for k in steps(40, on_step=log, watch=lambda: u):
             if u[0] > 2.0:
                 u = u * 0.5
             u = u * 1.1
         return u @ u
 
-    log, known = Log(), sparsead.value_and_grad(f)
-    for start in (0.01, 1.0, 0.01, 0.5, 5.0):
-        u = np.array([start, 1.0])
-        f(u, log)
-        expected = log.taken()
-        known(u, log)
-        assert_same(log.taken(), expected)
+    for f in (limited, until_it_holds, left_by_break):
+        log, known = Log(), sparsead.value_and_grad(f)
+        for start in (0.2, 1.0, 0.15, 0.5, 5.0, 0.2):
+            u = np.array([start, 1.0])
+            f(u, log)
+            expected = log.taken()
+            value, _ = known(u, log)
+            assert value == f(u, Log())
+            assert_same(log.taken(), expected)
 
 
 def test_guards_come_before_what_is_shown_where_they_can():
@@ -253,6 +257,25 @@ def test_guards_come_before_what_is_shown_where_they_can():
     for start in (1.0, 0.01, 2.0, 0.02):
         known(np.array([start, 1.0]), log)
         assert [k for k, *_ in log.taken()] == list(range(20))
+
+
+def test_loops_whose_results_are_guarded_do_not_overtake_others():
+    """What a guard looks at is computed first; what was shown before it still comes before it."""
+
+    def f(u, log):
+        v = u * 2.0
+        for k in steps(12, on_step=log, watch=lambda: v):
+            v = v * 0.9
+        for k in steps(12, on_step=log, watch=lambda: u):
+            u = np.sin(u)
+        return (u * v).sum() if u[0] > 0.2 else (u - v).sum()
+
+    log, known = Log(), sparsead.value_and_grad(f)
+    for start in (1.0, 0.1, 0.9, 0.15):
+        u = np.array([start, 1.0])
+        value, expected = f(u, log), log.taken()
+        assert known(u, log)[0] == value
+        assert_same(log.taken(), expected)
 
 
 def test_what_is_shown_may_be_kept_and_is_read_only():
@@ -302,6 +325,19 @@ def test_exceptions_of_the_callback_reach_the_caller():
             assert caught.value.__cause__ is None
         armed.clear()
         np.testing.assert_array_equal(known(u), expected)
+
+
+def test_callbacks_see_the_callers_treatment_of_floating_point_errors():
+    def f(u):
+        for k in steps(20, on_step=lambda k, x: np.log(x * 0), watch=lambda: u):
+            u = np.sin(u)
+        return u.sum()
+
+    for call in (f, sparsead.grad(f)):
+        with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
+            call(np.ones(2))
+        with np.errstate(divide="ignore"):
+            call(np.ones(2))
 
 
 def test_a_log_that_grows_does_not_trace_again():
@@ -418,6 +454,21 @@ def test_effects_are_kept_by_simplification_and_taken_off_on_demand():
     assert not has_effects(silent) and without_effects(silent) is silent
     Program(silent).run([np.ones(3)])
     assert not log.taken()
+
+
+def test_the_law_of_effects():
+    tape = Tape()
+    number, array = tape.pool.type(np.dtype(float), ()), tape.pool.type(np.dtype(float), (2,))
+    tape.inputs = [tape.add(BY_NAME["input"], (), [t])[0] for t in (number, array)]
+    tape.outputs = tape.inputs[1:]
+    k = tape.const(np.int64(3))
+    tape.add(BY_NAME["effect"], (k, *tape.inputs), (), Effect(print))
+    tape.check()
+    for operands, attr in (((tape.inputs[0],), Effect(print)), ((), Effect(print)), ((k,), print)):
+        wrong = tape.copy()
+        wrong.add(BY_NAME["effect"], operands, (), attr)
+        with pytest.raises(TapeError, match="is no effect of a counter"):
+            wrong.check()
 
 
 def test_effects_are_equal_if_they_call_the_same_function():

@@ -37,6 +37,8 @@ class Prepared:
         What the tape's last inputs take: constants in which recordings of this path have differed.
     tape : Tape
         The simplified primal tape; outputs: targets, then auxiliary values.
+    shows : bool
+        Whether the tape has effects.
     wrt : list of list of WrtLeaf
         For each differentiated argument its leaves.
     engine : str
@@ -47,6 +49,7 @@ class Prepared:
         self.engine = engine
         self._bind(recording, places, free)
         self.tape = simplify(with_numbers(recording.tape, free) if free else recording.tape)
+        self.shows = has_effects(self.tape)
         self.lock = threading.RLock()
         self.cache = {}
 
@@ -220,7 +223,7 @@ class Derivative:
     def _swept(self, prepared, inputs, arguments, work):
         begin_sweep()
         result = work(prepared, inputs, arguments)
-        if has_effects(prepared.tape):
+        if prepared.shows:
             prepared.recording.forget_logs(arguments)
         return result
 

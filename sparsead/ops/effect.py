@@ -67,10 +67,14 @@ def contents_of_cell(cell):
 
 
 class _Journal:
-    """How many effects a call has had, and how many the sweep that is under way would have had."""
+    """How many effects a call has had, and how many the sweep that is under way would have had.
+
+    It keeps how the caller treats floating-point errors, which engines ignore.
+    """
 
     def __init__(self):
         self.had = self.now = 0
+        self.errors = np.geterr()
 
     def is_new(self):
         """Count one more effect of the sweep; whether no earlier sweep has had it."""
@@ -114,10 +118,16 @@ def shown(value):
 
 def _effect(arrays, op, types):
     journal = _JOURNAL.get()
-    if journal is None or journal.is_new():
-        k, *values = arrays
-        op.attr.function(int(k), *map(shown, values))
+    if journal is None:
+        _call(op.attr.function, *arrays)
+    elif journal.is_new():
+        with np.errstate(**journal.errors):
+            _call(op.attr.function, *arrays)
     return ()
+
+
+def _call(function, k, *values):
+    function(int(k), *map(shown, values))
 
 
 EFFECT = register(Op("effect", 35, _effect, keep=True, inactive=True))

@@ -7,7 +7,7 @@ from numpy import full, ones, zeros  # NumPy's own: a trace wraps the names in i
 
 from sparsead.tape._tape import checked
 
-from sparsead.tape._tape cimport CONST, EFFECT, GUARD, INPUT, Tape, has_bodies
+from sparsead.tape._tape cimport CONST, GUARD, INPUT, Tape
 from sparsead.transform._linear cimport consumed, consuming
 
 
@@ -111,11 +111,10 @@ def sift(Tape tape, int n_seeds):
 def guards_first(Tape tape):
     """`tape` in another order: guards, and what they are computed from, come first, so that a wrong path ends early.
 
-    Guards that look at memory which is written on the way stay behind the writing. Effects keep their order, and come after
-    the guards that came before them.
+    Guards that look at memory which is written on the way stay behind the writing. So loops stay where they are, as they write to
+    what they carry, and effects keep their order and come after the guards that came before them.
     """
     cdef int k, j
-    cdef bint in_order = False              # an effect is among what comes first: so are those before it, and their guards
     cdef signed char[::1] written = zeros(tape.n_vals + 1, np.int8)
     cdef signed char[::1] asked = zeros(tape.n_vals + 1, np.int8)
     cdef signed char[::1] is_late = ones(tape.n_ops + 1, np.int8)
@@ -127,22 +126,15 @@ def guards_first(Tape tape):
             if written[tape.operand[j]] and tape.out[k] < tape.out[k + 1]:
                 written[tape.out[k]:tape.out[k + 1]] = 1
     for k in range(tape.n_ops - 1, -1, -1):
-        if tape.code[k] == GUARD and (in_order or not written[tape.operand[tape.start[k]]]):
+        if tape.code[k] == GUARD and not written[tape.operand[tape.start[k]]]:
             is_late[k] = False
         for j in range(tape.out[k], tape.out[k + 1]):
             if asked[j]:
                 is_late[k] = False
-        if is_effect(tape, k):
-            in_order = in_order or not is_late[k]
-            is_late[k] = not in_order
         if not is_late[k]:
             for j in range(tape.start[k], tape.start[k + 1]):
                 asked[tape.operand[j]] = True
     return _reordered(tape, is_late)
-
-
-cdef bint is_effect(Tape tape, int k) except -1:
-    return tape.code[k] == EFFECT or has_bodies(tape.code[k]) and tape.pool.attrs[tape.attr[k]].effective
 
 
 cdef Tape _reordered(Tape tape, signed char[::1] is_late):

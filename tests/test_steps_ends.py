@@ -624,6 +624,17 @@ def strict(u, F):
     return u
 
 
+@along
+def through_a_generator(u, F):
+    def rows():
+        for k in steps(12):
+            yield 0.1 * k, F[k]
+
+    for t, row in rows():
+        u = u * 0.5 + t * row
+    return u * t
+
+
 UNROLLED = {}
 
 

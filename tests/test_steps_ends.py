@@ -749,7 +749,7 @@ def test_rolled_is_unrolled(n):
     (dict(n=None), TypeError, "or None with until="),
     (dict(n=-1, until=lambda: True), ValueError, "not negative"),
     (dict(n=2.5, until=lambda: True), TypeError, "got float"),
-], ids=str)  # fmt: skip
+])  # fmt: skip
 def test_senseless_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
         steps(**arguments)

@@ -170,28 +170,35 @@ def zipped_and_enumerated(u, log):
 
 
 DERIVATIVES = {
-    "value_and_grad": lambda f: sparsead.value_and_grad(f),
-    "jvp": lambda f: lambda u, log: sparsead.jvp(f)(u, log, np.cos(u)),
-    "vjp": lambda f: sparsead.vjp(f),
-    "linearize": lambda f: sparsead.linearize(f),
-    "hvp": lambda f: lambda u, log: sparsead.hvp(f)(u, log, np.cos(u)),
-    "jacobian": lambda f: sparsead.jacobian(f),
-    "jacobian with aux": lambda f: sparsead.jacobian(lambda u, log: (f(u, log), np.arange(3.0)), has_aux=True),
-    "hessian": lambda f: sparsead.hessian(f),
-    "nested": lambda f: sparsead.grad(lambda u, log: (sparsead.grad(f)(u, log) ** 2).sum()),
-    "nested vjp": lambda f: sparsead.grad(lambda u, log: (sparsead.vjp(f)(u, log)[1](1.0) ** 2).sum()),
-    "nested value": lambda f: sparsead.grad(lambda u, log: sparsead.value_and_grad(f)(u, log)[0] ** 2),
+    "value_and_grad": lambda f, engine: sparsead.value_and_grad(f, engine=engine),
+    "jvp": lambda f, engine: lambda u, log, call=sparsead.jvp(f, engine=engine): call(u, log, np.cos(u)),
+    "vjp": lambda f, engine: sparsead.vjp(f, engine=engine),
+    "linearize": lambda f, engine: sparsead.linearize(f, engine=engine),
+    "hvp": lambda f, engine: lambda u, log, call=sparsead.hvp(f, engine=engine): call(u, log, np.cos(u)),
+    "jacobian": lambda f, engine: sparsead.jacobian(f, engine=engine),
+    "jacobian with aux": lambda f, engine: sparsead.jacobian(
+        lambda u, log: (f(u, log), np.arange(3.0)), has_aux=True, engine=engine
+    ),
+    "hessian": lambda f, engine: sparsead.hessian(f, engine=engine),
+    "nested": lambda f, engine: sparsead.grad(lambda u, log: (sparsead.grad(f, engine=engine)(u, log) ** 2).sum(), engine=engine),
+    "nested vjp": lambda f, engine: sparsead.grad(
+        lambda u, log: (sparsead.vjp(f, engine=engine)(u, log)[1](1.0) ** 2).sum(), engine=engine
+    ),
+    "nested value": lambda f, engine: sparsead.grad(
+        lambda u, log: sparsead.value_and_grad(f, engine=engine)(u, log)[0] ** 2, engine=engine
+    ),
 }
 
 
+@pytest.mark.parametrize("engine", ["vm", "reference"])
 @pytest.mark.parametrize("kind", DERIVATIVES)
 @pytest.mark.parametrize("name", SHOWN)
-def test_every_step_of_the_primal_is_shown_once(name, kind):
+def test_every_step_of_the_primal_is_shown_once(name, kind, engine):
     f, u, log = SHOWN[name], np.array([0.8, 0.4, 0.3]), Log()
     f(u.copy(), log)
     expected = log.taken()
     assert expected
-    derivative = DERIVATIVES[kind](f)
+    derivative = DERIVATIVES[kind](f, engine)
     for _ in range(3):  # the first traces, the others replay
         derivative(u, log)
         assert_same(log.taken(), expected)
@@ -298,6 +305,23 @@ def test_what_is_shown_may_be_kept_and_is_read_only():
     for call in (spoiled, sparsead.grad(spoiled)):
         with pytest.raises(ValueError, match="read-only"):
             call(np.ones(2))
+
+
+@pytest.mark.parametrize("engine", ["vm", "reference"])
+@pytest.mark.parametrize("name", ["in_place", "swapped", "branches", "two_loops"])
+def test_what_is_shown_stays_when_an_engine_uses_its_memory_again(name, engine):
+    """Arrays of many tiles: what was shown is what the step had, also after all later steps and after another call."""
+    f, u, log = SHOWN[name], np.linspace(0.3, 0.8, 3001), Log()
+    f(u.copy(), log)
+    expected = log.taken()
+    derivative = sparsead.value_and_grad(f, engine=engine)
+    derivative(u, log)
+    rows = log.taken()
+    derivative(0.5 * u, log)
+    assert len(rows) == len(expected)
+    for row, other in zip(rows, expected, strict=True):
+        for x, y in zip(row, other, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-13)
 
 
 def test_exceptions_of_the_callback_reach_the_caller():

@@ -6,6 +6,8 @@ from sparsead import config as config
 from sparsead.derivatives.black_box import black_box as black_box
 from sparsead.derivatives.gradients import grad as grad
 from sparsead.derivatives.gradients import value_and_grad as value_and_grad
+from sparsead.derivatives.implicit import fixed_point as fixed_point
+from sparsead.derivatives.implicit import root as root
 from sparsead.derivatives.jacobians import hessian as hessian
 from sparsead.derivatives.jacobians import jacobian as jacobian
 from sparsead.derivatives.marks import stop_gradient as stop_gradient

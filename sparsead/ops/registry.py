@@ -1,7 +1,31 @@
 """Importing this module enters every family of ops into the registry of `sparsead.tape.spec`."""
 
-from sparsead.ops import black_box, branch, contraction, effect, inactive, linalg, loop, moving, reductions, structural, table
+from sparsead.ops import (
+    black_box,
+    branch,
+    contraction,
+    effect,
+    implicit,
+    inactive,
+    linalg,
+    loop,
+    moving,
+    reductions,
+    structural,
+    table,
+)
 
 __all__ = [
-    "black_box", "branch", "contraction", "effect", "inactive", "linalg", "loop", "moving", "reductions", "structural", "table",
-]  # fmt: skip
+    "black_box",
+    "branch",
+    "contraction",
+    "effect",
+    "implicit",
+    "inactive",
+    "linalg",
+    "loop",
+    "moving",
+    "reductions",
+    "structural",
+    "table",
+]

@@ -319,6 +319,27 @@ def _solve(op, operands, results):
     yield from _is("result", z, b.shape, a.dtype)
 
 
+def _implicit(op, operands, results):
+    yield from _point(op, (results[0], *operands[1:]))
+    yield from _is("start", operands[0], results[0].shape, results[0].dtype)
+
+
+def _system(op, operands, results):
+    yield from _point(op, operands[1:])
+    for what, t in (("right side", operands[0]), ("result", results[0])):
+        yield from _is(what, t, results[0].shape[: t.ndim - operands[1].ndim] + operands[1].shape, operands[1].dtype)
+
+
+def _point(op, point):
+    """Solution and parameters are those of the equation."""
+    tape = op.attr.equation.tape
+    if len(point) != len(tape.inputs):
+        yield f"it has {len(point) - 1} parameters, its equation {len(tape.inputs) - 1}"
+        return
+    for k, (t, v) in enumerate(zip(point, tape.inputs, strict=True)):
+        yield from _same(f"parameter {k}" if k else "solution", t, tape.type(v))
+
+
 def _determinant(op, operands, results):
     (a,), (z,) = operands, results
     faults = list(_square(a))
@@ -377,4 +398,6 @@ LAWS = {
     "effect": Law(None, 0, _effect),
     "black_box": Law(None, 1, _nothing),
     "black_box_jacobian": Law(None, 1, _nothing),
+    "implicit": Law(None, 1, _implicit),
+    "implicit_solve": Law(None, 1, _system),
 }

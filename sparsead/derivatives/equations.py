@@ -9,17 +9,21 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, splu
 
 from sparsead.derivatives.jacobians import Axis, Compressed
 from sparsead.engine import program
+from sparsead.sparsity.pattern import jacobian_pattern
+from sparsead.sparsity.rules import RULES, flat_memory
 from sparsead.tape.spec import BY_NAME
 from sparsead.tracing._traced import CURRENT
 from sparsead.transform._adjoint import adjoint
 from sparsead.transform._linear import linearize
 from sparsead.transform._simplify import simplify
 from sparsead.transform._tangent import tangent
-from sparsead.transform.loops.rewrite import unguarded
+from sparsead.transform.loops.rewrite import without_guards
 
 MAX_DENSE = 64  # unknowns up to which a dense factorisation is quicker than the overhead of a sparse one
 
@@ -110,7 +114,7 @@ class Equation:
     @cached_property
     def residual(self):
         """The `Piece` of r. It has no guards: the primal op has checked that the solution is on this path."""
-        tape = unguarded(self.tape)
+        tape = without_guards(self.tape)
         if self.fixed:
             x, f = tape.inputs[0], tape.outputs[0]
             tape.outputs = list(tape.add(BY_NAME["subtract"], (x, f), [tape.type(x)]))
@@ -136,6 +140,14 @@ class Equation:
     @cached_property
     def _program(self):
         return program(self.tape)
+
+    @cached_property
+    def blocks(self):
+        """For each element of x the number of its block: A, and so its inverse, has nothing that joins two of them."""
+        n = self.tape.type(self.tape.inputs[0]).size
+        indptr, indices, _ = jacobian_pattern(self.residual.tape, [0], [0])
+        A = csr_array((np.ones(len(indices), np.int8), indices, indptr), shape=(n, n))
+        return connected_components(A, directed=False)[1]
 
     def value(self, point):
         """r, or f; GuardFailed if the point is on another path through the function."""
@@ -164,7 +176,8 @@ class Equation:
 
         Parameters
         ----------
-        b : ndarray, shape (..., n)
+        b : ndarray
+            One or more right sides one after the other, each with as many elements as x.
         point : list of ndarray
             x, then the parameters.
         transposed : bool
@@ -179,9 +192,9 @@ class Equation:
         numpy.linalg.LinAlgError
             A is singular.
         """
-        columns = np.asarray(b).reshape(-1, self.tape.type(self.tape.inputs[0]).size).T
-        if not columns.size:
+        if not np.size(b):
             return np.array(b)
+        columns = np.reshape(b, (-1, np.size(point[0]))).T
         if linear_solver is not None:
             y = self._by_user(columns, point, transposed, linear_solver)
         else:
@@ -242,8 +255,8 @@ class System:
         return System(self.equation, not self.is_transposed, self.linear_solver)
 
     def solution(self, b, point):
-        """y, of the shape of `b` apart from its lanes."""
-        return self.equation.solve(np.reshape(b, (-1, np.size(point[0]))), point, self.is_transposed, self.linear_solver)
+        """y, of the shape of `b`, which may have lanes."""
+        return self.equation.solve(b, point, self.is_transposed, self.linear_solver)
 
     def onto(self, pool):
         """The same on another pool."""
@@ -277,3 +290,43 @@ def _contents(cell):
         return cell.cell_contents
     except ValueError:
         return None
+
+
+# ---- patterns ------------------------------------------------------------------------------------------------------
+
+
+def _implicit_rows(p, op):
+    """Rule of the pattern pass: an element of x depends on what the residuals of its block depend on."""
+    equation = op.attr.equation
+    _put_blocks(p, op, equation, _rows_of(p, equation.residual, op.operands[1:], 1, 0))
+
+
+def _system_rows(p, op):
+    """The same for a system, with its right side and what moves its matrix."""
+    n, first = p.tape.type(op.operands[1]).size, 0
+    if p.active(op.operands[0]):
+        first = np.ravel(p.rows(op.operands[0]))
+    _put_blocks(p, op, op.attr.equation, _rows_of(p, op.attr.product, op.operands[1:], 0, np.broadcast_to(first, (n,))))
+
+
+def _rows_of(p, piece, values, position, memory):
+    """Rows of the output of `piece` whose inputs from `position` on are `values`, united with `memory`."""
+    t = piece.tape.type(piece.tape.outputs[0])
+    memory = np.array(np.broadcast_to(memory, (t.size,)), np.int32)
+    for k, v in enumerate(values, position):
+        if p.active(v):
+            indptr, indices, _ = jacobian_pattern(piece.tape, [k], [0])
+            rows = np.repeat(np.arange(t.size), np.diff(indptr))
+            p.scatter_unite(memory, rows.astype(np.int64), flat_memory(p, v)[indices])
+    return memory
+
+
+def _put_blocks(p, op, equation, memory):
+    t, blocks = p.tape.type(op.results[0]), equation.blocks
+    united = np.zeros(blocks.max(initial=-1) + 1, np.int32)
+    p.scatter_unite(united, blocks.astype(np.int64), memory)
+    p.put(op.results[0], united[blocks].reshape(t.shape))
+
+
+RULES["implicit"] = _implicit_rows
+RULES["implicit_solve"] = _system_rows

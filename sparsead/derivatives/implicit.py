@@ -79,16 +79,16 @@ class Solver:
             before, (equation, point, value) = x, at(x)
             if not np.isfinite(value).all():
                 raise FloatingPointError(f"{self.label}: {'f' if self.fixed else 'the residual'} is NaN or infinite at step "
-                                         f"{step} of {_described(x)}; start closer, or give a solver=")  # fmt: skip
+                                         f"{step}, for x of {_described(x)}; start closer, or give a solver=")  # fmt: skip
             x = value.copy() if self.fixed else x - equation.solve(value, point, False, self.linear_solver)
             change, size = _largest(x - before), _largest(x)
             if not np.isfinite(size):
                 break
             if change <= tol * max(1.0, size):
                 return x
-        raise RuntimeError(f"{self.label}: no convergence in {step + 1} steps: the last one changes {_described(x)} by "
-                           f"{change:.3g}, more than tol={tol:.3g}; start closer, allow more with max_steps=, or give a "
-                           "solver=")  # fmt: skip
+        raise RuntimeError(f"{self.label}: no convergence in {step + 1} steps: the last one changes x, of {_described(x)}, by "
+                           f"{change:.3g}, more than tol={tol:.3g} allows; start closer, allow more with max_steps=, or give "
+                           "a solver=")  # fmt: skip
 
 
 def _largest(x):
@@ -96,7 +96,9 @@ def _largest(x):
 
 
 def _described(x):
-    return f"an array of shape {np.shape(x)} and dtype {np.asarray(x).dtype}" if np.ndim(x) else f"a {type(x).__name__}"
+    if isinstance(x, (np.ndarray, np.generic, float, int)) and not isinstance(x, bool):
+        return f"shape {np.shape(x)} and dtype {np.asarray(x).dtype}"
+    return "None" if x is None else f"a {type(x).__name__}"
 
 
 class Implicit:
@@ -255,7 +257,9 @@ class _Inside:
         def is_active(path):
             if is_under(path, self.place):
                 return True
-            traced = self.floats.get(path, self.numbers._traced.get(id(resolve(path, arguments))))
+            traced = self.numbers.traced(resolve(path, arguments))
+            if traced is None and path[0][0] == "argument":
+                traced = self.floats.get(path)
             return traced is not None and traced.active
 
         recording = record(self.function, bound, is_active, collect(name_of(self.function), ("return",), False))
@@ -279,6 +283,15 @@ class _Inside:
                 value, number = operand_of(self.trace, x), concrete_of(x)
             self.values[key], self.known[key] = value, np.asarray(number)
         return [key for key, _ in given]
+
+    def varies(self, start):
+        """Whether any operand does, so that its number now is not to be relied on behind a loop."""
+        return any(self.trace.fact(v)[1] for v in [start, *self.values.values()])
+
+    @property
+    def guarded(self):
+        """Whether numbers decide the path through the function."""
+        return any(path.equation.guarded for path in self.paths)
 
     def op(self, start, x):
         """Put the implicit op on the tape; `start` is the value of the starting point, `x` the number of the solution."""
@@ -350,23 +363,26 @@ def _called(solver, function, x, parameters):
     """What the function itself gives at `x`, checked."""
     value = function(x.copy()[()], *parameters)
     if value is None or np.shape(value) != x.shape or np.asarray(value).dtype.kind not in "fiu":
-        what = "None" if value is None else _described(value)
-        raise ValueError(f"{solver.label}: the function gave {what}; it has to give one value of the shape {x.shape} of x")
+        gave = f"{solver.label}: the function gave {_described(value)}"
+        raise ValueError(f"{gave}; it has to give one value of the shape {x.shape} of x")
     return np.asarray(value, x.dtype)
 
 
 def _solved_inside(trace, solver, function, x0, parameters):
     if isinstance(x0, TracedArray):
         x0 = x0.copy()
-    if trace.stale:
-        trace.settle()
     x = _start(x0, solver.label)
     if isinstance(x0, Traced):
         start = trace.c_order(trace.operand(x0, x.dtype))
     else:
         start = trace.constant_value(x.copy() if x.ndim else x[()])
     inside = _Inside(trace, function, solver, x, parameters)
-    x = untraced(solver.solution, inside.at, x)
+    if not (trace.stale and inside.varies(start)):
+        x = untraced(solver.solution, inside.at, x)
+    elif inside.guarded:
+        trace.settle()
+        return _solved_inside(trace, solver, function, x0, parameters)
+    # Else it is behind a loop whose numbers nobody has asked for: that of the solution will be computed with them.
     return trace.result(x if x.ndim else x[()], inside.op(start, x))
 
 

@@ -47,6 +47,10 @@ class Numbers:
                 self._traced[id(number)] = traced
         return self._plain[id(traced)][1]
 
+    def traced(self, number):
+        """The traced array that plain array `number` stands for; None if there is none."""
+        return self._traced.get(id(number))
+
     def _array(self, traced):
         storage = traced.storage
         if id(storage) not in self._memory:
@@ -60,7 +64,7 @@ class Numbers:
     def block_value(self, block, arrays):
         """The enclosing trace's value of the memory of a block."""
         memory = block.memory(arrays)
-        traced = self._traced.get(id(arrays[block.members[0]]))
+        traced = self.traced(arrays[block.members[0]])
         if traced is None or traced.home is not self.trace:
             return _operand(self.trace, memory if traced is None else traced)
         copy = self._memory[id(traced.storage)][1]

@@ -69,7 +69,8 @@ def _lanes(p, op, memory):
     return memory.reshape(op.imm or 1, -1)
 
 
-def _flat_memory(p, v):
+def flat_memory(p, v):
+    """Row ids of `v` in the order of its memory."""
     t = p.tape.type(v)
     rows = laid_out(p.rows(v), t.shape, tuple(4 * (s // t.dtype.itemsize) for s in t.strides), np.dtype(np.int32))
     return window(rows, 0, (t.size,), (4,), np.dtype(np.int32))
@@ -79,7 +80,7 @@ def _gather(p, op):
     x, pos = op.operands
     if pos not in p.known:
         return p.assume_dense(op)
-    rows = _lanes(p, op, _flat_memory(p, x))[:, p.known[pos]]
+    rows = _lanes(p, op, flat_memory(p, x))[:, p.known[pos]]
     p.put(op.results[0], rows.reshape(p.tape.type(op.results[0]).shape))
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from sparsead.derivatives.gradients import grad
 from sparsead.derivatives.inputs import at_place, is_under, rebuilt
 from sparsead.derivatives.products import hvp, jvp, vjp
+from sparsead.tracing.libraries import attributes
 from sparsead.tracing.memory import Block, groups
 from sparsead.tracing.record import bind, name_of
-from sparsead.tracing.substitution import Walk, attributes, path_text, resolve
+from sparsead.tracing.substitution import Walk, path_text, resolve
 
 DIRECTIONS = 3
 HALVINGS = 6  # of the step of the central differences

@@ -14,7 +14,8 @@ import numpy as np
 from sparsead.ops.structural import positions
 from sparsead.tape.spec import View
 from sparsead.tracing._traced import Traced
-from sparsead.tracing.substitution import attributes, path_text, resolve, same_kind_of_dict
+from sparsead.tracing.libraries import attributes
+from sparsead.tracing.substitution import path_text, resolve, same_kind_of_dict
 
 
 def places_of(given, keyword, name, parameters):

@@ -6,7 +6,7 @@ import types
 
 from sparsead.ops.effect import contents_of_cell
 from sparsead.tracing._traced import Traced
-from sparsead.tracing.substitution import global_names
+from sparsead.tracing.libraries import global_names
 
 
 class Originals:

@@ -21,11 +21,10 @@ import numpy as np
 from sparsead.tracing._traced import CURRENT, Traced, concrete_of
 from sparsead.tracing.clock import unmarked
 from sparsead.tracing.errors import TraceError
-from sparsead.tracing.libraries import LIBRARIES
+from sparsead.tracing.libraries import attributes, global_names, is_user_function, is_user_module, slots
 from sparsead.tracing.memory import PLAIN
 from sparsead.tracing.wrappers import is_needed, stand_in
 
-USER_MODULES = {"__main__", "__mp_main__"}
 MAX_OBJECTS = 20_000
 GENERATORS = (np.random.Generator, np.random.RandomState)
 
@@ -179,29 +178,9 @@ def _function_children(f):
             yield getattr(f, name), (("function", f), ("attribute", name))
 
 
-@functools.lru_cache(maxsize=4096)
-def global_names(code):
-    """Names that `code`, or code nested in it, may look up in its globals."""
-    names = set(code.co_names)
-    for const in code.co_consts:
-        if isinstance(const, types.CodeType):
-            names |= global_names(const)
-    return frozenset(names)
-
-
-def is_user_function(f):
-    """Whether `f` is Python code of the user, not of a library."""
-    return isinstance(f, types.FunctionType) and _is_user_module(f.__module__)
-
-
 def _is_cached(f):
     """Whether `f` is a function of the user behind a `functools.lru_cache`."""
     return isinstance(f, functools._lru_cache_wrapper) and is_user_function(f.__wrapped__)
-
-
-def _is_user_module(name):
-    root = (name or "__main__").partition(".")[0]
-    return root in USER_MODULES or root not in LIBRARIES
 
 
 def _is_user_object(obj):
@@ -210,28 +189,16 @@ def _is_user_object(obj):
     cls = type(obj)
     if cls is types.SimpleNamespace:
         return True
-    has_attributes = hasattr(obj, "__dict__") or _slots(cls)
-    return _is_user_module(cls.__module__) and cls.__module__ != "builtins" and has_attributes and not hasattr(
+    has_attributes = hasattr(obj, "__dict__") or slots(cls)
+    return is_user_module(cls.__module__) and cls.__module__ != "builtins" and has_attributes and not hasattr(
         cls, "__array_ufunc__"
     )  # fmt: skip
-
-
-def attributes(obj):
-    """The attributes of an object itself, by name, those in slots included."""
-    found = dict(getattr(obj, "__dict__", {}))
-    found.update((name, getattr(obj, name)) for name in _slots(type(obj)) if hasattr(obj, name))
-    return found
-
-
-def _slots(cls):
-    names = [name for base in cls.__mro__ for name in np.atleast_1d(base.__dict__.get("__slots__", ())).tolist()]
-    return [name for name in names if not name.startswith("__")]
 
 
 def _methods(cls):
     found = {}
     for base in reversed(cls.__mro__):
-        if _is_user_module(base.__module__) and base is not object:
+        if is_user_module(base.__module__) and base is not object:
             found.update((n, f) for n, f in vars(base).items() if is_user_function(f) or _is_cached(f))
     return list(found.items())
 

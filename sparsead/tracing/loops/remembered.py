@@ -1,16 +1,24 @@
-"""What Python remembers from step to step: the numbers, lengths and traced values that the names of a frame lead to."""
+"""What Python remembers from step to step: the numbers, lengths and traced values that the names of a frame lead to.
+
+The names are those of the frame, and the globals that its code names; from there the walk goes through attributes and items, and
+through what functions capture. Not seen are attributes of modules, how far a generator is in a for statement of its own, and what
+only code in C can see.
+"""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import functools
+import operator
+from collections import Counter, defaultdict, deque
 from inspect import CO_GENERATOR
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import NamedTuple
 
 import numpy as np
 
 from sparsead.tracing import _traced
 from sparsead.tracing._traced import CURRENT, Traced, TracedArray
+from sparsead.tracing.libraries import attributes, global_names, is_library, is_user_function, is_user_module
 
 REACH = 1000  # items of containers and objects that are looked at
 
@@ -34,45 +42,94 @@ class Seen(NamedTuple):
 def remembered(frame):
     """{path: description} of what the names of a frame reach: numbers, lengths, and which traced values stand where.
 
-    Besides its own names these are the globals that it uses, and, as long as it is that of a generator, the names of the frame
-    that asks it for the next item.
+    As long as the frame is that of a generator, the names of the frame that asks it for the next item belong to them.
     """
-    found, budget, where = {}, [REACH], ""
+    memory, where = _Memory(), ""
     while frame is not None:
-        names, globals_ = frame.f_locals, frame.f_globals
-        used = {name: globals_[name] for name in frame.f_code.co_names if name in globals_ and name not in names}
-        for name, value in {**names, **used}.items():
-            _remember(name + where, value, found, set(), budget)
+        for name, value in frame.f_locals.items():
+            memory.look(name + where, value)
+        memory.globals_of(frame.f_code, frame.f_globals)
         frame, where = frame.f_back if frame.f_code.co_flags & CO_GENERATOR else None, where + " (of the caller)"
-    return found
+    return memory.found
 
 
-def _remember(path, value, found, seen, budget):
-    budget[0] -= 1
-    if budget[0] < 0:
-        return
-    if isinstance(value, Traced):
-        if value.home is CURRENT.get():
-            window = _traced.window_of(value) if isinstance(value, TracedArray) else _number(value)
-            found[path] = ("traced", *window)
-        return
-    if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
-        found[path] = ("number", str(value) if value != value else value, type(value))
-        return
-    if isinstance(value, np.ndarray):
-        found[path] = ("array", id(value), value.tobytes() if value.nbytes <= 4096 else None)
-        return
-    if id(value) in seen or isinstance(value, (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType)):
-        return
-    seen.add(id(value))
-    if isinstance(value, (list, tuple, dict)):
-        found[path] = ("length", len(value))
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in list(items):
-            _remember(f"{path}[{key!r}]", item, found, seen, budget)
-    elif hasattr(value, "__dict__"):
-        for key, item in list(vars(value).items()):
-            _remember(f"{path}.{key}", item, found, seen, budget)
+class _Memory:
+    """One walk over what a frame reaches."""
+
+    def __init__(self):
+        self.found, self.seen, self.budget = {}, set(), REACH
+
+    def look(self, path, value):
+        """Describe what stands at `path`, and go on from there."""
+        self.budget -= 1
+        if self.budget < 0 or path in self.found:
+            return
+        if isinstance(value, Traced):
+            if value.home is CURRENT.get():
+                window = _traced.window_of(value) if isinstance(value, TracedArray) else _number(value)
+                self.found[path] = ("traced", *window)
+        elif value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
+            self.found[path] = ("number", str(value) if value != value else value, type(value))
+        elif isinstance(value, np.ndarray):
+            self.found[path] = ("array", id(value), value.tobytes() if value.nbytes <= 4096 else None)
+        elif id(value) not in self.seen and not isinstance(value, (ModuleType, BuiltinFunctionType)):
+            self.seen.add(id(value))
+            self._inside(path, value)
+
+    def _inside(self, path, value):
+        if isinstance(value, (list, tuple, dict, deque, set)):
+            self.found[path] = ("length", len(value))
+            if not isinstance(value, set):
+                items = value.items() if isinstance(value, dict) else enumerate(value)
+                self._all((f"{path}[{key!r}]", item) for key, item in list(items))
+        elif isinstance(value, FunctionType):
+            self._function(path, value)
+        elif isinstance(value, MethodType):
+            self._all([(f"{path}.__self__", value.__self__), (f"{path}.__func__", value.__func__)])
+        elif isinstance(value, functools.partial):
+            self._all((f"{path}.{name}", getattr(value, name)) for name in ("func", "args", "keywords"))
+        elif isinstance(value, GeneratorType):
+            self._generator(path, value)
+        elif isinstance(value, type):
+            self._class(path, value)
+        elif hasattr(type(value), "__next__"):
+            self.found[path] = ("iterator", repr(value), operator.length_hint(value, -1))
+        elif type(value).__module__.partition(".")[0] != "sparsead":
+            self._all((f"{path}.{key}", item) for key, item in list(attributes(value).items()))
+            self.look(f"type({path})", type(value))
+
+    def _all(self, items):
+        for path, item in items:
+            self.look(path, item)
+
+    def globals_of(self, code, namespace):
+        """Look at the globals that `code` names."""
+        self._all((f"global {name}", namespace[name]) for name in sorted(global_names(code)) if name in namespace)
+
+    def _function(self, path, f):
+        if not is_user_function(f):
+            return
+        for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
+            try:
+                self.look(f"{name} (captured by {f.__name__})", cell.cell_contents)
+            except ValueError:  # an empty cell
+                continue
+        self._all((f"{path}.{name}", getattr(f, name)) for name in ("__defaults__", "__kwdefaults__") if getattr(f, name))
+        self.globals_of(f.__code__, f.__globals__)
+
+    def _generator(self, path, generator):
+        frame = generator.gi_frame
+        if frame is None:
+            self.found[path] = ("iterator", "ended", 0)
+        elif not is_library(frame):
+            self.found[path] = ("iterator", "at", frame.f_lasti)
+            self.look(f"{path}: yield from", generator.gi_yieldfrom)
+            self._all((f"{path}: {name}", x) for name, x in list(frame.f_locals.items()))
+
+    def _class(self, path, cls):
+        if is_user_module(cls.__module__) and cls.__module__ != "builtins":
+            own = {name: x for base in reversed(cls.__mro__) if is_user_module(base.__module__) for name, x in vars(base).items()}
+            self._all((f"{cls.__name__}.{name}", x) for name, x in own.items() if not name.startswith("__") or callable(x))
 
 
 def _number(value):
@@ -110,6 +167,8 @@ def described(path, before, now):
         return (f"{path} changes from step to step ({before[1]!r}, then {now[1]!r}): a Python number that the body rebinds "
                 "would be stale after the loop. Compute it from the counter, as t = k * dt, or use an array of one "
                 "element")  # fmt: skip
+    if before[0] == now[0] == "iterator":
+        return f"{path} is an iterator that the body takes a step of: index an array with the counter instead, as values[k]"
     if before[0] == now[0] == "length":
         return f"{path} grows or shrinks in the body of the loop: store into an array instead, as history[k] = u"
     return f"{path} changes from step to step in another way than an array that is computed"

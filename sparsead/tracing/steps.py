@@ -20,6 +20,7 @@ from sparsead.tracing.loops.branches import Branches
 from sparsead.tracing.loops.ends import Ends
 from sparsead.tracing.loops.folding import OUTSIDE, Folding
 from sparsead.tracing.loops.remembered import Seen, changes, described, pairs, remembered
+from sparsead.tracing.loops.verifying import verify
 
 PERIODS = (1, 2, 3, 4)
 EXTENDED_ARG, FOR_ITER, GET_ITER = (dis.opmap[name] for name in ("EXTENDED_ARG", "FOR_ITER", "GET_ITER"))
@@ -303,6 +304,7 @@ class _Roll:
         """Fold the steps from ``plan.start`` on; the step to go on with, or None if the loop would be too short."""
         segment = _traced.last_steps(plan, self.first)
         folding = Folding(self.trace, plan, [segment], self.n - self.first)
+        verify(folding, self.place)
         trips = folding.trips
         if not folding.is_guarded():
             return self._replace(folding, trips, plan.held)

@@ -128,7 +128,8 @@ class _Memory:
 
     def _class(self, path, cls):
         if is_user_module(cls.__module__) and cls.__module__ != "builtins":
-            own = {name: x for base in reversed(cls.__mro__) if is_user_module(base.__module__) for name, x in vars(base).items()}
+            bases = [base for base in reversed(cls.__mro__) if is_user_module(base.__module__) and base is not object]
+            own = {name: x for base in bases for name, x in vars(base).items()}
             self._all((f"{cls.__name__}.{name}", x) for name, x in own.items() if not name.startswith("__") or callable(x))
 
 

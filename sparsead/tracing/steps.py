@@ -19,6 +19,7 @@ from sparsead.tracing.errors import TraceError
 from sparsead.tracing.loops.branches import Branches
 from sparsead.tracing.loops.ends import Ends
 from sparsead.tracing.loops.folding import OUTSIDE, Folding
+from sparsead.tracing.loops.overriding import overridden
 from sparsead.tracing.loops.remembered import Seen, changes, described, pairs, remembered
 from sparsead.tracing.loops.verifying import verify
 
@@ -98,6 +99,7 @@ def steps(n, unroll=None, *, on_step=None, watch=None, until=None):
     3 1.414214
     np.float64(0.353553)
     """
+    n, unroll = overridden(n, unroll)
     ends, trace = Ends(on_step, watch, until), CURRENT.get()
     if isinstance(n, (Traced, np.ndarray, list, tuple)):
         return _rows(n, trace, unroll, ends)

@@ -115,6 +115,7 @@ class _Memory:
             except ValueError:  # an empty cell
                 continue
         self._all((f"{path}.{name}", getattr(f, name)) for name in ("__defaults__", "__kwdefaults__") if getattr(f, name))
+        self._all((f"{path}.{name}", x) for name, x in list(vars(f).items()))
         self.globals_of(f.__code__, f.__globals__)
 
     def _generator(self, path, generator):

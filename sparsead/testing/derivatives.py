@@ -1,4 +1,4 @@
-"""Checks for users: whether the derivatives of a function are right at a point."""
+"""Whether the derivatives of a function are right at a point: against differences, and against one another."""
 
 from __future__ import annotations
 

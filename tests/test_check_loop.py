@@ -435,8 +435,10 @@ def test_the_check_calls_nothing_of_the_user(capsys, monkeypatch):
 def test_paths_that_a_step_opens_are_left_to_the_trace():
     def f(u):
         for k in steps(N):
-            u *= 0.9 if k % 2 else 0.8
+            u *= 0.9
+            if k == 40:
+                u[1] += 0.5
             if u[0] < 0.5:
-                u += 0.3
+                u += 0.5
 
     check_loop(f, U)

@@ -35,3 +35,10 @@ def test_long_loops(names):
     u = np.sin(np.linspace(0, np.pi, 50))
     assert names["gradient"].shape == u.shape
     sparsead.testing.check_derivatives(names["simulate"], u, 0.25, np.zeros((10, 50)))
+
+
+def test_equations(names):
+    u = np.linspace(0, 1, 20)
+    assert names["by_start"].shape == u.shape
+    sparsead.testing.check_derivatives(names["react"], u, 0.1, wrt=(0, 1), order=1)
+    assert sparsead.testing.check_loop(names["react"], u, 0.1).loops == 1

@@ -13,12 +13,12 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, splu
 
+from sparsead.derivatives.black_box import outside_of_traces
 from sparsead.derivatives.jacobians import Axis, Compressed
 from sparsead.engine import program
 from sparsead.sparsity.pattern import jacobian_pattern
 from sparsead.sparsity.rules import RULES, flat_memory
 from sparsead.tape.spec import BY_NAME
-from sparsead.tracing._traced import CURRENT
 from sparsead.transform._adjoint import adjoint
 from sparsead.transform._linear import linearize
 from sparsead.transform._simplify import simplify
@@ -26,15 +26,6 @@ from sparsead.transform._tangent import tangent
 from sparsead.transform.loops.rewrite import without_guards
 
 MAX_DENSE = 64  # unknowns up to which a dense factorisation is quicker than the overhead of a sparse one
-
-
-def untraced(function, *args):
-    """``function(*args)`` on plain values: nothing that it does is recorded."""
-    token = CURRENT.set(None)
-    try:
-        return function(*args)
-    finally:
-        CURRENT.reset(token)
 
 
 class Piece:
@@ -151,7 +142,7 @@ class Equation:
 
     def value(self, point):
         """r, or f; GuardFailed if the point is on another path through the function."""
-        return np.asarray(untraced(self._program.run, point)[0])
+        return np.asarray(self._program.run(point)[0])
 
     @cached_property
     def _compressed(self):
@@ -198,7 +189,7 @@ class Equation:
         if linear_solver is not None:
             y = self._by_user(columns, point, transposed, linear_solver)
         else:
-            y = untraced(self._direct, columns, point, transposed)
+            y = self._direct(columns, point, transposed)
         return np.ascontiguousarray(y.T).reshape(np.shape(b))
 
     def _direct(self, columns, point, transposed):
@@ -219,12 +210,12 @@ class Equation:
 
         def times(way):
             def product(y):
-                return np.asarray(untraced(ways[way].run, [*point, np.asarray(y, dtype).reshape(shape)])[0]).ravel()
+                return np.ravel(ways[way].run([*point, np.asarray(y, dtype).reshape(shape)])[0])
 
             return product
 
         A = LinearOperator((n, n), matvec=times(transposed), rmatvec=times(not transposed), dtype=dtype)
-        solutions = [np.asarray(untraced(linear_solver, A, b)) for b in np.array(columns.T)]
+        solutions = [np.asarray(linear_solver(A, b)) for b in np.array(columns.T)]
         for y in solutions:
             if y.shape != (n,) or y.dtype.kind != "f":
                 raise ValueError(f"{self.label}: linear_solver gave shape {y.shape} and dtype {y.dtype}; it has to give a "
@@ -256,7 +247,7 @@ class System:
 
     def solution(self, b, point):
         """y, of the shape of `b`, which may have lanes."""
-        return self.equation.solve(b, point, self.is_transposed, self.linear_solver)
+        return outside_of_traces(self.equation.solve, (b, point, self.is_transposed, self.linear_solver))
 
     def onto(self, pool):
         """The same on another pool."""

@@ -12,7 +12,8 @@ import math
 
 import numpy as np
 
-from sparsead.derivatives.equations import Equation, System, identity_of, untraced
+from sparsead.derivatives.black_box import outside_of_traces
+from sparsead.derivatives.equations import Equation, System, identity_of
 from sparsead.derivatives.inputs import is_under, places_of, wrt_leaves
 from sparsead.derivatives.nested import Numbers
 from sparsead.derivatives.nested import _operand as operand_of
@@ -64,7 +65,7 @@ class Solver:
         return self._iterated(at, x)
 
     def _by_user(self, at, x):
-        given = untraced(self.solver, lambda z: at(np.array(z, x.dtype).reshape(x.shape))[2].copy()[()], x.copy()[()])
+        given = outside_of_traces(self.solver, (lambda z: _value_at(at, z, x), x.copy()[()]))
         found = np.asarray(given)
         if isinstance(given, Traced) or found.shape != x.shape or found.dtype.kind not in "fiu":
             raise ValueError(f"{self.label}: solver gave {_described(given)}; it has to give x, an array of shape {x.shape}")
@@ -91,6 +92,11 @@ class Solver:
                            "a solver=")  # fmt: skip
 
 
+def _value_at(at, z, like):
+    """What ``at`` evaluates at the user's `z`, an array of the type of `like`."""
+    return at(np.array(z, like.dtype).reshape(like.shape))[2].copy()[()]
+
+
 def _largest(x):
     return float(np.max(np.abs(x), initial=0.0))
 
@@ -112,6 +118,9 @@ class Implicit:
 
     def solution(self, x0, parameters):
         """The solution from `x0` on; GuardFailed where it is on another path than before, or the iteration on an unknown one."""
+        return outside_of_traces(self._solution, (x0, parameters))
+
+    def _solution(self, x0, parameters):
         x = self.solver.solution(lambda x: _at([self.equation, *self.others], [x, *parameters]), np.array(x0))
         if self.equation.guarded:
             _at([self.equation], [x, *parameters])
@@ -210,7 +219,7 @@ class _Inside:
         self.function = self._without_enclosing(function)
         self.place = places_of(0, "wrt", name_of(function), list(signature(function).parameters.values()))[0]
         self.paths, self.values, self.known = [], {}, {}
-        self.at(x)
+        outside_of_traces(self.at, (x,))
 
     def _apart(self, obj):
         """`obj` with copies of traced arrays: what a window on memory shows now, wherever a counter moves it."""
@@ -265,7 +274,7 @@ class _Inside:
         recording = record(self.function, bound, is_active, collect(name_of(self.function), ("return",), False))
         position = _input_of(recording, self.place, self.solver, x)
         keys = self._remember(recording, position)
-        equation = untraced(_equation, recording.tape, position, self.solver)
+        equation = outside_of_traces(_equation, (recording.tape, position, self.solver))
         return _Path(equation, ["x", *(key for k, key in enumerate(keys) if k != position)])
 
     def _remember(self, recording, position):
@@ -295,13 +304,13 @@ class _Inside:
 
     def op(self, start, x):
         """Put the implicit op on the tape; `start` is the value of the starting point, `x` the number of the solution."""
-        last, _, _ = untraced(self.at, x)
+        last, _, _ = outside_of_traces(self.at, (x,))
         used = set().union(*(path.used for path in self.paths)) - {"x"}
         types = {key: t for path in self.paths for key, t in path.types.items()}
         keys = ["x", *(key for key in self.values if key in used)]
         pool = self.trace.tape.pool
         order = sorted(self.paths, key=lambda path: path.equation is not last)
-        equation, *others = (untraced(path.arranged, keys, types, pool) for path in order)
+        equation, *others = (outside_of_traces(path.arranged, (keys, types, pool)) for path in order)
         attr = Implicit(self.solver, equation, others)
         operands = [start, *(self._defined(self.values[key]) for key in keys[1:])]
         return self.trace.op("implicit", operands, x.dtype, x.shape, attr)
@@ -378,7 +387,7 @@ def _solved_inside(trace, solver, function, x0, parameters):
         start = trace.constant_value(x.copy() if x.ndim else x[()])
     inside = _Inside(trace, function, solver, x, parameters)
     if not (trace.stale and inside.varies(start)):
-        x = untraced(solver.solution, inside.at, x)
+        x = outside_of_traces(solver.solution, (inside.at, x))
     elif inside.guarded:
         trace.settle()
         return _solved_inside(trace, solver, function, x0, parameters)

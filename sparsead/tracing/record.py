@@ -179,6 +179,7 @@ def record(function, arguments, is_active, collect, joint=False):
         outputs = _run(trace, replace(function, (("function", function),)), arguments, collect)
     finally:
         leave_numbers(walk.reached, trace)
+        trace.original = None  # it leads back to the trace: what it holds would live on until the next garbage collection
     if not joint and any(view.storage.version != view.storage.first for view in traced.values()) and (
         grouping != groups_of(arrays, [leaf.value for leaf in arrays], True)
     ):

@@ -322,6 +322,39 @@ def test_a_solver_of_the_user():
     assert sparsead.grad(lambda a: sparsead.root(lambda x: x**2 - a, 1.0, solver=brent))(2.0) == pytest.approx(0.5 / 2**0.5)
 
 
+@pytest.mark.parametrize("engine", ["vm", "reference"])
+def test_what_solvers_are_given_may_be_kept(engine):
+    """An operator, a function, a right side and a start that a solver keeps, as preconditioners do, stay what they were."""
+    kept = []
+
+    def by_matrix(A, b):
+        kept.append((lambda: (A @ np.ones(6), A.rmatvec(np.ones(6)), b), (A @ np.ones(6), A.rmatvec(np.ones(6)), b.copy())))
+        return np.linalg.solve(A @ np.eye(6), b)
+
+    def by_user(f, x0):
+        kept.append((lambda: (f(x0), x0), (f(x0), x0.copy())))
+        return scipy.optimize.fsolve(f, x0, xtol=1e-13)
+
+    def diffuse(x, old, dt):
+        r = x - old
+        r[1:-1] -= dt * (x[2:] - 2 * x[1:-1] + x[:-2] - x[1:-1] ** 3)
+        return r
+
+    def f(u, how):
+        for k in sparsead.steps(12):
+            u = 1.1 * sparsead.root(diffuse, u, u, 0.1 * (k + 1), **how)
+        return u @ u
+
+    for how in ({"linear_solver": by_matrix}, {"solver": by_user}):
+        derivative = sparsead.value_and_grad(f, engine=engine)
+        for scale in (1.0, 1.1, 0.5):
+            derivative(scale * np.linspace(0.2, 1, 6), how)
+    assert len(kept) > 72
+    for look, then in kept:
+        for x, before in zip(look(), then, strict=True):
+            np.testing.assert_array_equal(x, before)
+
+
 def test_outside_of_derivatives_only_the_solver_runs():
     kinds = set()
 

@@ -123,7 +123,8 @@ def better_functions():
     return FUNCTIONS if isa() == "avx512" else FUNCTIONS | NARROW
 
 
-USERS = ("black_box", "black_box_jacobian")  # these hand arrays to functions of the user, who may keep them
+# These hand arrays to functions of the user, who may keep them.
+USERS = ("black_box", "black_box_jacobian", "implicit", "implicit_solve")
 
 
 cdef class Memory:

@@ -169,6 +169,13 @@ def zipped_and_enumerated(u, log):
     return u @ u
 
 
+@shown
+def equations(u, log):
+    for k in steps(20, on_step=log, watch=lambda: u):
+        u = sparsead.root(lambda x, old: x - old + 0.1 * x**3, u, u)
+    return u @ u
+
+
 DERIVATIVES = {
     "value_and_grad": lambda f, engine: sparsead.value_and_grad(f, engine=engine),
     "jvp": lambda f, engine: lambda u, log, call=sparsead.jvp(f, engine=engine): call(u, log, np.cos(u)),
@@ -305,6 +312,25 @@ def test_what_is_shown_may_be_kept_and_is_read_only():
     for call in (spoiled, sparsead.grad(spoiled)):
         with pytest.raises(ValueError, match="read-only"):
             call(np.ones(2))
+
+
+def test_the_steps_of_a_residual_are_the_solvers():
+    """A derivative runs the residual as often as its solver asks: it shows none of that, the function itself does."""
+
+    def f(u, log):
+        def residual(x, a):
+            for k in steps(12, on_step=log, watch=lambda: x):
+                x = x + 0.01 * x**2
+            return x - a
+
+        return (sparsead.root(residual, u, u) ** 2).sum()
+
+    log, u = Log(), np.array([0.8, 0.4, 0.3])
+    value = f(u, log)
+    assert log.taken()
+    for _ in range(2):
+        assert sparsead.value_and_grad(f)(u, log)[0] == value
+        assert not log.taken()
 
 
 @pytest.mark.parametrize("engine", ["vm", "reference"])

@@ -16,6 +16,7 @@ from scipy.sparse.linalg import LinearOperator, splu
 from sparsead.derivatives.black_box import outside_of_traces
 from sparsead.derivatives.jacobians import Axis, Compressed
 from sparsead.engine import program
+from sparsead.ops.effect import once
 from sparsead.sparsity.pattern import jacobian_pattern
 from sparsead.sparsity.rules import RULES, flat_memory
 from sparsead.tape.spec import BY_NAME
@@ -150,6 +151,7 @@ class Equation:
         tape = self.residual.tape
         return Compressed(tape, Axis.of_outputs(tape, [0]), Axis([0], [x.size], np.arange(x.size)), "csc", "natural", "auto")
 
+    @once  # its sweeps are not those of the call that the equation is solved in
     def jacobian(self, point):
         """A as a ``csc_array``."""
         A = self._compressed.assemble(point)

@@ -25,6 +25,7 @@ from sparsead.tracing._traced import CURRENT, Traced, TracedArray, concrete_of
 from sparsead.tracing.record import bind, name_of, record, signature
 from sparsead.tracing.substitution import Replacement, Walk, resolve
 from sparsead.transform._simplify import simplify
+from sparsead.transform.loops.rewrite import without_effects
 
 
 class Solver:
@@ -274,7 +275,8 @@ class _Inside:
         recording = record(self.function, bound, is_active, collect(name_of(self.function), ("return",), False))
         position = _input_of(recording, self.place, self.solver, x)
         keys = self._remember(recording, position)
-        equation = outside_of_traces(_equation, (recording.tape, position, self.solver))
+        silent = outside_of_traces(without_effects, (recording.tape,))  # its iterations are no steps of the function
+        equation = outside_of_traces(_equation, (silent, position, self.solver))
         return _Path(equation, ["x", *(key for k, key in enumerate(keys) if k != position)])
 
     def _remember(self, recording, position):
@@ -502,7 +504,8 @@ def root(residual, x0, *params, tol=None, max_steps=50, solver=None, linear_solv
     In ``for k in sparsead.steps(n): u = sparsead.root(residual, u, u, k * dt)`` the step is one op of a loop that stays a loop.
     Pass ``k * dt``, not ``k``: an integer parameter is part of the residual's tape, and so of another one at each step. A
     residual with branches on the values of x is traced on every path that an iteration takes while tracing; a step of a
-    loop that takes a new one ends in an error, so use ``np.where`` there.
+    loop that takes a new one ends in an error, so use ``np.where`` there. While a function is differentiated, loops inside of
+    the residual of its equations show nothing by ``on_step``: their steps are the solver's.
 
     Examples
     --------

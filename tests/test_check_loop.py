@@ -1,5 +1,8 @@
 """Loops that are not what their first steps were: what `check_loop`, the names, and the check of the fold find of them."""
 
+# What `watch` and `until` read is looked up at the end of a step on purpose.
+# ruff: noqa: B023
+
 import collections
 import doctest
 import itertools
@@ -80,6 +83,36 @@ def test_implicit_steps():
         return u
 
     assert check_loop(f, U, 0.1).loops == 1
+
+
+def converging(u, most, tol):
+    """A loop that ends by itself, in which a count that nobody sees changes the step after 20 of them."""
+    HIDDEN.count = 0
+    for _ in steps(most, until=lambda: u[0] < tol):
+        HIDDEN.count += 1
+        u = u * (0.9 if HIDDEN.count <= 20 else 0.5)
+    return u
+
+
+@pytest.mark.parametrize("most", [None, 50])
+def test_loops_until_a_condition_holds(most):
+    report = check_loop(converging, U, most, 0.2 * U[0])
+    assert (report.loops, report.steps) == (1, 16)
+    assert check_loop(converging, U, most, 1e-9, steps=20).steps == 20
+    with pytest.raises(LoopError, match="with 21 steps or more"):
+        check_loop(converging, U, most, 1e-9, steps=30)
+
+
+def test_what_a_loop_shows_is_shown_in_each_way():
+    shown = []
+
+    def f(u):
+        for k in steps(N, on_step=lambda k, u: shown.append((k, u.sum())), watch=lambda: u):
+            u = np.sin(u)
+        return u
+
+    assert check_loop(f, U).loops == 1
+    assert shown == shown[:N] * 4
 
 
 def test_a_count_that_nobody_sees():

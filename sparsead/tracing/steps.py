@@ -99,7 +99,7 @@ def steps(n, unroll=None, *, on_step=None, watch=None, until=None):
     3 1.414214
     np.float64(0.353553)
     """
-    n, unroll = overridden(n, unroll)
+    n, unroll, until = overridden(n, unroll, until)
     ends, trace = Ends(on_step, watch, until), CURRENT.get()
     if isinstance(n, (Traced, np.ndarray, list, tuple)):
         return _rows(n, trace, unroll, ends)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from sparsead.tracing._traced import Traced
 
+ROWS = (Traced, np.ndarray, list, tuple)
 OVERRIDE: ContextVar[Any] = ContextVar("sparsead_steps", default=None)
 
 
@@ -23,27 +25,51 @@ class Override:
     unroll : bool or None
         None: as the function says.
     longest : int
-        Steps of the longest loop met so far, before it was cut.
+        Steps of the longest loop met so far: before it was cut, or as many as it took for its condition to hold.
     """
 
     def __init__(self, most, unroll):
         self.most, self.unroll, self.longest = most, unroll, 0
 
+    def met(self, steps):
+        """A loop takes so many steps."""
+        self.longest = max(self.longest, steps)
 
-def overridden(n, unroll):
-    """(n, unroll) of a loop after what is overridden."""
+    def counting(self, until):
+        """The condition of a loop, which is asked once in each step."""
+        asked = itertools.count(1)
+
+        def counted():
+            self.met(next(asked))
+            return until()
+
+        return counted
+
+
+def overridden(n, unroll, until):
+    """(n, unroll, until) of a loop after what is overridden."""
     override = OVERRIDE.get()
     if override is None:
-        return n, unroll
+        return n, unroll, until
     if override.unroll is not None:
         unroll = override.unroll
-    if isinstance(n, (Traced, np.ndarray, list, tuple)):
-        override.longest = max(override.longest, len(n))
-        return n[: override.most], unroll
-    if isinstance(n, (int, np.integer)) and not isinstance(n, bool):
-        override.longest = max(override.longest, int(n))
-        return n if override.most is None else min(n, override.most), unroll
-    return n, unroll
+    if callable(until):
+        n, until = override.most if n is None else n, override.counting(until)
+    elif isinstance(n, ROWS):
+        override.met(len(n))
+    elif _is_integer(n):
+        override.met(int(n))
+    return _cut(n, override.most), unroll, until
+
+
+def _cut(n, most):
+    if isinstance(n, ROWS):
+        return n[:most]
+    return min(n, most) if most is not None and _is_integer(n) else n
+
+
+def _is_integer(n):
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
 @contextmanager

@@ -415,14 +415,15 @@ def functools_like_cache():
 # ---- the check of the fold --------------------------------------------------------------------------------------------------
 
 
-def two_buffers(u, v):
-    for k in steps(N):
+def two_buffers(u, v, on_step=None):
+    for k in steps(N, on_step=on_step):
         u, v = np.sin(v) + 0.01 * k, u * 0.9
     return u, v
 
 
-def test_a_faulty_fold_is_noticed(monkeypatch):
-    check_loop(two_buffers, U, 2 * U)
+@pytest.mark.parametrize("on_step", [None, lambda k: None], ids=["silent", "shown"])
+def test_a_faulty_fold_is_noticed(on_step, monkeypatch):
+    check_loop(two_buffers, U, 2 * U, on_step)
     right = _traced.body_of
 
     def wrong(*args):
@@ -432,7 +433,7 @@ def test_a_faulty_fold_is_noticed(monkeypatch):
 
     monkeypatch.setattr(_traced, "body_of", wrong)
     with pytest.raises(TraceError, match="the loop gives other numbers than the steps that were traced"):
-        sparsead.vjp(lambda u, v: two_buffers(u, v))(U, 2 * U)
+        sparsead.vjp(lambda u, v: two_buffers(u, v, on_step))(U, 2 * U)
 
 
 def test_memory_that_nobody_has_written_is_not_compared():
@@ -453,13 +454,15 @@ def test_memory_that_nobody_has_written_is_not_compared():
 
 def test_the_check_calls_nothing_of_the_user(capsys, monkeypatch):
     def f(u):
-        for _ in steps(10**6):
+        for _ in steps(10**6, on_step=lambda k: print("shown")):
             print("step")
             u = u * 0.5 + 1
         return u
 
     sparsead.vjp(f).prepare(U)
-    with_check = capsys.readouterr().out.count("step")
+    out = capsys.readouterr().out
+    with_check = out.count("step")
+    assert "shown" not in out
     monkeypatch.setattr(sparsead.tracing.steps, "verify", lambda folding, where: None)
     sparsead.vjp(lambda u: f(u)).prepare(U)
     assert capsys.readouterr().out.count("step") == with_check < 10

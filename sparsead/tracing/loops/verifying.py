@@ -5,8 +5,8 @@ trips by the reference interpreter, from where they began, and has to give what 
 fold, and of what writes into arrays so that the trace cannot know. Not seen is what Python would do in later steps:
 `sparsead.testing.check_loop` runs them all.
 
-It costs a run of the tape so far, and calls no code of the user. It is left out where that is not cheap, or numbers are not
-known: behind and around other loops, with black boxes and equations, and for long tapes.
+It costs a run of the tape so far, without its effects, and calls no code of the user. It is left out where that is not cheap,
+or numbers are not known: behind and around other loops, with black boxes and equations, and for long tapes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sparsead.tracing._traced import CURRENT
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.loops.folding import OUTSIDE
 
-EMPTY, INPUT = BY_NAME["empty"], BY_NAME["input"]
+EFFECT, EMPTY, INPUT = BY_NAME["effect"], BY_NAME["empty"], BY_NAME["input"]
 LEFT_OUT = {"loop", "branch", "black_box", "implicit"}
 LONGEST = 5000  # ops
 TOLERANCE = 1e-3  # relative to the largest element: steps may magnify rounding, and faults are larger
@@ -59,8 +59,8 @@ def _verify(folding, where):
 
 
 def _is_left_out(op):
-    """Whether running `op` once more is dear, or has an effect."""
-    return op.name in LEFT_OUT or (op.keep and op.name not in ("input", "guard"))
+    """Whether running `op` once more is dear, or does something that is not known here."""
+    return op.name in LEFT_OUT or (op.keep and op.name not in ("input", "guard", "effect"))
 
 
 def _living(folding):
@@ -82,7 +82,7 @@ def _agree(mine, number):
 
 
 class _Run:
-    """A tape made ready to run, with NaN in floating memory that nobody has written, as its numbers mean nothing.
+    """A tape made ready to run: without effects, and with NaN in floating memory that nobody has written, as it means nothing.
 
     Parameters
     ----------
@@ -93,14 +93,16 @@ class _Run:
 
     def __init__(self, tape, outputs):
         new, value, at, self.blanks = tape.fresh(), np.full(tape.n_values + 1, -1, np.intc), 0, []
-        for k in np.flatnonzero(tape.codes() == EMPTY.code).tolist():
+        codes = tape.codes()
+        chosen = codes != EFFECT.code
+        for k in np.flatnonzero(codes == EMPTY.code).tolist():
             (v,) = tape.op(k).results
             t = tape.type(v)
             if t.inexact:
-                new.append(tape, value, at, k)
+                new.append(tape, value, at, k, chosen)
                 (value[v],), at = new.add(INPUT, (), [t]), k + 1
                 self.blanks.append((int(value[v]), t))
-        new.append(tape, value, at)
+        new.append(tape, value, at, chosen=chosen)
         new.inputs = [*value[tape.inputs].tolist(), *(v for v, _ in self.blanks)]
         new.outputs = value[outputs].tolist()
         self.program = Program(new)

@@ -326,6 +326,28 @@ def limiter(u, v, F):
 
 
 @case
+def truth_of_the_counter(u, v, F):
+    for k in steps(12):
+        if not k:
+            u = u + 1
+        if k % 3:
+            v = v * 0.9
+    return u, v
+
+
+@case
+def invariant_used_after(u, v, F):
+    w = v * 2.0
+    for k in steps(40):
+        if u[0] < 0.5:
+            u = u + 0.01
+        else:
+            u = u * 0.9
+    v[k % 3] = 1.0
+    return u, v, w * v
+
+
+@case
 def breaks(u, v, F):
     for k in steps(1000):
         u = u * 0.99

@@ -293,13 +293,20 @@ def hand_over(Trace trace, roles, results, counted):
     cdef TracedScalar x
     storages, scalars = alive(trace)
     for s in storages:
-        s.version = results.get(roles.get(s.link.serial), s.version)
+        s.version = _after_loop(results, roles.get(s.link.serial), s.version)
     for x in scalars:
         known = roles.get(x.link.serial)
-        x.value = results.get(known, x.value)
+        x.value = _after_loop(results, known, x.value)
         if known in counted:
             x.concrete = type(x.concrete)(counted[known])
     trace.stale = True
+
+
+cdef int _after_loop(results, known, int value) except -1:
+    """The value of a role after the loop; what no trip changes gets its own back from the placeholder `value`."""
+    if known is None:
+        return value
+    return results.get(known, <int> known[1] if known[0] == OUTSIDE else value)
 
 
 def set_numbers(Trace trace, roles, numbers):

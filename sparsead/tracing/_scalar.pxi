@@ -30,7 +30,7 @@ cdef class TracedScalar(Traced):
         cdef int v
         if trace is self.home:
             v = self.value
-            if trace.facts[v] & VARIES and not isinstance(self.concrete, (bool, np.bool_)):
+            if trace.facts[v] & (VARIES | COUNTS) and not isinstance(self.concrete, (bool, np.bool_)):
                 v = (<TracedScalar> trace.call(np.not_equal, (self, 0))).value
             trace.guard(v, truth)
         else:                               # a branch of the inner function is one of the outer function too

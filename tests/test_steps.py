@@ -327,7 +327,7 @@ def limiter(u, v, F):
 
 @case
 def truth_of_the_counter(u, v, F):
-    for k in steps(12):
+    for k in steps(120):
         if not k:
             u = u + 1
         if k % 3:

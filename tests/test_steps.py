@@ -228,6 +228,14 @@ def fancy(u, v, F):
 
 
 @case
+def lists_as_indices(u, v, F):
+    for k in steps(20):
+        u[[0, 2]] = 0.5 * v[[1, 3]] + np.array([0.1, 0.2])
+        v[[1, 1]] += 0.1 * u[0]
+    return u, v
+
+
+@case
 def carried_k(u, v, F):
     last = 0
     for k in steps(15):
@@ -354,6 +362,42 @@ def breaks(u, v, F):
         if u.sum() < 0.5:
             break
     return u
+
+
+@case
+def breaks_behind_other_paths(u, v, F):
+    for k in steps(40):
+        if k > 35:
+            break
+        if F[k // 4, 0] > 0.5:
+            u = u + 1
+    return u
+
+
+@case
+def breaks_if_not_by_then(u, v, F):
+    for k in steps(60):
+        u = u * 0.9
+        if k == 20:
+            if u.sum() > 100.0:
+                break
+        if k == 40:
+            if u.sum() < 100.0:
+                break
+    return u, k * v
+
+
+@case
+def paths_in_paths(u, v, F):
+    for i in steps(12):
+        for j in steps(12):
+            if u[1] > 0.6:
+                u = u * 0.8
+            else:
+                u = u + 0.05 * v
+        if i % 5 == 3:
+            v = v * 0.9
+    return u, v
 
 
 @case
@@ -666,6 +710,21 @@ def test_an_index_that_leaves_the_array():
 
     with pytest.raises(IndexError, match="index 50 is out of bounds"):
         sparsead.vjp(f)(np.ones(2))
+
+
+def test_an_array_that_loses_its_name_on_a_seldom_path():
+    """Nobody can say at which step the loop let go of it."""
+
+    def f(u, w):
+        for k in steps(40):
+            u *= 0.9
+            if u[0] < 0.3:
+                u = u + w
+        return w * 1
+
+    with pytest.raises(sparsead.TraceError, match="whose name went to another array on a path"):
+        sparsead.vjp(f, of="u")(np.ones(2), np.ones(2))
+    np.testing.assert_array_equal(sparsead.vjp(f)(np.ones(2), np.ones(2))[0], np.ones(2))
 
 
 def test_the_users_own_exception():

@@ -104,7 +104,7 @@ def same_steps(Trace trace, list heads, int a, int b, int period):
                 or tape.start[k + 1] - tape.start[k] != tape.start[m + 1] - tape.start[m] \
                 or tape.out[k + 1] - tape.out[k] != tape.out[m + 1] - tape.out[m]:
             return Mismatch(tape.op(m).line, "ops")
-        if tape.attr[k] != tape.attr[m] and i not in counters:
+        if tape.attr[k] != tape.attr[m] and i not in counters and not _same_constant(tape, k, m):
             return Mismatch(tape.op(m).line, "guard" if tape.code[k] == GUARD else "constant" if tape.code[k] == CONST else
                             "callback" if tape.code[k] == EFFECT else "window")
         for j in range(tape.out[k + 1] - tape.out[k]):
@@ -124,6 +124,11 @@ def same_steps(Trace trace, list heads, int a, int b, int period):
                     return Mismatch(tape.op(m).line, "operands")
                 found.append(known)
     return found
+
+
+cdef bint _same_constant(Tape tape, int k, int m):
+    """Whether two ops are constants of the same bits; those of the list in ``u[[0, 2]]`` are made anew in every step."""
+    return tape.code[k] == CONST and identical(tape.pool.consts[tape.attr[k]], tape.pool.consts[tape.attr[m]])
 
 
 def roles(list heads, int step, int period, values):
@@ -177,7 +182,7 @@ def fold(Trace trace, plan, registers, invariants, loop, counted, line):
     starts = [r if d == OUTSIDE else heads[plan.start - d * period].value + r for d, r in registers]
     lasts = [r if d == OUTSIDE else heads[plan.end - d * period].value + r for d, r in registers]
     types = [tape.type_of(v).id for v in starts]
-    facts = [COUNTS if known in counted else VARIES | (trace.facts[v] & ACTIVE) for known, v in zip(registers, lasts)]
+    facts = [COUNTS if known in counted else VARIES | (trace.facts[v] & (ACTIVE | LOST)) for known, v in zip(registers, lasts)]
     trace.cut(heads[plan.start].op)
     cdef int[::1] args = array(starts + invariants + [0], np.intc), vtypes = array(types + [0], np.intc)
     cdef int line_id = -1 if line is None else tape.pool.line_id(line), k
@@ -235,6 +240,8 @@ cdef int _step_number(Tape body, int trip, int period, int first) except -1:
 def hide(Trace trace, roles):
     """Put a placeholder in the place of every value that lives, for a step that shall be a body of its own.
 
+    Their numbers are not known from then on, until somebody asks.
+
     Parameters
     ----------
     roles : dict
@@ -257,6 +264,7 @@ def hide(Trace trace, roles):
         if x.link.serial in roles:
             x.value = _placeholder(trace, x.value)
             found[x.value] = roles[x.link.serial]
+    trace.stale = True
     return found
 
 
@@ -287,45 +295,39 @@ def description(Trace trace, head, roles, int cut, int v):
     return (OUTSIDE, v) if v < cut else None
 
 
-def hand_over(Trace trace, roles, results, counted):
-    """Give what lives after the loop its values after the loop: `roles` by serial number, `results` and known numbers by role."""
+def hand_over(Trace trace, roles, results, counted, int cut):
+    """Give what lives after the loop its values after the loop: `roles` by serial number, `results` and known numbers by role.
+
+    What has no role, and a value that is no longer on the tape (from `cut` on), is lost: reading it is an error.
+    """
     cdef Storage s
     cdef TracedScalar x
     storages, scalars = alive(trace)
     for s in storages:
-        s.version = _after_loop(results, roles.get(s.link.serial), s.version)
+        s.version = _after_loop(trace, results, roles.get(s.link.serial), s.version, cut)
     for x in scalars:
         known = roles.get(x.link.serial)
-        x.value = _after_loop(results, known, x.value)
+        x.value = _after_loop(trace, results, known, x.value, cut)
         if known in counted:
             x.concrete = type(x.concrete)(counted[known])
     trace.stale = True
 
 
-cdef int _after_loop(results, known, int value) except -1:
+cdef int _after_loop(Trace trace, results, known, int value, int cut) except -1:
     """The value of a role after the loop; what no trip changes gets its own back from the placeholder `value`."""
     if known is None:
-        return value
+        return lost(trace, value) if value >= cut else value
     return results.get(known, <int> known[1] if known[0] == OUTSIDE else value)
 
 
-def set_numbers(Trace trace, roles, numbers):
-    """Let what lives have the numbers of its role."""
-    cdef Storage s
-    cdef TracedScalar x
-    storages, scalars = alive(trace)
-    trace.stale = False
-    for s in storages:
-        number = numbers.get(roles.get(s.link.serial))
-        if number is not None:
-            s.base[...] = number
-    for x in scalars:
-        number = numbers.get(roles.get(x.link.serial))
-        if number is not None:
-            x.concrete = number[()].item() if type(x.concrete) in (float, int, bool) else number[()]
+def lost(Trace trace, int value):
+    """A value in the place of one that no longer can be known."""
+    cdef int made = trace.tape.emit0(EMPTY, -1, 0, -1, trace.tape.vtype[value])
+    trace._set_fact(made, LOST)
+    return made
 
 
-def set_values(Trace trace, values, bint stale):
+def set_values(Trace trace, values):
     """Give what lives the values of the tape that are listed by serial number."""
     cdef Storage s
     cdef TracedScalar x
@@ -334,7 +336,36 @@ def set_values(Trace trace, values, bint stale):
         s.version = values.get(s.link.serial, s.version)
     for x in scalars:
         x.value = values.get(x.link.serial, x.value)
-    trace.stale = trace.stale or stale
+
+
+def making(Trace trace, outputs, known):
+    """A tape without guards that makes the `outputs` of what the trace has so far; its last inputs are the `known` values."""
+    cdef Tape old = trace.tape, new = old.fresh()
+    cdef int k, j, v
+    cdef signed char[::1] needed = zeros(old.n_vals + 1, np.int8)
+    cdef int[::1] value = np_full(old.n_vals + 1, -1, np.intc)
+    for v in outputs:
+        needed[v] = 1
+    for v in known:
+        value[v] = new.emit0(INPUT, -1, 0, -1, old.vtype[v])
+    for k in range(old.n_ops - 1, -1, -1):
+        if _is_needed(old, k, &needed[0]) and value[old.out[k]] < 0:
+            for j in range(old.start[k], old.start[k + 1]):
+                needed[old.operand[j]] = 1
+    for k in range(old.n_ops):
+        if old.code[k] == INPUT or _is_needed(old, k, &needed[0]) and value[old.out[k]] < 0:
+            new.take(old, k, &value[0])
+    new.inputs = [value[v] for v in [*old.inputs, *known]]
+    new.outputs = [value[v] for v in outputs]
+    return new
+
+
+cdef bint _is_needed(Tape tape, int k, signed char *needed) noexcept:
+    cdef int j
+    for j in range(tape.out[k], tape.out[k + 1]):
+        if needed[j]:
+            return True
+    return False
 
 
 def is_count(TracedScalar x):
@@ -343,13 +374,13 @@ def is_count(TracedScalar x):
 
 
 def settle_all(Trace trace, run):
-    """Let all that lives have the numbers that the tape gives it; ``run(tape, outputs)`` computes them."""
+    """Let all that lives have the numbers that the tape gives it; ``run(values)`` computes them."""
     cdef Storage s
     cdef TracedScalar x
     storages, scalars = alive(trace)
     scalars = [x for x in scalars if not is_count(x)]
     trace.stale = False
-    numbers = run(trace.tape, [s.version for s in storages] + [x.value for x in scalars])
+    numbers = run([s.version for s in storages] + [x.value for x in scalars])
     for s, number in zip(storages, numbers):
         s.base[...] = number
     for x, number in zip(scalars, numbers[len(storages):]):

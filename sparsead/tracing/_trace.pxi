@@ -18,6 +18,7 @@ cdef class Trace:
     cdef public int depth                   # loops that are being traced
     cdef readonly bint stale                # numbers are those of a traced step, not yet those after a loop
     cdef public str broken                  # what is wrong with a loop that was left
+    cdef readonly list hiding               # loops of whose values a placeholder stands in the trace, the innermost last
     cdef public object supply               # gives the numbers of the inputs
     cdef public object original             # the user's own object for one that the traced function sees
     cdef readonly object refusal            # (text, place) of the last refusal to give a value away
@@ -26,7 +27,7 @@ cdef class Trace:
         self.tape = PyTape()
         self._places, self._consts = {}, {}
         self._guarded, self._foreign, self._outer = {}, {}, {}
-        self.snapshots, self.imports = [], []
+        self.snapshots, self.imports, self.hiding = [], [], []
         self.composites, self.methods = composites, methods
         self.max_ops = max_ops
         self.started, self.note_after = time.monotonic(), note_after
@@ -50,12 +51,19 @@ cdef class Trace:
             self._check_length()
         for k in range(n):
             fact |= self.facts[args[k]]
+        if fact & LOST:
+            raise TraceError(LOST_TEXT + self.at())
         if inactive_codes[code]:
             fact &= ~ACTIVE
         first = tape.emit_many(code, args, n, attr, imm, self.line(), vtypes, n_results)
         for k in range(n_results):
             self._set_fact(first + k, fact if (<ValueType> tape.pool.types[vtypes[k]]).inexact else fact & ~ACTIVE)
         return first
+
+    def check_lost(self, int value):
+        """TraceError for a value that stands for one that no longer can be known."""
+        if self.facts[value] & LOST:
+            raise TraceError(LOST_TEXT + self.at())
 
     cdef int emit(self, int code, const int *args, int n, int attr, offset_t imm, int vtype) except -1:
         return self.emit_many(code, args, n, attr, imm, &vtype, 1)

@@ -49,6 +49,11 @@ cdef enum:
     ACTIVE = 1                      # depends on an input that is differentiated
     VARIES = 2                      # depends on an input or parameter: not known before the call
     COUNTS = 4                      # depends on the counter of a loop
+    LOST = 8                        # was rebound somewhere in a loop, nobody knows when
+
+
+cdef str LOST_TEXT = ("an array is read whose name went to another array on a path that a loop takes seldom, so nobody knows what "
+                      "it holds; write into the array instead (u[:] = ...), or unroll the loop: steps(n, unroll=True)")
 
 
 def _is_flat(op):

@@ -256,6 +256,8 @@ def _run(trace, function, arguments, collect):
         if trace.broken:
             raise TraceError(trace.broken)
         trace.tape.outputs = [trace.c_order(trace.operand(x)) for x in outputs.leaves]
+        for v in trace.tape.outputs:
+            trace.check_lost(v)
         return outputs
     except Exception as error:
         ours = explained(trace, error)

@@ -8,13 +8,14 @@ itself remembers from step to step has to come round as well, or the loop would 
 from __future__ import annotations
 
 import dis
+import operator
 import sys
 
 import numpy as np
 
 from sparsead import config
 from sparsead.tracing import _traced
-from sparsead.tracing._traced import CURRENT, Mismatch, Plan, Traced, as_array
+from sparsead.tracing._traced import CURRENT, Mismatch, Plan, Traced, TracedArray, as_array
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.loops.branches import Branches
 from sparsead.tracing.loops.ends import Ends
@@ -99,9 +100,11 @@ def steps(n, unroll=None, *, on_step=None, watch=None, until=None):
     3 1.414214
     np.float64(0.353553)
     """
+    if isinstance(n, Traced) and isinstance(n.concrete, (int, np.integer)):
+        n = operator.index(n)
     n, unroll, until = overridden(n, unroll, until)
     ends, trace = Ends(on_step, watch, until), CURRENT.get()
-    if isinstance(n, (Traced, np.ndarray, list, tuple)):
+    if isinstance(n, (TracedArray, np.ndarray, list, tuple)):
         return _rows(n, trace, unroll, ends)
     if n is None and until is not None:
         return Steps(trace, None, unroll, ends)
@@ -345,7 +348,7 @@ class _Roll:
             raise TraceError(f"{self.place}: a branch on the counter cuts the loop into more than {config.max_pieces} pieces; "
                              "give the steps of each kind a loop of their own")  # fmt: skip
         results, counted = folding.run(trips, self.line)
-        _traced.hand_over(self.trace, roles, results, counted)
+        _traced.hand_over(self.trace, roles, results, counted, folding.cut)
         self._begin(self.first + folding.plan.start + trips * folding.plan.period)
         return self.first
 

@@ -32,17 +32,23 @@ class Branches:
         self.nameless = {serial: role for serial, role in roles.items() if serial not in named}
         self.open = ~folding.certain(0)
         self.traced, self.tried, self.step, self.trip = 0, 0, 0, plan_trips(folding.plan)
-        self.numbers: Any = None
+        self.numbers: dict = {}  # by role, at the head of `trip`
+        self.numbers_tried: Any = None  # the same at the head of `tried`, once somebody has asked
+        self.roles_before: dict = {}
+        self.hidden: dict = {}
         self.marks = []  # heads of the steps of the trip that is traced
+        self.trace.hiding.append(self)
 
     def next(self):
         """The step to trace next; None when all paths are known."""
-        if not self.open.any() and self.folding.decided_by_data() and not self._go_on():
-            self.open[self.trip] = True
-            self._set_numbers()
+        if self.folding.decided_by_data():  # one after the other, as a path may leave the loop
+            ended = self._go_on(self.folding.trips)
+            self.open[:] = False
+            self.open[self.trip :] = not ended
         if not self.open.any():
             # Names come round only after so many steps: the last path is traced again until they have.
             if self.traced % self.comes_round == 0:
+                self.trace.hiding.remove(self)
                 return None
             return self.step
         if len(self.folding.segments) > config.max_branches:
@@ -50,16 +56,16 @@ class Branches:
         plan = self.folding.plan
         self.tried = int(np.flatnonzero(self.open)[0])
         self.step = self.roll.first + plan.start + self.tried * plan.period
+        self.numbers_tried = dict(self.numbers) if self.trip == self.tried and self.numbers else None
         return self.step
 
-    def _go_on(self):
-        """Run the loop on the trace's numbers as far as its paths are known; whether that is to the end."""
+    def _go_on(self, end):
+        """Run the loop on the trace's numbers as far as its paths are known; whether that is to the trip `end`."""
         registers, invariants, bodies = self.folding.bodies()
-        if self.numbers is None:
-            self._begin(registers, invariants)
+        self._begin([*registers, *[(OUTSIDE, v) for v in invariants]])
         given = [self.numbers[OUTSIDE, v] for v in invariants]
         programs = [Program(without_effects(body)) for body in bodies]
-        while self.trip < self.folding.trips:
+        while self.trip < end:
             state = _first_path(programs, [np.int64(self.trip), *[self.numbers[role] for role in registers], *given])
             if state is None:
                 return False
@@ -67,17 +73,21 @@ class Branches:
             self.trip += 1
         return True
 
-    def _begin(self, registers, invariants):
-        """The numbers behind the traced steps, of registers and of all that is there from before the loop."""
+    def _begin(self, roles):
+        """The numbers behind the traced steps, of all that these roles and the names have from before the loop."""
         heads, end = self.folding.plan.heads, self.folding.plan.end
-        there = {role for role in [*self.paths.values(), *self.nameless.values()] if role[0] == OUTSIDE}
-        wanted = [*registers, *sorted(there | {(OUTSIDE, v) for v in invariants})]
+        wanted = sorted({*roles, *self.paths.values(), *self.nameless.values()} - self.numbers.keys())
         values = [r if d == OUTSIDE else heads[end - d * self.folding.plan.period].value + r for d, r in wanted]
-        self.numbers = dict(zip(wanted, run_so_far(self.trace, self.trace.tape, values), strict=True))
+        self.trace.hiding.remove(self)
+        self.numbers.update(zip(wanted, run_so_far(self.trace, values), strict=True))
+        self.trace.hiding.append(self)
 
-    def _set_numbers(self):
-        """Let what lives have the numbers at the head of the trip that is traced next."""
-        _traced.set_numbers(self.trace, self.roles(), self.numbers)
+    def known(self):
+        """The numbers at the head of the step that is traced, by placeholder."""
+        if self.numbers_tried is None:
+            self._go_on(self.tried)
+            self.numbers_tried = dict(self.numbers)
+        return {v: self.numbers_tried[role] for v, role in self.hidden.items()}
 
     def roles(self):
         """Roles by serial number, of what lives now."""
@@ -90,7 +100,8 @@ class Branches:
     def head(self, k):
         """Begin a step on another path."""
         if not self.marks:
-            self.hidden = _traced.hide(self.trace, self.roles())
+            self.roles_before = self.roles()
+            self.hidden = _traced.hide(self.trace, self.roles_before)
         mark, number = _traced.counter(self.trace, k)
         self.marks.append(mark)
         return number
@@ -108,26 +119,32 @@ class Branches:
     def leave(self):
         """End the loop in the middle of a step: what of the step was traced comes behind a loop op with the trips before it."""
         roll, plan = self.roll, self.folding.plan
+        if self in self.trace.hiding:
+            self.trace.hiding.remove(self)
         if not self.marks or (self.tried - plan_trips(plan) - self.traced) % self.comes_round:
             raise TraceError(f"{roll.place}: the loop is left while its arrays are swapped; write it as steps(n, unroll=True)")
-        cut, roles = plan.heads[plan.start].value, dict(self.hidden)
+        cut, roles = self.folding.cut, dict(self.hidden)
         place = self.trace, self.marks[0], roles, cut
         operands = _traced.described(*place[:2], _traced.end_of(self.trace), roles, cut)
-        left = {s: _traced.description(*place, v) for kind in _traced.held(self.trace) for s, v in kind.items()}
-        if operands is None or None in left.values():
+        there = {s: v for kind in _traced.held(self.trace) for s, v in kind.items()}
+        left = {s: _traced.description(*place, v) for s, v in there.items()}
+        if operands is None:
             raise TraceError(f"{roll.place}: the loop is left on a path that reads what no name leads to")
         counters = {mark.op: roll.first + plan.start + q for q, mark in enumerate(self.marks)}
         end = _traced.end_of(self.trace)
         last = Segment(self.marks[0].op, end.op, self.marks[0].value, counters, operands, {})
-        piece, registers, invariants = self.folding.piece(last, [known for known in left.values() if known[0] != AGAIN])
+        made = {s: known for s, known in left.items() if known is not None and known[0] != AGAIN}
+        again = {s: self.trace.tape.op(self.trace.tape.maker(known[1])).attr for s, known in left.items() if known and s not in made}
+        gone = {s for s, known in left.items() if known is None}
+        piece, registers, invariants = self.folding.piece(last, made.values())
         results, _ = self.folding.run(self.tried, roll.line)
         given = [self.trace.constant_value(np.int64(self.tried)), *[results[r] for r in registers], *invariants]
-        values = iter(self.trace.inline(piece, given))
-        _traced.set_values(self.trace, {s: next(values) for s, known in left.items() if known[0] != AGAIN}, self.numbers is None)
+        values = dict(zip(made, self.trace.inline(piece, given), strict=True))
+        values |= {s: self.trace.constant_value(number) for s, number in again.items()}
+        _traced.set_values(self.trace, values | {s: _traced.lost(self.trace, there[s]) for s in gone})
 
     def _enter(self):
-        end, plan, roles, head = _traced.end_of(self.trace), self.folding.plan, dict(self.hidden), self.marks[0]
-        cut = plan.heads[plan.start].value
+        end, roles, head, cut = _traced.end_of(self.trace), dict(self.hidden), self.marks[0], self.folding.cut
         operands = _traced.described(self.trace, head, end, roles, cut)
         outputs, state, held = {}, remembered(self.roll.frame), _traced.held(self.trace)[0]
         left = [(role, state[path][1]) for path, role in self.paths.items() if path in state]
@@ -139,12 +156,21 @@ class Branches:
                                  "path that is taken seldom; make the copy before the loop")  # fmt: skip
         if operands is None:
             raise TraceError(f"{self.roll.place}: a path that is taken seldom reads what no name leads to")
-        counters = {mark.op: self.roll.first + plan.start + q for q, mark in enumerate(self.marks)}
+        counters = {mark.op: self.roll.first + self.folding.plan.start + q for q, mark in enumerate(self.marks)}
         self.folding.segments.append(Segment(head.op, end.op, head.value, counters, operands, outputs))
         holds = self.folding.certain(len(self.folding.segments) - 1)
         if not holds[self.tried]:
             raise TraceError(f"{self.roll.place}: step {self.step} does not take the path that it was seen to take")
         self.open &= ~holds
+        self._let_go(held | _traced.held(self.trace)[1])
+
+
+    def _let_go(self, held):
+        """What has lost its name on this path stays as it is: known if it was as before the loop, else lost."""
+        changed = {role for s in self.folding.segments[:-1] for role, known in s.outputs.items() if known != role}
+        gone = [s for s in self.roles_before if s in held and s not in self.roles()]
+        roles = {s: self.hidden.get(held[s], (0, 0)) for s in gone}
+        _traced.set_values(self.trace, {s: role[1] for s, role in roles.items() if role[0] == OUTSIDE and role not in changed})
 
 
 def plan_trips(plan):

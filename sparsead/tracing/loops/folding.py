@@ -7,9 +7,8 @@ import numpy as np
 from sparsead.engine.reference import Program
 from sparsead.ops.loop import Loop
 from sparsead.tracing import _traced
-from sparsead.tracing.loops.choosing import choosing, unguarded
+from sparsead.tracing.loops.choosing import choosing
 from sparsead.tracing.loops.counting import Count, constant, guards_of
-from sparsead.transform._simplify import prune
 from sparsead.transform.loops.rewrite import without_effects
 
 OUTSIDE, AGAIN = -1, -2  # kinds of descriptions: a value from before the loop, a constant to be made again
@@ -24,11 +23,14 @@ class Folding:
         The step that repeats, then those that branches lead to.
     trips : int
         All that are left.
+    cut : int
+        Values from here on are taken off the tape.
     """
 
     def __init__(self, trace, plan, segments, n):
         self.trace, self.plan, self.segments = trace, plan, segments
         self.trips = (n - plan.start) // plan.period
+        self.cut = plan.heads[plan.start].value
 
     def _registers(self):
         """Registers; those of the plan, and what only a branch changes."""
@@ -90,6 +92,7 @@ class Folding:
         return _traced.fold(self.trace, self.plan, registers, invariants, loop, counted, line), counted
 
 
-def run_so_far(trace, tape, outputs):
+def run_so_far(trace, values):
     """The numbers of some values of the tape, at the numbers of the trace's inputs. They are on the path that was traced."""
-    return Program(prune(without_effects(unguarded(tape)), outputs)).run(trace.supply())
+    known = {v: number for loop in trace.hiding for v, number in loop.known().items()}
+    return Program(without_effects(_traced.making(trace, values, known))).run([*trace.supply(), *known.values()])

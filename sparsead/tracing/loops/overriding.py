@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sparsead.tracing._traced import Traced
+from sparsead.tracing._traced import TracedArray
 
-ROWS = (Traced, np.ndarray, list, tuple)
+ROWS = (TracedArray, np.ndarray, list, tuple)
 OVERRIDE: ContextVar[Any] = ContextVar("sparsead_steps", default=None)
 
 

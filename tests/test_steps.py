@@ -712,6 +712,48 @@ def test_an_index_that_leaves_the_array():
         sparsead.vjp(f)(np.ones(2))
 
 
+def test_arrays_that_are_swapped_on_some_paths():
+    """The names hold what they should; which of the caller's arrays they are depends on the data."""
+
+    def f(u, v):
+        for k in steps(30):
+            u += 0.1 * v
+            if u[0] > 1.5:
+                u, v = v, u
+        return u - v
+
+    args = np.array([1.0, 2.0]), np.array([-0.3, 0.9])
+    np.testing.assert_array_equal(sparsead.vjp(f)(*args)[0], plain(f, args))
+    with pytest.raises(sparsead.TraceError, match="swapped on some paths"):
+        sparsead.vjp(f, of="u")(*args)
+    with pytest.raises(sparsead.TraceError, match=r"swapped on some paths only, and [ab] is one of them in caller"):
+
+        def caller(a, b):
+            f(a, b)
+            return a
+
+        sparsead.vjp(caller)(*args)
+
+
+def test_pieces_of_loops_that_swap():
+    """A loop that is cut where the counter takes another branch is cut where the names stand as they do now."""
+
+    def f(u, v):
+        for k in steps(31):
+            u, v = v, u
+            v *= 0.9
+            if k == 29:
+                u += 1.0
+        return u * 2
+
+    args = np.array([1.0, 2.0]), np.array([-0.3, 0.9])
+    for of in ("return", "u", "v"):
+        expected = [x.copy() for x in args]
+        returned = f(*expected)
+        got = sparsead.vjp(f, of=of)(*args)[0]
+        np.testing.assert_array_equal(got, {"return": returned, "u": expected[0], "v": expected[1]}[of])
+
+
 def test_an_array_that_loses_its_name_on_a_seldom_path():
     """Nobody can say at which step the loop let go of it."""
 

@@ -74,7 +74,12 @@ def _target(name, item, value, arguments, leaves):
     argument = at_place(item, "of", arguments)
     if isinstance(argument, (TracedScalar, int, float)):
         raise TypeError(f"of={path_text(item)}: {name} was given a number there, which it cannot write; pass an array")
-    return structure(argument, leaves, f"argument {path_text(item)} of {name}")
+    first = len(leaves)
+    found = structure(argument, leaves, f"argument {path_text(item)} of {name}")
+    for leaf in leaves[first:]:
+        if isinstance(leaf, Traced):
+            leaf.home.check_swapped(leaf)
+    return found
 
 
 def structure(obj, leaves, what):

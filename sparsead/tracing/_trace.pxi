@@ -19,6 +19,7 @@ cdef class Trace:
     cdef readonly bint stale                # numbers are those of a traced step, not yet those after a loop
     cdef public str broken                  # what is wrong with a loop that was left
     cdef readonly list hiding               # loops of whose values a placeholder stands in the trace, the innermost last
+    cdef public set swapped                 # serial numbers of storages that a loop swaps on some of its paths
     cdef public object supply               # gives the numbers of the inputs
     cdef public object original             # the user's own object for one that the traced function sees
     cdef readonly object refusal            # (text, place) of the last refusal to give a value away
@@ -27,7 +28,7 @@ cdef class Trace:
         self.tape = PyTape()
         self._places, self._consts = {}, {}
         self._guarded, self._foreign, self._outer = {}, {}, {}
-        self.snapshots, self.imports, self.hiding = [], [], []
+        self.snapshots, self.imports, self.hiding, self.swapped = [], [], [], set()
         self.composites, self.methods = composites, methods
         self.max_ops = max_ops
         self.started, self.note_after = time.monotonic(), note_after
@@ -64,6 +65,12 @@ cdef class Trace:
         """TraceError for a value that stands for one that no longer can be known."""
         if self.facts[value] & LOST:
             raise TraceError(LOST_TEXT + self.at())
+
+    def check_swapped(self, x):
+        """TraceError for an argument of which only the names in the function tell what it holds in the end."""
+        if isinstance(x, TracedArray) and (<TracedArray> x).storage.link.serial in self.swapped:
+            raise TraceError("the arguments are swapped on some paths of a loop, so which of them holds what depends on the data"
+                             f"{self.at()}; return the result, or write into the array (u[:] = ...)")
 
     cdef int emit(self, int code, const int *args, int n, int attr, offset_t imm, int vtype) except -1:
         return self.emit_many(code, args, n, attr, imm, &vtype, 1)

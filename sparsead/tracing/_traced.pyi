@@ -22,6 +22,8 @@ class Trace:
     depth: int
     stale: bool
     hiding: list[Any]
+    swapped: set[int]
+    def check_swapped(self, x: Any) -> None: ...
     def check_lost(self, value: int) -> None: ...
     broken: str | None
     supply: Any

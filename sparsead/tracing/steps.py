@@ -321,6 +321,8 @@ class _Roll:
             return self._go_on(self.branches.next())
         if len(elsewhere):
             trips = int(elsewhere[0])
+            while (plan.start + trips * plan.period - plan.end) % comes_round:  # names are to stand as they do now
+                trips -= 1
         if plan.start + trips * plan.period <= len(self.heads):
             return None
         return self._replace(folding, trips, plan.held)

@@ -30,6 +30,7 @@ class Branches:
         self.paths = {path: roles[x[2]] for path, x in now.state.items() if x[0] == "traced"}
         named = {x[2] for x in now.state.values() if x[0] == "traced"}
         self.nameless = {serial: role for serial, role in roles.items() if serial not in named}
+        self.hands_on = self._handed_on(roll.kept[-1].state, now.state)
         self.open = ~folding.certain(0)
         self.traced, self.tried, self.step, self.trip = 0, 0, 0, plan_trips(folding.plan)
         self.numbers: dict = {}  # by role, at the head of `trip`
@@ -162,8 +163,28 @@ class Branches:
         if not holds[self.tried]:
             raise TraceError(f"{self.roll.place}: step {self.step} does not take the path that it was seen to take")
         self.open &= ~holds
+        self._check_swaps()
         self._let_go(held | _traced.held(self.trace)[1])
 
+
+    def _handed_on(self, before, now):
+        """Where a step takes arrays: {role of the name that had it: role of the name that has it now}."""
+        had = {x[2]: self.paths[path] for path, x in before.items() if x[0] == "traced" and path in self.paths}
+        return {had[x[2]]: self.paths[path] for path, x in now.items() if x[0] == "traced" and x[2] in had}
+
+    def _check_swaps(self):
+        """Swaps that depend on the path: the names have the right values, but who else knows the arrays would have others'."""
+        roles = self.roles()
+        both = [s for s, role in self.roles_before.items() if s in roles and role in self.hands_on]
+        swapped = {s for s in both if self.hands_on[self.roles_before[s]] != roles[s]}
+        self.trace.swapped |= swapped
+        frame = self.roll.frame.f_back if swapped else None
+        while frame is not None and not _is_recorder(frame):
+            for path, x in remembered(frame).items():
+                if x[0] == "traced" and x[2] in swapped:
+                    raise TraceError(f"{self.roll._where()}: arrays are swapped on some paths only, and {path} is one of them in "
+                                     f"{frame.f_code.co_name}(); write into the arrays instead, or unroll the loop")  # fmt: skip
+            frame = frame.f_back
 
     def _let_go(self, held):
         """What has lost its name on this path stays as it is: known if it was as before the loop, else lost."""
@@ -171,6 +192,10 @@ class Branches:
         gone = [s for s in self.roles_before if s in held and s not in self.roles()]
         roles = {s: self.hidden.get(held[s], (0, 0)) for s in gone}
         _traced.set_values(self.trace, {s: role[1] for s, role in roles.items() if role[0] == OUTSIDE and role not in changed})
+
+
+def _is_recorder(frame):
+    return frame.f_globals.get("__name__") == "sparsead.tracing.record"
 
 
 def plan_trips(plan):

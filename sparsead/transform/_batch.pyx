@@ -88,6 +88,19 @@ cdef class _Batcher:
             return self.value[v]
         return self.emit.load(self.value[v], View((self.lanes,) + t.shape, (0,) + t.strides, t.dtype))
 
+    cdef int _spread_to(self, int ndim, int v) except -1:
+        """Like `_spread`, for a place of `ndim` axes that the value is broadcast to: the lanes stay in front."""
+        cdef ValueType t = self.old.type_of(v)
+        if t.ndim == ndim:
+            return self._spread(v)
+        gap = ndim - t.ndim
+        view = View((self.lanes,) + (1,) * gap + t.shape, (t.nbytes * self.batched[v],) + (0,) * gap + t.strides, t.dtype)
+        return self.emit.load(self.value[v], view)
+
+    cdef int _window_ndim(self, int attr) except -1:
+        given = self.old.pool.attrs[attr]
+        return len(getattr(given, "view", given).shape)
+
     cdef int _owned(self, int v) except -1:
         """Like `_spread`, in memory of its own: the base of a store."""
         if self.batched[v]:
@@ -116,7 +129,7 @@ cdef class _Batcher:
             self.value[z] = new.emit1(LOAD, self.value[x], self._attr(old.attr[k], old.type_of(x)), imm, line,
                                       self._prefixed(old.vtype[z]))
         elif code == STORE or code == ACCUMULATE:
-            self.value[z] = new.emit2(code, self._owned(x), self._spread(operands[1]),
+            self.value[z] = new.emit2(code, self._owned(x), self._spread_to(self._window_ndim(old.attr[k]), operands[1]),
                                       self._attr(old.attr[k], old.type_of(x)), imm, line, self._prefixed(old.vtype[z]))
         elif code == GATHER or code == SCATTER or code == SCATTER_ADD:
             self._indexed(k, code, operands)
@@ -156,7 +169,10 @@ cdef class _Batcher:
     cdef int _moving(self, int k, int code, int *operands) except -1:
         cdef Tape old = self.old
         cdef int z = old.out[k], j, first = 1 if code == LOAD_AT else 2
-        moved = [self.value[operands[0]]] if code == LOAD_AT else [self._owned(operands[0]), self._spread(operands[1])]
+        if code == LOAD_AT:
+            moved = [self.value[operands[0]]]
+        else:
+            moved = [self._owned(operands[0]), self._spread_to(self._window_ndim(old.attr[k]), operands[1])]
         for j in range(first, old.start[k + 1] - old.start[k]):
             if self.batched[operands[j]]:
                 raise TypeError("an index may not depend on a seed")

@@ -401,6 +401,18 @@ def paths_in_paths(u, v, F):
 
 
 @case
+def outer_counter_asked_inside(u, v, F):
+    a = u * 0.0
+    for k in steps(13):
+        for j in steps(13):
+            if k == 12:
+                u = u * 0.9
+            else:
+                a = u * 0.5 + 0.01 * k
+    return u, a
+
+
+@case
 def newton(u, v, F):
     x = np.ones(1)
     for k in steps(100):
@@ -647,9 +659,27 @@ def callers_number(u):
     return u * count
 
 
+def picked(u):
+    for k in steps(100):
+        u[u > 0.2] = u[u > 0.2] * 0.9
+    return u
+
+
+def asked_inside(u):
+    for k in steps(40):
+        for j in steps(20):
+            if u[1] > 0.1:
+                u = u * 0.999
+            else:
+                u = u + 0.001
+    return u
+
+
 REFUSED = {
     global_number: "TOTAL changes from step to step",
     callers_number: r"count \(of the caller\) changes from step to step",
+    picked: "a mask of traced values names elements in a loop",
+    asked_inside: "a branch inside an inner loop goes other ways in step",
     number: r"t changes from step to step \(.*t = k \* dt",
     counted: "count changes from step to step",
     attribute: r"solver\.n changes from step to step",

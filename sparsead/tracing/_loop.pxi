@@ -338,9 +338,9 @@ def set_values(Trace trace, values):
         x.value = values.get(x.link.serial, x.value)
 
 
-def making(Trace trace, outputs, known):
-    """A tape without guards that makes the `outputs` of what the trace has so far; its last inputs are the `known` values."""
-    cdef Tape old = trace.tape, new = old.fresh()
+def making(Tape old, outputs, known=()):
+    """What of a tape makes the `outputs`, and no guards; its last inputs are the `known` values."""
+    cdef Tape new = old.fresh()
     cdef int k, j, v
     cdef signed char[::1] needed = zeros(old.n_vals + 1, np.int8)
     cdef int[::1] value = np_full(old.n_vals + 1, -1, np.intc)

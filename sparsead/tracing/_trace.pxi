@@ -403,6 +403,10 @@ cdef class Trace:
         self.tape.emit_many(GUARD, &value, 1, self.tape.pool.attr_id(expected), 0, self.line(), NULL, 0)
         return 0
 
+    def expect(self, int value, expected):
+        """`guard` for callers in Python."""
+        self.guard(value, expected)
+
     def effect(self, attr, operands):
         """Call a function of the user on these values whenever the tape is run."""
         cdef int[::1] args = array(operands, np.intc)

@@ -12,6 +12,8 @@ from sparsead.tape.spec import GuardFailed
 from sparsead.tracing import _traced
 from sparsead.tracing._traced import Segment
 from sparsead.tracing.errors import TraceError
+from sparsead.tracing.loops.choosing import making
+from sparsead.tracing.loops.counting import guards_of
 from sparsead.tracing.loops.folding import AGAIN, OUTSIDE, run_so_far
 from sparsead.tracing.loops.remembered import remembered
 from sparsead.transform.loops.rewrite import without_effects
@@ -44,6 +46,8 @@ class Branches:
         """The step to trace next; None when all paths are known."""
         if self.folding.decided_by_data():  # one after the other, as a path may leave the loop
             ended = self._go_on(self.folding.trips)
+            if not ended:
+                self._check_guards()
             self.open[:] = False
             self.open[self.trip :] = not ended
         if not self.open.any():
@@ -73,6 +77,17 @@ class Branches:
             self.numbers.update(zip(registers, state, strict=True))
             self.trip += 1
         return True
+
+    def _check_guards(self):
+        """TraceError if a path fails at `trip` that, by its own guards, would be taken: then a loop inside fails."""
+        registers, invariants, bodies = self.folding.bodies()
+        inputs = [np.int64(self.trip), *[self.numbers[role] for role in [*registers, *[(OUTSIDE, v) for v in invariants]]]]
+        for body in bodies:
+            values = Program(making(body, [v for v, _ in guards_of(body)])).run(inputs)
+            if all(value == expected for value, (_, expected) in zip(values, guards_of(body), strict=True)):
+                raise TraceError(f"{self.roll.place}: a branch inside an inner loop goes other ways in step "
+                                 f"{self.roll.first + self.folding.plan.start + self.trip * self.folding.plan.period} than in those "
+                                 "before; use np.where in the inner loop, or unroll the outer one: steps(n, unroll=True)")  # fmt: skip
 
     def _begin(self, roles):
         """The numbers behind the traced steps, of all that these roles and the names have from before the loop."""
@@ -182,7 +197,7 @@ class Branches:
         while frame is not None and not _is_recorder(frame):
             for path, x in remembered(frame).items():
                 if x[0] == "traced" and x[2] in swapped:
-                    raise TraceError(f"{self.roll._where()}: arrays are swapped on some paths only, and {path} is one of them in "
+                    raise TraceError(f"{self.roll.place}: arrays are swapped on some paths only, and {path} is one of them in "
                                      f"{frame.f_code.co_name}(); write into the arrays instead, or unroll the loop")  # fmt: skip
             frame = frame.f_back
 

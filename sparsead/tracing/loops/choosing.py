@@ -6,9 +6,9 @@ import numpy as np
 
 from sparsead.ops.branch import Branch
 from sparsead.tape.spec import BY_NAME
+from sparsead.tracing import _traced
 from sparsead.tracing.loops.counting import guards_of
-from sparsead.transform._simplify import prune
-from sparsead.transform.loops.rewrite import without_effects
+from sparsead.transform.loops import rewrite
 
 INPUT, GUARD = BY_NAME["input"], BY_NAME["guard"]
 
@@ -32,10 +32,15 @@ def choosing(bodies, carries):
     return tape
 
 
+def making(tape, outputs, known=()):
+    """What of a tape makes the `outputs`, without guards and effects, also in its loops; its last inputs are the `known` values."""
+    return rewrite.unguarded(_traced.making(tape, outputs, known))
+
+
 def _holds(tape, body, inputs, truth):
     """Whether all guards of `body` hold, as a value of `tape`."""
     guards = guards_of(body)
-    values = _inlined(tape, prune(without_effects(unguarded(body)), [v for v, _ in guards]), inputs)
+    values = _inlined(tape, making(body, [v for v, _ in guards]), inputs)
     holds = tape.const(np.bool_(True))
     for v, (_, expected) in zip(values, guards, strict=True):
         dtype = tape.type(v).dtype

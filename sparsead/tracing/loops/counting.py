@@ -57,3 +57,8 @@ class Count:
         """For each trip whether a value is the expected one; true where the counter does not decide it."""
         numbers = self._over(value, np.arange(trips))
         return np.ones(trips, bool) if numbers is None else np.broadcast_to(numbers == expected, (trips,))
+
+    def always(self, value, expected, trips):
+        """Whether the counter alone makes a value the expected one at all trips."""
+        numbers = self._over(value, np.arange(trips))
+        return numbers is not None and bool(np.all(numbers == expected))

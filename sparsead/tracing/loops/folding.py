@@ -7,9 +7,10 @@ import numpy as np
 from sparsead.engine.reference import Program
 from sparsead.ops.loop import Loop
 from sparsead.tracing import _traced
-from sparsead.tracing.loops.choosing import choosing
+from sparsead.tracing.errors import TraceError
+from sparsead.tracing.indexing import Positions
+from sparsead.tracing.loops.choosing import choosing, making
 from sparsead.tracing.loops.counting import Count, constant, guards_of
-from sparsead.transform.loops.rewrite import without_effects
 
 OUTSIDE, AGAIN = -1, -2  # kinds of descriptions: a value from before the loop, a constant to be made again
 
@@ -61,7 +62,7 @@ class Folding:
 
     def is_guarded(self):
         """Whether a trip may take another path."""
-        return any(guards_of(body) for body in self.bodies()[2])
+        return any(guards_of(body) or asks(body) for body in self.bodies()[2])
 
     def certain(self, k):
         """For each trip, whether the counter lets body `k` be run; true where it does not decide."""
@@ -73,14 +74,24 @@ class Folding:
         return holds
 
     def decided_by_data(self):
-        """Whether a guard looks at more than the counter."""
+        """Whether a guard looks at more than the counter, or stands in a loop inside that does not decide it itself."""
         registers, invariants, bodies = self.bodies()
         return any(
             self.count(body, registers, invariants).at(v, 0) is None for body in bodies for v, _ in guards_of(body)
-        )  # fmt: skip
+        ) or any(asks(body) for body in bodies)  # fmt: skip
+
+    def check_masks(self):
+        """TraceError for a mask that may name another number of elements at each step."""
+        for body in self.bodies()[2]:
+            for op in body:
+                if op.op.name == "inactive" and isinstance(op.attr, Positions) and any(body.type(v).dtype == bool for v in op.operands):
+                    where = "" if op.line is None else f" at {op.line[0]}:{op.line[1]}"
+                    raise TraceError(f"a mask of traced values names elements in a loop{where}, and how many there are may change "
+                                     "from step to step; use np.where(mask, new, u), or steps(n, unroll=True)")  # fmt: skip
 
     def run(self, trips, line):
         """Put the loop op on the tape: ({role: value after the loop}, {role: number, where the counter gives it})."""
+        self.check_masks()
         registers, invariants, bodies = self.bodies()
         counted = {}
         for role, *values in zip(registers, *[body.outputs for body in bodies], strict=True):
@@ -89,10 +100,36 @@ class Folding:
                 counted[role] = numbers[0]
         body = bodies[0] if len(bodies) == 1 else choosing(bodies, len(registers))
         loop = Loop(body, trips, len(registers))
-        return _traced.fold(self.trace, self.plan, registers, invariants, loop, counted, line), counted
+        results = _traced.fold(self.trace, self.plan, registers, invariants, loop, counted, line)
+        self._guard_outside(bodies, len(registers), invariants)
+        return results, counted
+
+    def _guard_outside(self, bodies, carries, invariants):
+        """Guard outside as well what is the same in all trips, so that an enclosing loop sees it."""
+        unread = self.trace.constant_value(np.int64(0))
+        for body in bodies:
+            varying = set(body.inputs[: 1 + carries])
+            for op in body:
+                varying.update(op.results if varying.intersection(op.operands) else ())
+            guards = [(v, expected) for v, expected in guards_of(body) if v not in varying]
+            piece = making(body, [v for v, _ in guards])
+            values = self.trace.inline(piece, [*[unread] * (1 + carries), *invariants])
+            for value, (_, expected) in zip(values, guards, strict=True):
+                self.trace.expect(value, expected)
+
+
+def asks(body):
+    """Whether a loop in `body` has a guard that its own counter does not decide."""
+    for op in body:
+        if isinstance(op.attr, Loop):
+            inner, trips = op.attr.body, op.attr.trips
+            count = Count(inner, [None] * len(inner.inputs))
+            if asks(inner) or not all(count.always(v, expected, trips) for v, expected in guards_of(inner)):
+                return True
+    return False
 
 
 def run_so_far(trace, values):
     """The numbers of some values of the tape, at the numbers of the trace's inputs. They are on the path that was traced."""
     known = {v: number for loop in trace.hiding for v, number in loop.known().items()}
-    return Program(without_effects(_traced.making(trace, values, known))).run([*trace.supply(), *known.values()])
+    return Program(making(trace.tape, values, known)).run([*trace.supply(), *known.values()])

@@ -265,7 +265,8 @@ cdef class Trace:
             elif code == GUARD:
                 self._inlined_guard(args[0], op)
             else:
-                value[tape.out[k]:tape.out[k + 1]] = self._inlined(tape, op, &args[0])
+                made = self._inlined(tape, op, &args[0])       # none by a loop that is kept for its guards
+                value[tape.out[k]:tape.out[k + 1]] = made
         return [value[v] for v in tape.outputs]
 
     cdef int _inlined_guard(self, int value, object op) except -1:

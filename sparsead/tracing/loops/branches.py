@@ -85,9 +85,9 @@ class Branches:
         for body in bodies:
             values = Program(making(body, [v for v, _ in guards_of(body)])).run(inputs)
             if all(value == expected for value, (_, expected) in zip(values, guards_of(body), strict=True)):
-                raise TraceError(f"{self.roll.place}: a branch inside an inner loop goes other ways in step "
-                                 f"{self.roll.first + self.folding.plan.start + self.trip * self.folding.plan.period} than in those "
-                                 "before; use np.where in the inner loop, or unroll the outer one: steps(n, unroll=True)")  # fmt: skip
+                step = self.roll.first + self.folding.plan.start + self.trip * self.folding.plan.period
+                raise TraceError(f"{self.roll.place}: a branch inside an inner loop goes other ways in step {step} than in "
+                                 "those before; use np.where in the inner loop, or unroll the outer one with unroll=True")  # fmt: skip
 
     def _begin(self, roles):
         """The numbers behind the traced steps, of all that these roles and the names have from before the loop."""
@@ -150,7 +150,8 @@ class Branches:
         end = _traced.end_of(self.trace)
         last = Segment(self.marks[0].op, end.op, self.marks[0].value, counters, operands, {})
         made = {s: known for s, known in left.items() if known is not None and known[0] != AGAIN}
-        again = {s: self.trace.tape.op(self.trace.tape.maker(known[1])).attr for s, known in left.items() if known and s not in made}
+        tape = self.trace.tape
+        again = {s: tape.op(tape.maker(known[1])).attr for s, known in left.items() if known and s not in made}
         gone = {s for s, known in left.items() if known is None}
         piece, registers, invariants = self.folding.piece(last, made.values())
         results, _ = self.folding.run(self.tried, roll.line)
@@ -197,8 +198,9 @@ class Branches:
         while frame is not None and not _is_recorder(frame):
             for path, x in remembered(frame).items():
                 if x[0] == "traced" and x[2] in swapped:
-                    raise TraceError(f"{self.roll.place}: arrays are swapped on some paths only, and {path} is one of them in "
-                                     f"{frame.f_code.co_name}(); write into the arrays instead, or unroll the loop")  # fmt: skip
+                    name = frame.f_code.co_name
+                    raise TraceError(f"{self.roll.place}: arrays are swapped on some paths only, and {path} is one of them "
+                                     f"in {name}(); write into the arrays instead, or unroll the loop")  # fmt: skip
             frame = frame.f_back
 
     def _let_go(self, held):

@@ -84,10 +84,10 @@ class Folding:
         """TraceError for a mask that may name another number of elements at each step."""
         for body in self.bodies()[2]:
             for op in body:
-                if op.op.name == "inactive" and isinstance(op.attr, Positions) and any(body.type(v).dtype == bool for v in op.operands):
+                if isinstance(op.attr, Positions) and any(body.type(v).dtype == bool for v in op.operands):
                     where = "" if op.line is None else f" at {op.line[0]}:{op.line[1]}"
-                    raise TraceError(f"a mask of traced values names elements in a loop{where}, and how many there are may change "
-                                     "from step to step; use np.where(mask, new, u), or steps(n, unroll=True)")  # fmt: skip
+                    raise TraceError(f"a mask of traced values names elements in a loop{where}, and how many may change from "
+                                     "step to step; use np.where(mask, new, u), or steps(n, unroll=True)")  # fmt: skip
 
     def run(self, trips, line):
         """Put the loop op on the tape: ({role: value after the loop}, {role: number, where the counter gives it})."""

@@ -425,7 +425,7 @@ def helper(d):
             f"y = {x}\ny *= 0.5",
             f"y = {x} * 0.5\n{d.vector} = y + 0.1 * {d.vector}",
             f"x2 = np.empty(WIDTH)\nx2[:] = {d.full()}\n{x} = x2",
-            f"m = np.stack([u, v])\n{x} = 0.25 * (m @ {d.vector}) @ m",
+            f"m = np.stack([u, v])\n{x} = 0.25 * (m * {d.vector}).sum(0)",
             f"{x} = np.sin(np.array([s, r, 0.5, c])) * 0.5",
         ]
     )

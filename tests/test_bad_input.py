@@ -500,6 +500,9 @@ CLOCKS = {
     "time.perf_counter": lambda: time.perf_counter(),
     "time.monotonic": lambda: time.monotonic(),
     "time.time_ns": lambda: time.time_ns() % 7,
+    "time.localtime": lambda: time.localtime().tm_sec,
+    "time.gmtime": lambda: time.gmtime()[5],
+    "time.gmtime of now": lambda: time.gmtime(time.time()).tm_sec,
     "int": lambda: int(time.time()) % 7,
     "float": lambda: float(time.time()) % 7,
     "math.sin": lambda: math.sin(time.time()),
@@ -561,6 +564,8 @@ def test_readings_of_the_clock_may_be_shown_and_compared():
         begin, seconds = dt.datetime.now(), time.time()
         say(f"{begin} {begin:%H:%M} {dt.datetime.now() - begin} {begin.isoformat()} {date.today()}")
         say(f"{time.time() - seconds:.1f} {round(time.time() - seconds, 1)} {abs(seconds - seconds)!r}")
+        say(time.strftime("%H:%M", time.localtime()) + time.ctime(seconds) + time.asctime(time.gmtime()))
+        assert time.gmtime(0).tm_year == 1970 and time.localtime() is not None
         logging.getLogger(__name__).info("at %s", time.time())  # reads the clock for itself
         if dt.datetime.now() - begin > dt.timedelta(days=1) or time.time() < seconds - 86400:
             return x.sum()

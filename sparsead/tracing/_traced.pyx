@@ -52,8 +52,8 @@ cdef enum:
     LOST = 8                        # was rebound somewhere in a loop, nobody knows when
 
 
-cdef str LOST_TEXT = ("an array is read whose name went to another array on a path that a loop takes seldom, so nobody knows what "
-                      "it holds; write into the array instead (u[:] = ...), or unroll the loop: steps(n, unroll=True)")
+cdef str LOST_TEXT = ("an array is read whose name went to another array on a path that a loop takes seldom, so nobody knows "
+                      "what it holds; write into the array instead (u[:] = ...), or unroll the loop: steps(n, unroll=True)")
 
 
 def _is_flat(op):

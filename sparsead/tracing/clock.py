@@ -46,6 +46,22 @@ class Span(Reading, datetime.timedelta):
     """A difference of moments."""
 
 
+class Calendar(Reading):
+    """What ``time.localtime()`` gives: a tuple of integers, which would lose the mark, and text of it."""
+
+    def __init__(self, plain):
+        self.plain = plain
+
+    def __getattr__(self, name):
+        return marked(getattr(self.plain, name))
+
+    def __getitem__(self, place):
+        return marked(self.plain[place])
+
+    def __repr__(self):
+        return repr(self.plain)
+
+
 _READINGS: dict[type, Any] = {c.__mro__[2]: c for c in (Tainted, Moment, Day, Hour, Span)}
 _PLAIN = {reading: base for base, reading in _READINGS.items()}
 
@@ -77,6 +93,8 @@ def unmarked(value):
     """A reading as the plain value; anything else as it is."""
     if isinstance(value, Tainted):
         return float.__mul__(value, 1.0)
+    if isinstance(value, Calendar):
+        return value.plain
     return _PLAIN[type(value)](*value.__reduce_ex__(4)[1]) if type(value) in _PLAIN else value
 
 

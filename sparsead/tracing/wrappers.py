@@ -22,7 +22,7 @@ import numpy as np
 
 from sparsead.ops.composites import COMPOSITES
 from sparsead.tracing._traced import CURRENT, Traced, TracedArray, as_array, concrete_of
-from sparsead.tracing.clock import STAND_INS, Reading, marked, refuse
+from sparsead.tracing.clock import STAND_INS, Calendar, Reading, marked, refuse, unmarked
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.functions import NATIVE, array_of, contains_traced
 from sparsead.tracing.libraries import is_library
@@ -155,6 +155,17 @@ def _clock(trace, original, *args):
     return marked(original(*args))
 
 
+def _calendar(trace, original, *args):
+    """``time.localtime`` and its kin: of a moment that is given, or else of now."""
+    moments = [unmarked(x) for x in args if x is not None]
+    made = original(*moments)
+    return made if moments and not any(isinstance(x, Reading) for x in args) else Calendar(made)
+
+
+def _calendar_text(trace, original, *args):
+    return original(*[unmarked(x) for x in args])
+
+
 def _of_numbers(trace, original, *args):
     """A function of math, which reads the number of a marked float without asking."""
     if any(isinstance(x, Reading) for x in args):
@@ -176,7 +187,8 @@ def _is_numpy(frame):
 
 
 def _wrap(original, rule):
-    means_original = is_library if rule is _clock else _is_numpy  # what `logging` reads stays in its records
+    reads = rule in (_clock, _calendar, _calendar_text)
+    means_original = is_library if reads else _is_numpy  # what `logging` reads stays in its records
 
     @functools.wraps(original)
     def function(*args, **kwargs):
@@ -250,6 +262,8 @@ def _needed():
     yield from ((np.random, name, _no_random(f"numpy.random.{name}")) for name in _RANDOM)
     yield from ((random, name, _no_random(f"random.{name}")) for name in _PY_RANDOM)
     yield from ((time, name, _clock) for name in _CLOCKS if hasattr(time, name))
+    yield from ((time, name, _calendar) for name in ("localtime", "gmtime"))
+    yield from ((time, name, _calendar_text) for name in ("ctime", "asctime", "strftime"))
 
 
 _NEEDED = _rows(_needed(), _wrap)

@@ -86,8 +86,8 @@ class Branches:
             values = Program(making(body, [v for v, _ in guards_of(body)])).run(inputs)
             if all(value == expected for value, (_, expected) in zip(values, guards_of(body), strict=True)):
                 step = self.roll.first + self.folding.plan.start + self.trip * self.folding.plan.period
-                raise TraceError(f"{self.roll.place}: a branch inside an inner loop goes other ways in step {step} than in "
-                                 "those before; use np.where in the inner loop, or unroll the outer one with unroll=True")  # fmt: skip
+                raise TraceError(f"{self.roll.place}: a branch inside an inner loop goes other ways in step {step} than "
+                                 "before; use np.where in the inner loop, or unroll the outer one with unroll=True")  # fmt: skip
 
     def _begin(self, roles):
         """The numbers behind the traced steps, of all that these roles and the names have from before the loop."""

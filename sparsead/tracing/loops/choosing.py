@@ -33,7 +33,7 @@ def choosing(bodies, carries):
 
 
 def making(tape, outputs, known=()):
-    """What of a tape makes the `outputs`, without guards and effects, also in its loops; its last inputs are the `known` values."""
+    """What of a tape makes the `outputs`, and no guards and effects, also in loops; its last inputs are the `known` values."""
     return rewrite.unguarded(_traced.making(tape, outputs, known))
 
 

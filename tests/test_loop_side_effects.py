@@ -1,12 +1,14 @@
 """Loops under threads, interrupts and exceptions: what the user has stays as plain NumPy would have left it."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
 
 import sparsead
-from sparsead import steps
+
+steps = partial(sparsead.steps, unroll=False)  # what is short would be unrolled else
 
 
 def simulate(u, nu):

@@ -3,6 +3,7 @@
 import re
 import runpy
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -56,11 +57,11 @@ def leaves(x):
     return [leaf for part in x for leaf in leaves(part)] if isinstance(x, tuple) else [x]
 
 
-def check(program):
+def check(program, unroll=False):
     points = program.args, program.moved()
     text = "\n".join([*program.before, *program.body, *program.after])
     tolerance = SINGLE if re.search(r"\bg\b", text) else DOUBLE
-    rolled = derivatives(program.function(sparsead.steps), points)
+    rolled = derivatives(program.function(partial(sparsead.steps, unroll=unroll)), points)
     unrolled = derivatives(program.function(range), points)
     for args, (value, found), (_, expected) in zip(points, rolled, unrolled, strict=True):
         results = program.plain(args)

@@ -6,7 +6,8 @@ fold, and of what writes into arrays so that the trace cannot know. Not seen is 
 `sparsead.testing.check_loop` runs them all.
 
 It costs a run of the tape so far, without its effects, and calls no code of the user. It is left out where that is not cheap,
-or numbers are not known: behind and around other loops, with black boxes and equations, and for long tapes.
+or numbers are not known: behind and around other loops, on paths of theirs that are traced later, with black boxes and
+equations, and for long tapes.
 """
 
 from __future__ import annotations
@@ -37,12 +38,13 @@ def verify(folding, where):
 
 
 def _verify(folding, where):
-    tape, plan = folding.trace.tape, folding.plan
-    if folding.trace.stale or len(tape) > LONGEST or any(_is_left_out(OPS[code]) for code in np.unique(tape.codes())):
+    trace, tape, plan = folding.trace, folding.trace.tape, folding.plan
+    is_unknown = trace.stale or trace.hiding
+    if is_unknown or len(tape) > LONGEST or any(_is_left_out(OPS[code]) for code in np.unique(tape.codes())):
         return
     registers, invariants, bodies = folding.bodies()
     starts = [r if d == OUTSIDE else plan.heads[plan.start - d * plan.period].value + r for d, r in registers]
-    numbers = _Run(tape, starts + invariants)(folding.trace.supply())
+    numbers = _Run(tape, starts + invariants)(trace.supply())
     state, given = numbers[: len(starts)], numbers[len(starts) :]
     try:
         run = _Run(bodies[0], bodies[0].outputs)

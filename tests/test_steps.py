@@ -355,6 +355,20 @@ def invariant_used_after(u, v, F):
     return u, v, w * v
 
 
+def halved_where_large(u):
+    for k in steps(40):
+        if u[0] > 0.5:
+            u = u * 0.5
+        u = u * 1.1
+    return u
+
+
+@case
+def callers_own_name(u, v, F):
+    w = halved_where_large(u)
+    return w, u * v
+
+
 @case
 def breaks(u, v, F):
     for k in steps(1000):
@@ -782,6 +796,15 @@ def test_pieces_of_loops_that_swap():
         returned = f(*expected)
         got = sparsead.vjp(f, of=of)(*args)[0]
         np.testing.assert_array_equal(got, {"return": returned, "u": expected[0], "v": expected[1]}[of])
+
+
+def test_an_argument_whose_name_a_loop_with_paths_rebinds():
+    u = np.array([0.7, 0.4])
+    (value, own), pullback = sparsead.vjp(halved_where_large, of=("return", "u"))(u)
+    np.testing.assert_array_equal(value, halved_where_large(u.copy()))
+    np.testing.assert_array_equal(own, u)
+    gradient = pullback((np.zeros(2), np.array([1.0, 2.0])))
+    np.testing.assert_array_equal(gradient, [1.0, 2.0])
 
 
 def test_an_array_that_loses_its_name_on_a_seldom_path():

@@ -22,8 +22,8 @@ _threads = _initial()
 def set_num_threads(n):
     """Let sweeps use up to `n` threads.
 
-    Results have the same bits for any number of threads. At first it is what the environment variable OMP_NUM_THREADS says, or the
-    number of cores that the process may use.
+    Results have the same bits for any number of threads. At first it is what the environment variable OMP_NUM_THREADS says, or
+    the number of cores that the process may use.
 
     Parameters
     ----------

@@ -1,0 +1,97 @@
+"""What the tiled engine costs: derivatives against the function run by NumPy, in one process.
+
+    python benchmarks/bench_engine.py [name ...]
+
+CPU time of the process, medians; with OMP_NUM_THREADS=1 that of one thread. Prints a Markdown table. Results are compared with
+those of the reference interpreter first, where it is not too slow.
+"""
+
+import sys
+import time
+import tracemalloc
+from functools import partial
+
+import numpy as np
+
+import problems
+import sparsead
+from bench_loops import burgers
+from measuring import cpu
+
+
+def ratio(function, derivative, repeats):
+    """(milliseconds of the function, of the derivative, their quotient)."""
+    derivative()
+    primal, ours = cpu(function, repeats), cpu(derivative, repeats)
+    return f"{primal * 1e3:.1f} | {ours * 1e3:.1f} | {ours / primal:.2f}"
+
+
+def brusselator():
+    f, args = problems.brusselator(512)
+    jac = sparsead.jacobian(f, wrt="y", of="dy")
+    out = jac(*args)
+    yield "Brusselator N=512, sparse Jacobian with out=", ratio(lambda: f(*args), lambda: jac(*args, out=out), 7), "<= 3.0"
+
+
+def gradients(name, f, args, wrt, asked, repeats):
+    derivative = sparsead.value_and_grad(f, wrt=wrt)
+    yield name, ratio(lambda: f(*args), lambda: derivative(*args), repeats), asked
+
+
+def loops():
+    for n, steps, asked in ((10_000, 1000, "<= 1.5"), (1_000_000, 100, "<= 0.65")):
+        f, u = partial(burgers, steps=steps), np.sin(np.linspace(0, np.pi, n))
+        derivative = sparsead.value_and_grad(f)
+        yield f"Burgers n={n}, {steps} steps", ratio(lambda: f(u.copy()), lambda: derivative(u), 3), asked  # noqa: B023
+
+
+def heat():
+    yield from gradients("heat 1024 x 1024, 50 steps", *problems.heat(1024, 50), (0, 1), "<= 0.65", 2)
+
+
+def pointwise():
+    yield from gradients("15 pointwise ops, n=1e7", *problems.pointwise(10**7), 0, "<= 0.7", 3)
+
+
+def rosenbrock():
+    f = lambda x: np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+    x, calls = np.linspace(0.5, 1.5, 10), 2000
+    derivative = sparsead.grad(f)
+    derivative(x)
+    seconds = [cpu(lambda: [g(x) for _ in range(calls)], 3) / calls for g in (f, derivative)]
+    row = f"{seconds[0] * 1e3:.4f} | {seconds[1] * 1e3:.4f} | {seconds[1] / seconds[0]:.1f}"
+    yield "Rosenbrock n=10, prepared gradient, one call", row, "<= 0.010 ms"
+
+
+def recurrence():
+    for n in (1_000, 10_000):
+        f, args = problems.recurrence(n)
+        derivative = sparsead.value_and_grad(f, engine="vm")
+        start = time.process_time()
+        derivative.prepare(*args)
+        prepare = time.process_time() - start
+        seconds = cpu(lambda: derivative(*args), 5)  # noqa: B023
+        ops = len(derivative.prepared.adjoint_tape)
+        row = f"{cpu(lambda: f(*args), 3) * 1e3:.1f} | {seconds * 1e3:.2f} | {1e6 * seconds / ops:.3f} us an op"  # noqa: B023
+        yield f"recurrence n={n}, {ops} ops; prepared in {prepare:.1f} s", row, "<= 0.05 us"
+
+
+def memory():
+    n = 1_000_000
+    derivative = sparsead.value_and_grad(partial(burgers, steps=100))
+    u = np.sin(np.linspace(0, np.pi, n))
+    tracemalloc.start()
+    derivative(u)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    yield "Burgers n=1e6, 100 steps: peak memory in arrays of n", f"| | {peak / (8 * n):.0f}", "<= 110"
+
+
+ROWS = {f.__name__: f for f in (brusselator, loops, heat, pointwise, rosenbrock, recurrence, memory)}
+
+
+if __name__ == "__main__":
+    print(f"threads: {sparsead.get_num_threads()}\n\n| work | function, ms | derivative, ms | ratio | asked |\n|---|---|---|---|---|")
+    for name in sys.argv[1:] or ROWS:
+        for work, measured, asked in ROWS[name]():
+            print(f"| {work} | {measured} | {asked} |", flush=True)

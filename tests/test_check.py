@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import sparsead
+from loop_tapes import LoopBuilder
+from sparsead.engine.reference import Program
 from sparsead.tape._tape import Pool, TapeError
 from sparsead.tape.laws import law_of
 from sparsead.tape.spec import BY_NAME, OPS, View
@@ -15,7 +17,7 @@ from sparsead.transform._linear import linearize
 from sparsead.transform._simplify import simplify
 from sparsead.transform._split import bind, sift, split
 from sparsead.transform._tangent import tangent
-from tapes import ANY, F8, GROWING, I8, Builder, RandomTape
+from tapes import ANY, F8, GROWING, I8, Builder, RandomTape, jacobian
 
 F4 = np.dtype(np.float32)
 
@@ -44,6 +46,32 @@ def test_random_tapes_and_what_the_passes_make_of_them(seed, names):
     for made in (tangent(tape, [0, 2]), reverse, tangent(reverse, [0]), batch(reverse, seeds, 3), simplify(reverse)):
         made.check()
         linearize(made).check(linear=True)
+
+
+@pytest.mark.parametrize("moving", [False, True], ids=["still", "moving"])
+@pytest.mark.parametrize(
+    "window",
+    [
+        lambda a: np.broadcast_to(a, (2, *a.shape)),
+        lambda a: np.broadcast_to(a[::-2, None], (2, 3)),
+        lambda a: np.lib.stride_tricks.sliding_window_view(a, 2),
+        lambda a: np.lib.stride_tricks.sliding_window_view(a[::-1], 2),
+    ],
+    ids=["broadcast", "columns", "sliding", "sliding backwards"],
+)
+def test_what_is_added_to_more_than_once_is_restored_once(window, moving):
+    """The reverse sweep stores back each element that an accumulation through an overlapping window has changed."""
+    b = LoopBuilder()
+    rows, k = b.input((2, 4)), b.const(np.int64(1))
+    x = b.ew("tanh", rows)  # whose derivative is made of its value
+    place = (lambda a, k: window(a[k])) if moving else lambda a: window(a[1])
+    more = [k], [(0, 2)]
+    read = b.load_at(rows, place, *more) if moving else b.load(rows, place)
+    x = b.accumulate_at(x, place, read, *more) if moving else b.accumulate(x, place, read)
+    tape = b.done(x)
+    point, seed = np.linspace(0.2, 1, 8).reshape(2, 4), np.linspace(1, 2, 8).reshape(2, 4)
+    (_, bar) = Program(adjoint(tape, [0], [0])[0]).run([point, seed])
+    np.testing.assert_allclose(bar.ravel(), seed.ravel() @ jacobian(tape, [0], [0], [point]), rtol=1e-13)
 
 
 def test_every_op_has_a_law():

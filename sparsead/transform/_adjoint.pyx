@@ -422,10 +422,11 @@ cdef class Adjoint:
         cdef int x = self.value[old.operand[old.start[k]]], pos
         self.emit.line = old.line[k]
         if old.code[k] == STORE or old.code[k] == ACCUMULATE:
-            self.log[k] = self.emit.load_attr(x, old.attr[k], old.imm[k])
+            attr, imm = self._logged_window(k)
+            self.log[k] = self.emit.load_attr(x, attr, imm)
         elif old.code[k] == STORE_AT or old.code[k] == ACCUMULATE_AT:
-            self.log[k] = self.emit.window(LOAD_AT, [x, *self._indices(k, 2, False)], old.attr[k], old.imm[k],
-                                           self.emit.view_type(old.attr[k]))
+            attr, imm = self._logged_window(k)
+            self.log[k] = self.emit.window(LOAD_AT, [x, *self._indices(k, 2, False)], attr, imm, self.emit.view_type(attr))
         elif has_bodies(old.code[k]):
             self.saved[k] = [(j, lo, self._bytes_of(self.value[old.operand[old.start[k] + j]], lo, hi))
                              for j, lo, hi in self.saved[k]]
@@ -433,6 +434,11 @@ cdef class Adjoint:
             pos = self.value[old.operand[old.start[k] + 1]]
             self.log[k] = self.new.emit2(GATHER, x, pos, -1, old.imm[k], old.line[k], self._gathered_type(x, pos))
         return 0
+
+    cdef tuple _logged_window(self, int k):
+        """(attribute, offset) of what store or accumulate op `k` overwrites."""
+        attr, offset = each_once(self.old.pool.attrs[self.old.attr[k]])
+        return self.old.pool.attr_id(attr), self.old.imm[k] + offset
 
     cdef int _bytes_of(self, int x, offset_t lo, offset_t hi) except -1:
         """Load the memory of `x` from byte `lo` to byte `hi`."""
@@ -507,11 +513,12 @@ cdef class Adjoint:
         cdef Tape old = self.old
         cdef int chain = self.chain[old.out[k]], x = old.operand[old.start[k]]
         if old.code[k] == STORE or old.code[k] == ACCUMULATE:
-            self.current[chain] = self.new.emit2(STORE, self.current[chain], self.log[k], old.attr[k], old.imm[k],
-                                                 old.line[k], old.vtype[x])
+            attr, imm = self._logged_window(k)
+            self.current[chain] = self.new.emit2(STORE, self.current[chain], self.log[k], attr, imm, old.line[k], old.vtype[x])
         elif old.code[k] == STORE_AT or old.code[k] == ACCUMULATE_AT:
+            attr, imm = self._logged_window(k)
             self.current[chain] = self.emit.window(STORE_AT, [self.current[chain], self.log[k], *self._indices(k, 2, True)],
-                                                   old.attr[k], old.imm[k], old.vtype[x])
+                                                   attr, imm, old.vtype[x])
         elif has_bodies(old.code[k]):
             for j, lo, v in self.saved[k]:
                 self._undo_carry(k, j, lo, v)
@@ -799,3 +806,16 @@ def extent_of(attr):
             lo += min(step * low, step * (high - 1))
             hi += max(step * low, step * (high - 1))
     return lo, hi if size else lo, whole
+
+
+def each_once(attr):
+    """(a view, which may move, of each element that `attr` holds, but once, or of all between them; bytes that it begins later)."""
+    view = getattr(attr, "view", attr)
+    if 0 in view.shape or injective(view):
+        return attr, 0
+    axes = [axis for axis, stride in enumerate(view.strides) if stride]
+    once, begin = View(tuple([view.shape[k] for k in axes]), tuple([view.strides[k] for k in axes]), view.dtype), 0
+    if not injective(once):
+        begin, end, _ = extent_of(view)
+        once = View(((end - begin) // view.dtype.itemsize,), (view.dtype.itemsize,), view.dtype)
+    return (once if attr is view else attr._replace(view=once)), begin

@@ -482,7 +482,9 @@ cdef class Workspace:
             error, self.error = self.error, None
             raise error
         step = self.program.steps[self.work.failed_step]
-        access = lowered(step).windows[self.work.failed_window].access
+        if self.work.failed_index < 0:
+            raise IndexError(f"a branch of {len(step.blocks)} bodies has no body {self.work.failed_value}")
+        access = step.which[1] if isinstance(step, Choose) else lowered(step).windows[self.work.failed_window].access
         index = access.moving[self.work.failed_index]
         at = f" ({access.line[0]}:{access.line[1]})" if access.line else ""
         raise IndexError(f"index {self.work.failed_value} is out of bounds: it has to be from {index.low} to "

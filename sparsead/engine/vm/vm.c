@@ -239,6 +239,12 @@ static int run_choose(const vm_step *step, vm_work *work) {
         which = vm_integer(at, choose->kind);
     }
     if (which < 0) which += choose->n_bodies;
+    if (which < 0 || which >= choose->n_bodies) {
+        work->failed_step = step->number;
+        work->failed_index = -1;
+        work->failed_value = which;
+        return VM_OUT_OF_BOUNDS;
+    }
     int status = vm_run(choose->bodies[which], work);
     if (status) return status;
     turn(choose->turning[which], choose->n_turning[which], work);

@@ -105,7 +105,7 @@ struct vm_work {
     double until_check; /* point instructions until somebody looks whether the user wants to stop */
     int (*call)(void *owner, int number); /* not 0: an exception is set */
     void *owner;
-    int failed_step, failed_window, failed_index; /* what was out of bounds */
+    int failed_step, failed_window, failed_index; /* what was out of bounds; index -1: the number of a body */
     intptr_t failed_value;
 };
 

@@ -20,6 +20,7 @@ from sparsead.derivatives.nested import _operand as operand_of
 from sparsead.derivatives.nested import _plain as plain_of
 from sparsead.derivatives.outputs import collect
 from sparsead.derivatives.prepared import Derivative
+from sparsead.tape._memory import blank
 from sparsead.tape.spec import BY_NAME, GuardFailed
 from sparsead.tracing._traced import CURRENT, Traced, TracedArray, concrete_of
 from sparsead.tracing.record import bind, name_of, record, signature
@@ -322,7 +323,8 @@ class _Inside:
         tape = self.trace.tape
         if tape.op(tape.maker(v)).op.name != "empty":
             return v
-        return tape.add(BY_NAME["zeros"], (), [tape.type(v)])[0]
+        t = tape.type(v)
+        return self.trace.operand(self.trace.fresh(blank(t.shape, t.strides, t.dtype), True))
 
 
 class _Outside(Derivative):

@@ -69,7 +69,9 @@ def assert_ulps(results, expected, n, says=""):
             continue
         same = (result == want) | (np.isnan(result) & np.isnan(want))
         with np.errstate(all="ignore"):
-            off = np.abs(result - want) > n * np.finfo(want.dtype).eps * np.abs(want) + 4 * np.finfo(want.dtype).smallest_subnormal
+            off = (
+                np.abs(result - want) > n * np.finfo(want.dtype).eps * np.abs(want) + 4 * np.finfo(want.dtype).smallest_subnormal
+            )
             off |= ~np.isfinite(result)
         assert not np.any(off & ~same), f"{says}: {result[off & ~same][:5]} for {want[off & ~same][:5]}"
 

@@ -115,7 +115,7 @@ def _window(access, strides, extents, axis):
 
 def _chunks(extents, axis, rows, inner, windows):
     """(tiles of a chunk, order of the chunks)."""
-    if not extents:
+    if not extents or 0 in extents:
         return 1, "in order"
     unit = -(-extents[axis] // rows) * prod(extents[1:axis]) if axis else 1  # tiles that belong to one row of the first axis
     tiles = unit * extents[0] if axis else -(-extents[0] // rows)

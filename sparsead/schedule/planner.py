@@ -259,13 +259,16 @@ class Planner(Fusion):
         child.run()
         ends = child.ends_of_trip(slots)
         child.finish()
-        size = lambda slot: self.slots[slot].nbytes  # memory changes hands between slots of one size
-        made = sorted((slot for slot in ends if slot not in slots), key=size)
-        freed = sorted((slot for slot in slots if slot not in ends), key=size)
+        # Memory changes hands between slots of one size.
+        made = sorted((slot for slot in ends if slot not in slots), key=self._size)
+        freed = sorted((slot for slot in slots if slot not in ends), key=self._size)
         turning = [(a, b) for a, b in zip(slots + made, ends + freed, strict=True) if a != b]
         if turning:
             self.together.append({slot for pair in turning for slot in pair})
         return child, turning
+
+    def _size(self, slot):
+        return self.slots[slot].nbytes
 
     def ends_of_trip(self, slots):
         """The slots in which the outputs are, all different: those of carries, or the block's own."""

@@ -809,7 +809,7 @@ def extent_of(attr):
 
 
 def each_once(attr):
-    """(a view, which may move, of each element that `attr` holds, but once, or of all between them; bytes that it begins later)."""
+    """(a view, which may move, of each element of `attr`, but once, or of all between them; bytes that it begins later)."""
     view = getattr(attr, "view", attr)
     if 0 in view.shape or injective(view):
         return attr, 0

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define CHECK_EVERY 1e7 /* point instructions: some 10 ms */
+#define TRIP 100        /* what a trip counts that does nothing else */
 
 /* ---- integers in memory ------------------------------------------------------------------------------------------------- */
 
@@ -226,6 +227,11 @@ static int run_repeat(const vm_repeat *repeat, vm_work *work) {
         int status = vm_run(repeat->body, work);
         if (status) return status;
         turn(repeat->turning, repeat->n_turning, work);
+        work->until_check -= TRIP;
+        if (work->until_check < 0) {
+            work->until_check = CHECK_EVERY;
+            if (work->call(work->owner, -1)) return VM_RAISED;
+        }
     }
     return VM_DONE;
 }

@@ -28,6 +28,7 @@ typedef struct {
     parallel_body body;
     void *context;
     intptr_t n;
+    int threads;
     atomic_intptr_t next;
 } job;
 
@@ -35,7 +36,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all below */
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER; /* who has the threads */
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER, done = PTHREAD_COND_INITIALIZER;
 static job *current; /* NULL: nothing to do */
-static int n_workers, wanted; /* threads that there are; how many more may join the job */
+static int n_workers, joined; /* threads that there are; how many are at the job, or were */
 static atomic_int inside;      /* threads that are at the job */
 static atomic_uint generation; /* of jobs */
 static atomic_int forked;
@@ -46,16 +47,17 @@ static void work_on(job *j, int thread) {
 }
 
 static void *worker(void *argument) {
-    const int thread = (int)(intptr_t)argument;
+    (void)argument;
     unsigned seen = 0;
     for (;;) {
         for (int k = 0; k < SPINS && atomic_load(&generation) == seen; k++) PAUSE();
         pthread_mutex_lock(&lock);
         while (atomic_load(&generation) == seen) pthread_cond_wait(&wake, &lock);
         seen = atomic_load(&generation);
-        job *j = wanted > 0 ? current : NULL;
+        job *j = current && joined < current->threads ? current : NULL;
+        const int thread = joined; /* its number in this job, whatever other jobs have more threads */
         if (j) {
-            wanted--;
+            joined++;
             atomic_fetch_add(&inside, 1);
         }
         pthread_mutex_unlock(&lock);
@@ -82,7 +84,7 @@ static void need_workers(int count) {
         pthread_attr_t attributes;
         pthread_attr_init(&attributes);
         pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-        int failed = pthread_create(&thread, &attributes, worker, (void *)(intptr_t)(n_workers + 1));
+        int failed = pthread_create(&thread, &attributes, worker, NULL);
         pthread_attr_destroy(&attributes);
         if (failed) return; /* fewer, then */
         n_workers++;
@@ -93,6 +95,7 @@ void parallel_for(intptr_t n, int threads, parallel_body body, void *context) {
     job j = {.body = body, .context = context, .n = n};
     atomic_init(&j.next, 0);
     if (threads > n) threads = (int)n;
+    j.threads = threads;
     if (threads < 2 || atomic_load(&forked) || pthread_mutex_trylock(&owner)) {
         work_on(&j, 0);
         return;
@@ -100,14 +103,13 @@ void parallel_for(intptr_t n, int threads, parallel_body body, void *context) {
     pthread_mutex_lock(&lock);
     need_workers(threads - 1);
     current = &j;
-    wanted = threads - 1;
+    joined = 1; /* the caller */
     atomic_fetch_add(&generation, 1);
     pthread_cond_broadcast(&wake);
     pthread_mutex_unlock(&lock);
     work_on(&j, 0);
     pthread_mutex_lock(&lock);
     current = NULL; /* who comes now is too late */
-    wanted = 0;
     pthread_mutex_unlock(&lock);
     for (int k = 0; k < SPINS && atomic_load(&inside); k++) PAUSE();
     pthread_mutex_lock(&lock);

@@ -156,6 +156,14 @@ def nothing_that_matters(u, log):
 
 
 @shown
+def the_same_twice(u, log):
+    for often in range(2):
+        for k in steps(20, on_step=log):
+            pass
+    return u @ u
+
+
+@shown
 def nothing_at_all(u, log):
     for k in steps(20, on_step=log):
         pass

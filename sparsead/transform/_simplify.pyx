@@ -146,7 +146,7 @@ cdef class _Simplifier:
             code = LOAD if code == LOAD_AT else STORE if code == STORE_AT else ACCUMULATE
         if n_out == 1:
             first = self._identity(k, code, args, n)
-        if first < 0 and self.unshared[code]:
+        if first < 0 and (self.unshared[code] or self._shows(k)):
             first = self._emit(k, code, args, n)
         elif first < 0:
             first = self._folded(k, code, args, n)
@@ -155,6 +155,10 @@ cdef class _Simplifier:
         for j in range(n_out):
             self.value[old.out[k] + j] = first + j
         return 0
+
+    cdef bint _shows(self, int k) except -1:
+        """Whether op `k` is a loop or branch with effects: an equal one shows the same once more."""
+        return has_bodies(self.old.code[k]) and self.old.pool.attrs[self.old.attr[k]].effective
 
     cdef bint _stands_still(self, int code, int *args, int n) except -1:
         """Whether all indices of a moving window are constants within their limits; then attribute and offset are of a view."""

@@ -565,3 +565,15 @@ def test_memory_changes_hands_between_slots_of_one_size():
     step = lambda b, j, s, u, t: [t, b.ew("sin", u), b.ew("tanh", t)]
     b.done(*b.loop(3, [s, u, t], [], step))
     assert_bits(*both(b.tape, [np.array(0.5), np.linspace(0, 1, 2048), np.array(0.25)]))
+
+
+@pytest.mark.parametrize("shape", [(), (2049,)])
+def test_what_is_cleared_is_restored_once(shape):
+    """A store of zeros, and two sums of what was there: the first undoes the store, the second counts."""
+    b = Builder()
+    x, y = b.input(shape), b.input(shape)
+    x = b.ew("add", x, y)
+    before, all_of_it = b.load(x, lambda a: a[...]), lambda a: a[...]
+    x = b.store(x, all_of_it, b.load(b.const(0.0), lambda a: np.broadcast_to(a, shape)))
+    b.done(b.accumulate(b.accumulate(x, all_of_it, before), all_of_it, before))
+    assert_bits(*both(b.tape, [np.ones(shape), np.full(shape, 2.0)]))

@@ -69,9 +69,8 @@ def assert_ulps(results, expected, n, says=""):
             continue
         same = (result == want) | (np.isnan(result) & np.isnan(want))
         with np.errstate(all="ignore"):
-            off = (
-                np.abs(result - want) > n * np.finfo(want.dtype).eps * np.abs(want) + 4 * np.finfo(want.dtype).smallest_subnormal
-            )
+            number = np.finfo(want.dtype)
+            off = np.abs(result - want) > n * number.eps * np.abs(want) + 4 * number.smallest_subnormal
             off |= ~np.isfinite(result)
         assert not np.any(off & ~same), f"{says}: {result[off & ~same][:5]} for {want[off & ~same][:5]}"
 

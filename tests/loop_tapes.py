@@ -108,12 +108,8 @@ class RandomLoop(LoopBuilder):
         super().__init__()
         self.rng = np.random.default_rng(seed)
         vector = self.input((self.n,))
-        scalar, stream, matrix = (
-            self.input(()),
-            self.input((self.rows, self.n)),
-            self.input((2, self.n), strides=self.layout((2, self.n))),
-        )
-        env = [vector, scalar, stream, matrix]
+        scalar, stream = self.input(()), self.input((self.rows, self.n))
+        env = [vector, scalar, stream, self.input((2, self.n), strides=self.layout((2, self.n)))]
         for _ in range(self.rng.integers(1, 3)):
             env += self.statements(self, env, [], self.rng.integers(0, 3), self.outside)
             env += self.looped(self, env, [], depth)

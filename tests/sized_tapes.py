@@ -13,8 +13,8 @@ F4, C16, BOOL = np.dtype(np.float32), np.dtype(np.complex128), np.dtype(bool)
 LENGTHS = [0, 1, 2, 3, 7, 8, 9, 63, 64, 65, 255, 256, 257, 511, 513, 1023, 1024, 1025, 2047, 2048, 2049, 4096, 4097, 6150]
 SHAPES = [(n,) for n in LENGTHS] + [
     (1000, 3), (3, 1000), (37, 41), (41, 37), (2, 3, 5, 70), (70, 5, 3, 2), (1, 2049), (2049, 1), (2, 1025), (1025, 2),
-    (2, 1, 1023),
-    (64, 64), (16, 257), (257, 16), (3, 683, 2), (5, 0), (0, 5), (1, 1), (2, 2, 2), (9, 8, 7), (2, 4097), (8, 256), (8, 255),
+    (2, 1, 1023), (64, 64), (16, 257), (257, 16), (3, 683, 2), (5, 0), (0, 5), (1, 1), (2, 2, 2), (9, 8, 7), (2, 4097),
+    (8, 256), (8, 255),
 ]  # fmt: skip
 LARGEST = 30_000  # elements of a value
 
@@ -56,8 +56,8 @@ class SizedTape(LoopBuilder):
         To which loops and branches may nest; random without.
     """
 
-    PLAIN = ("unary", "unary", "binary", "binary", "binary", "binary", "stencil", "stencil", "window", "stored",
-             "gather", "scatter", "select", "copy", "filled", "spread", "converted", "moved", "other")  # fmt: skip
+    PLAIN = ("unary", "unary", "binary", "binary", "binary", "binary", "stencil", "stencil", "window", "stored", "gather",
+             "scatter", "select", "copy", "filled", "spread", "converted", "moved", "other")  # fmt: skip
     ORDERED = ("reduced", "scanned", "recurrent")  # without sums, or sums in one order
     SUMS = ("sum", "scanned", "recurrent", "contracted", "accumulated")
     NESTED = ("looped", "looped", "branched")

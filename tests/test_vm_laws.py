@@ -86,7 +86,8 @@ def stored(b):
     x, y = b.input((N,)), b.input((2, N))
     z = b.store(x, half, b.load(x, lambda a: a[N // 2 :]))
     w = b.store(y, row_of_two, z)
-    return z, w, b.load(w, row_of_two), b.accumulate(z, half, b.load(z, half)), y, b.store(b.const(np.ones(N)), half, b.load(z, half))
+    head = b.load(z, half)
+    return z, w, b.load(w, row_of_two), b.accumulate(z, half, head), y, b.store(b.const(np.ones(N)), half, head)
 
 
 @pytest.mark.parametrize("made", [passed_on, through_loops, stored], ids=lambda made: made.__name__)
@@ -232,12 +233,12 @@ LARGE = [(200_000,), (65_537,), (300, 400), (3, 40_000), (40_000, 3), (20, 30, 5
 
 @pytest.fixture
 def with_threads():
-    """``with_threads(n, f)``: what ``f()`` gives on n threads."""
+    """``with_threads(n, f, *args)``: what ``f(*args)`` gives on n threads."""
     before = sparsead.get_num_threads()
 
-    def run(n, f):
+    def run(n, f=lambda: None, *args):
         sparsead.set_num_threads(n)
-        return f()
+        return f(*args)
 
     yield run
     sparsead.set_num_threads(before)
@@ -252,10 +253,10 @@ def test_the_same_bits_for_any_number_of_threads(shape, numbers, with_threads):
         reverse = adjoint(made.tape, [0, 1, 3], range(len(made.tape.outputs)))[0] if numbers != "rough" else made.tape
         for tape in (made.tape, simplify(reverse)):
             x, program = made.point(tape), vm.Program(tape)
-            expected = with_threads(1, lambda: program.run(x))
+            expected = with_threads(1, program.run, x)
             for n in (3, 8, 2, 1):
-                assert_bits(with_threads(n, lambda: program.run(x)), expected)
-                assert_bits(with_threads(n, lambda: vm.Program(tape).run(x)), expected)
+                assert_bits(with_threads(n, program.run, x), expected)
+                assert_bits(with_threads(n, vm.Program(tape).run, x), expected)
 
 
 def shifted(b, x):
@@ -273,10 +274,10 @@ def test_shifted_sums_for_any_number_of_threads(shape, with_threads):
     b = LoopBuilder()
     program = vm.Program(b.done(*shifted(b, b.input(shape))))
     x = np.random.default_rng(0).normal(size=shape)
-    expected = with_threads(1, lambda: program.run([x]))
+    expected = with_threads(1, program.run, [x])
     assert_close(expected, reference.Program(b.tape).run([x]), 1e-12)
     for n in (2, 3, 16, 2, 5, 64, 2) * 3:
-        assert_bits(with_threads(n, lambda: program.run([x])), expected)
+        assert_bits(with_threads(n, program.run, [x]), expected)
 
 
 def test_a_few_of_many_threads(with_threads):
@@ -287,16 +288,16 @@ def test_a_few_of_many_threads(with_threads):
     for k in range(12):  # registers in memory of their own
         y = b.ew("add", b.ew("multiply", b.ew("sin", y), x), b.ew("multiply", b.ew("arctan", x), b.const(float(k))))
     program, x = vm.Program(b.done(y)), np.linspace(0, 1, 400_000)
-    expected = with_threads(16, lambda: program.run([x]))
+    expected = with_threads(16, program.run, [x])
     for _ in range(20):
-        assert_bits(with_threads(2, lambda: program.run([x])), expected)
+        assert_bits(with_threads(2, program.run, [x]), expected)
 
 
 def test_callers_on_threads_of_their_own_share_the_engines(with_threads):
     b = LoopBuilder()
     program = vm.Program(b.done(*shifted(b, b.input((200_000,)))))
     points = [np.random.default_rng(k).normal(size=200_000) for k in range(4)]
-    expected, found = [with_threads(1, lambda x=x: program.run([x])) for x in points], []
+    expected, found = [with_threads(1, program.run, [x]) for x in points], []
 
     def work(k):
         found.extend((k, program.run([points[k]])) for _ in range(10))
@@ -528,7 +529,7 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on 
 def test_forked_processes(with_threads):
     made = SizedTape(5, "smooth", (200_000,))
     program, x = vm.Program(made.tape), made.point()
-    with_threads(3, lambda: None)
+    with_threads(3)
     expected = program.run(x)
     assert in_child(lambda: assert_bits(program.run(x), expected))
     assert in_child(lambda: assert_bits(vm.Program(made.tape).run(x), expected))
@@ -539,7 +540,7 @@ def test_forked_processes(with_threads):
 @forks
 def test_forks_while_other_threads_run(with_threads):
     made = SizedTape(5, "rough", (200_000,))  # without products: a BLAS that is forked while it computes may hang
-    with_threads(3, lambda: None)
+    with_threads(3)
     program, x = vm.Program(made.tape), made.point()
     expected, stop = program.run(x), threading.Event()
 
@@ -671,7 +672,8 @@ def test_a_call_takes_the_memory_of_its_results():
 
 
 class Mallinfo(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]
+    NAMES = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in NAMES.split()]
 
 
 def allocated():
@@ -692,7 +694,7 @@ def test_nothing_leaks():
     b = LoopBuilder()
     heavy_tape = b.done(*heavy(b, (2000,)))
     x = np.ones(2000)
-    fails, good, bad = failing()["an index of a window in a loop in a branch"]
+    fails, _, bad = failing()["an index of a window in a loop in a branch"]
     program, failed = vm.Program(heavy_tape), vm.Program(fails)
 
     def run():

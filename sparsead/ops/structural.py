@@ -28,12 +28,16 @@ def flat(array, vtype):
 @lru_cache(maxsize=4096)
 def injective(view):
     """Whether no two elements of `view` share memory (sufficient test: axes nest by stride)."""
-    reach = view.dtype.itemsize
-    for n, stride in sorted(((n, abs(s)) for n, s in zip(view.shape, view.strides, strict=True)), key=lambda p: p[1]):
+    return nested(view.shape, view.strides, view.dtype.itemsize)
+
+
+def nested(shape, strides, width):
+    """Whether each axis steps over all that the axes of smaller strides reach, and the smallest over `width` bytes."""
+    for n, stride in sorted(((n, abs(s)) for n, s in zip(shape, strides, strict=True)), key=lambda p: p[1]):
         if n > 1:
-            if stride < reach:
+            if stride < width:
                 return False
-            reach = stride * n
+            width = stride * n
     return True
 
 

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparsead.ops.structural import nested
 from sparsead.schedule.form import Access, Kernel
 from sparsead.schedule.peephole import parts, shortened, touched
-from sparsead.schedule.windows import coalesced, injective, meeting, reach
+from sparsead.schedule.windows import coalesced, meeting, reach
 
 CACHE = 24 * 1024  # bytes of registers of a tile: most of a first-level cache of 32 KB
 LEAST, MOST = 256, 2048  # points of a tile
@@ -128,7 +129,7 @@ def _chunks(extents, axis, rows, inner, windows):
 def _order(extents, width, windows):
     added = [w for kind, w in windows if kind == "accumulate" and any(w.strides)]
     written = [w for kind, w in windows if kind == "store"] + added
-    if any(not injective(extents, w.strides, w.access.dtype.itemsize) for w in written):
+    if any(not nested(extents, w.strides, w.access.dtype.itemsize) for w in written):
         return "in order"
     order = "any"
     for slot in {w.access.slot for w in added}:

@@ -9,18 +9,20 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import pairwise
 
+from sparsead.ops.structural import nested
+
 
 def meeting(a, b, space):
-    """How two `Access`es of one slot, both over `space`, or with their own (shape, access) pairs, meet."""
+    """How two `Access`es of one slot, both over `space`, meet."""
     if a.moving or b.moving:
-        return "same" if a[:5] == b[:5] and isinjective(space, a) else "meet"
+        return "same" if a[:5] == b[:5] and nested(space, a.strides, a.dtype.itemsize) else "meet"
     return _meeting((a.offset, space, a.strides, a.dtype.itemsize), (b.offset, space, b.strides, b.dtype.itemsize))
 
 
 @lru_cache(maxsize=1 << 14)
 def _meeting(a, b):
     if a == b:
-        return "same" if injective(a[1], a[2], a[3]) else "meet"
+        return "same" if nested(a[1], a[2], a[3]) else "meet"
     (low_a, high_a), (low_b, high_b) = reach(a), reach(b)
     if high_a <= low_b or high_b <= low_a:
         return "apart"
@@ -63,21 +65,6 @@ def _box(window, steps):
         box.append((first, last))
         above = step
     return box if low == 0 or window[3] <= steps[-1] - low else None
-
-
-def isinjective(space, access):
-    """Whether no two points of the space share memory (sufficient: axes nest by stride)."""
-    return injective(space, access.strides, access.dtype.itemsize)
-
-
-def injective(shape, strides, width):
-    """The same for elements of `width` bytes."""
-    for n, stride in sorted(((n, abs(s)) for n, s in zip(shape, strides, strict=True)), key=lambda p: p[1]):
-        if n > 1:
-            if stride < width:
-                return False
-            width = stride * n
-    return True
 
 
 def spread(shape, strides, onto):

@@ -35,10 +35,15 @@ def offset(op, indices):
     place = op.imm
     for index, step, (low, high) in zip(indices, op.attr.steps, op.attr.limits, strict=True):
         if not low <= index < high:
-            at = f" ({op.line[0]}:{op.line[1]})" if op.line else ""
-            raise IndexError(f"index {int(index)} is out of bounds: it has to be from {low} to {high - 1}{at}")
+            raise out_of_bounds(int(index), low, high, op.line)
         place += int(index) * step
     return place
+
+
+def out_of_bounds(index, low, high, line):
+    """The IndexError for an index that is not from `low` up to `high`, exclusive; `line` is the user's (file, number) or None."""
+    at = f" ({line[0]}:{line[1]})" if line else ""
+    return IndexError(f"index {index} is out of bounds: it has to be from {low} to {high - 1}{at}")
 
 
 def _still(op, indices):

@@ -15,6 +15,7 @@ from numpy import asarray, empty, errstate  # NumPy's own: a trace wraps the nam
 from sparsead import config
 from sparsead.engine._simd import isa
 from sparsead.engine.threads import num_threads
+from sparsead.ops.moving import out_of_bounds
 from sparsead.schedule.form import Choose, Fill, Guard, Kernel, Repeat
 from sparsead.schedule.inner import loop_index
 from sparsead.schedule.lower import lowered
@@ -486,9 +487,7 @@ cdef class Workspace:
             raise IndexError(f"a branch of {len(step.blocks)} bodies has no body {self.work.failed_value}")
         access = step.which[1] if isinstance(step, Choose) else lowered(step).windows[self.work.failed_window].access
         index = access.moving[self.work.failed_index]
-        at = f" ({access.line[0]}:{access.line[1]})" if access.line else ""
-        raise IndexError(f"index {self.work.failed_value} is out of bounds: it has to be from {index.low} to "
-                         f"{index.high - 1}{at}")
+        raise out_of_bounds(self.work.failed_value, index.low, index.high, access.line)
 
     # ---- steps that need Python --------------------------------------------------------------------------------------
 
@@ -516,8 +515,7 @@ cdef class Workspace:
         for index in access.moving:
             value = int(self._array(index.slot, index.offset, (), (), index.dtype)[()])
             if not index.low <= value < index.high:
-                at = f" ({access.line[0]}:{access.line[1]})" if access.line else ""
-                raise IndexError(f"index {value} is out of bounds: it has to be from {index.low} to {index.high - 1}{at}")
+                raise out_of_bounds(value, index.low, index.high, access.line)
             offset += value * index.step
         return self._array(access.slot, offset, shape, access.strides, access.dtype)
 

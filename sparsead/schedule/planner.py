@@ -10,7 +10,7 @@ from sparsead.schedule.fusion import Fusion
 from sparsead.schedule.inner import castable, signature
 from sparsead.schedule.memory import place_work
 from sparsead.schedule.values import Cleared, Constant, Held, Window
-from sparsead.schedule.windows import meeting, spread
+from sparsead.schedule.windows import meeting, spread, squeezed
 from sparsead.tape.spec import ELEMENTWISE
 from sparsead.transform._linear import linearize
 from sparsead.transform._split import guards_first
@@ -131,13 +131,14 @@ class Planner(Fusion):
     def _write_to(self, kind, value, target, shape):
         """Write a value to a window."""
         k, (register,) = self.settled([value], shape, (kind, target))
-        before = self.steps[k].loaded(target)
+        clears = kind == "store" and self.is_number(value) and self.values[value].value == 0
+        before = self.steps[k].loaded(target) if clears else None
         self.steps[k].write(kind, self.cast(k, register, target.dtype), target)
         for index in target.moving:
             self.touched(index.slot, k)
             self.read[index.slot] = max(self.read.get(index.slot, -1), k)
         self.overwritten(target.slot, k)
-        if kind == "store" and self.is_number(value) and self.values[value].value == 0:
+        if clears:
             self.cleared[target.slot] = Cleared(k, self.steps[k].instrs[-1], before)
 
     def _restored(self, value, target):
@@ -155,8 +156,7 @@ class Planner(Fusion):
         """Read the loads of what is overwritten; what is written itself only if it would be overwritten while it is read."""
         home = self.values[value]
         if isinstance(home, Window) and home.place.slot == target.slot:
-            space = tuple(n for n in shape if n != 1)
-            if self.last_use[value] > self.at or meeting(self.seen(value, shape), target, space) == "meet":
+            if self.last_use[value] > self.at or meeting(self.seen(value, shape), target, squeezed(shape)) == "meet":
                 self.hold(value)
         home = self.values[value]
         self.ends(target.slot, home.step if isinstance(home, Held) else None)

@@ -229,8 +229,8 @@ class Schedule:
     block : Block
     inputs, outputs : list
         Types of the tape's inputs and outputs; input k is slot k.
-    results : list of Place or number
-        Of the outputs.
+    results : list of Place
+        Of the outputs, each in a slot of its own.
     nbytes : int
         Of the workspace.
     """
@@ -239,5 +239,5 @@ class Schedule:
     block: Block
     inputs: list
     outputs: list
-    results: list
+    results: list[Place]
     nbytes: int = 0

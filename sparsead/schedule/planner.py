@@ -267,6 +267,15 @@ class Planner(Fusion):
             self.together.append({slot for pair in turning for slot in pair})
         return child, turning
 
+    def _after_bodies(self, op, k, slots, operands):
+        for v in operands[len(slots) :]:
+            if isinstance(self.values[v], (Place, Window)):
+                self.touched(self.in_memory(v).slot, k)
+                self.read[self.in_memory(v).slot] = k
+        for v, slot in zip(op.results, slots, strict=True):
+            self.values[v] = Place(slot)
+            self.overwritten(slot, k)
+
     def _size(self, slot):
         return self.slots[slot].nbytes
 
@@ -274,12 +283,16 @@ class Planner(Fusion):
         """The slots in which the outputs are, all different: those of carries, or the block's own."""
         found = []
         for v in self.tape.outputs:
-            place = None if self.is_number(v) else self.own_memory(v)
-            untouched = place is not None and place.slot in self.zeroed
-            if untouched or place is None or place.offset or place.slot in found or place.slot not in (*slots, *self.block.own):
-                place = self._copy_of(v)
-            found.append(place.slot)
+            found.append(self._end_place(v, found, slots).slot)
         return found
+
+    def _end_place(self, v, taken, slots=()):
+        """The place of a value if it begins a slot of the block's own, or of `slots`, and none of `taken`; else of a copy."""
+        place = None if self.is_number(v) else self.own_memory(v)
+        elsewhere = place is None or place.offset or place.slot in taken or place.slot in self.zeroed
+        if elsewhere or not (place.slot in slots or place.slot in self.block.own):
+            place = self._copy_of(v)
+        return place
 
     def _copy_of(self, v):
         """The place of a new copy of a value."""
@@ -307,15 +320,6 @@ class Planner(Fusion):
         target = Access(self.values[v].slot, 0, spread(whole.shape, strides, whole.shape), t.dtype)
         self._write_to("accumulate", x, target, whole.shape)
 
-    def _after_bodies(self, op, k, slots, operands):
-        for v in operands[len(slots) :]:
-            if isinstance(self.values[v], (Place, Window)):
-                self.touched(self.in_memory(v).slot, k)
-                self.read[self.in_memory(v).slot] = k
-        for v, slot in zip(op.results, slots, strict=True):
-            self.values[v] = Place(slot)
-            self.overwritten(slot, k)
-
     # ---- outputs -------------------------------------------------------------------------------------------------------
 
     def results(self):
@@ -323,10 +327,7 @@ class Planner(Fusion):
         places = []
         turned = set().union(*self.together)
         for position, v in enumerate(self.tape.outputs):
-            place = None if self.is_number(v) else self.own_memory(v)
-            untouched = place is not None and place.slot in self.zeroed
-            if untouched or place is None or place.offset or place.slot in turned or self.slots[place.slot].kind != "work":
-                place = self._copy_of(v)
+            place = self._end_place(v, turned)
             slot = self.slots[place.slot]
             slot.kind, slot.position = "output", position
             self.block.own.remove(place.slot)

@@ -5,7 +5,7 @@ Law: a window stays in its slot, wherever its indices move it; what is in use at
 
 from __future__ import annotations
 
-from sparsead.schedule.form import Call, Choose, Guard, Kernel, Repeat
+from sparsead.schedule.form import Call, Guard, Kernel, blocks_of
 from sparsead.schedule.windows import reach
 
 
@@ -31,7 +31,7 @@ def _check_block(schedule, block):
                 raise ScheduleError(f"step {k}, {step!r}: bytes {low} to {high} of a slot of {slot.nbytes}: {access}")
             if slot.kind == "work" and slot.offset < 0:
                 raise ScheduleError(f"step {k}, {step!r}: slot {access.slot} has no memory")
-        for child in [step.block] if isinstance(step, Repeat) else step.blocks if isinstance(step, Choose) else ():
+        for child in blocks_of(step):
             _check_block(schedule, child)
 
 

@@ -205,6 +205,13 @@ class Choose:
     turning: list[list]
 
 
+def blocks_of(step):
+    """The blocks inside a step."""
+    if isinstance(step, Repeat):
+        return [step.block]
+    return step.blocks if isinstance(step, Choose) else []
+
+
 @dataclass
 class Slot:
     """Memory.

@@ -126,11 +126,11 @@ class Fusion:
     def reads(self, access, k):
         """Step `k` reads through a window."""
         for slot in (access.slot, *(index.slot for index in access.moving)):
-            self.touched(slot, k)
+            self.uses(slot, k)
             self.read[slot] = max(self.read.get(slot, -1), k)
 
-    def touched(self, slot, k):
-        """Step `k` reads or writes the memory."""
+    def uses(self, slot, k):
+        """Step `k` reads or writes the memory: zeros that are still to be filled in come before it."""
         self.cleared.pop(slot, None)
         if slot in self.zeroed:
             self.zeroed.remove(slot)
@@ -153,7 +153,7 @@ class Fusion:
 
     def overwritten(self, slot, k):
         """Step `k` has written the memory."""
-        self.touched(slot, k)
+        self.uses(slot, k)
         self.version[slot] = self.version.get(slot, 0) + 1
         self.written[slot] = k
 

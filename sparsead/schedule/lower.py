@@ -14,7 +14,7 @@ import numpy as np
 
 from sparsead.ops.structural import nested
 from sparsead.schedule.form import Access, Kernel
-from sparsead.schedule.peephole import parts, shortened, touched
+from sparsead.schedule.peephole import interferes, parts, shortened
 from sparsead.schedule.windows import coalesced, meeting, reach
 
 CACHE = 24 * 1024  # bytes of registers of a tile: most of a first-level cache of 32 KB
@@ -169,7 +169,7 @@ def _direct(kernel, instrs):
     for k, instr in enumerate(instrs):
         if instr.kind == "load":
             (r,) = instr.registers
-            direct[k] = not touched(kernel, instr.access, k + 1, last.get(r, k), k)
+            direct[k] = not interferes(kernel, instr.access, k + 1, last.get(r, k), k)
             if direct[k]:
                 loaded[r] = instr.access
     for k, instr in enumerate(instrs):
@@ -184,7 +184,7 @@ def _direct(kernel, instrs):
             a.slot == instr.access.slot and begin < last.get(x, -1) and meeting(a, instr.access, kernel.space) != "apart"
             for x, a in loaded.items()
         )
-        if not others and not touched(kernel, instr.access, begin, end, k, loads=True):
+        if not others and not interferes(kernel, instr.access, begin, end, k, loads=True):
             direct[k] = True
             taken.add(r)
     return direct

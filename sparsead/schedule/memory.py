@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 
-from sparsead.schedule.form import Call, Choose, Fill, Guard, Kernel, Repeat
+from sparsead.schedule.form import Call, Fill, Guard, Kernel, Repeat, blocks_of
 
 ALIGNED = 64
 MANY = 1000
@@ -31,7 +31,7 @@ def _hoist(block, groups, taken):
     mine = dict.fromkeys(other for slot in block.own for other in sorted(groups.get(slot, (slot,))))
     block.own = list(mine)
     for step in block.steps:
-        for child in _blocks(step):
+        for child in blocks_of(step):
             _hoist(child, groups, taken | set(mine))
 
 
@@ -48,10 +48,8 @@ def _placed(block, slots, groups):
     """Give the slots of a block their offsets, from 0 on; returns the bytes that they take together."""
     uses = _uses(block, groups)
     wanted = [(slots[s].nbytes, *uses[s], s) for s in block.own if s in uses]
-    inner = []
     for k, step in enumerate(block.steps):
-        for child in _blocks(step):
-            inner.append((child, k))
+        for child in blocks_of(step):
             wanted.append((_placed(child, slots, groups), k, k, child))
     wanted = [(_rounded(nbytes, len(wanted)), *rest) for nbytes, *rest in wanted]
     offsets, size = (_first_fit if len(wanted) < MANY else _by_size)(wanted)
@@ -110,32 +108,26 @@ def _shift(block, slots, by):
         if slots[slot].offset >= 0:
             slots[slot].offset += by
     for step in block.steps:
-        for child in _blocks(step):
+        for child in blocks_of(step):
             _shift(child, slots, by)
-
-
-def _blocks(step):
-    if isinstance(step, Repeat):
-        return [step.block]
-    return step.blocks if isinstance(step, Choose) else []
 
 
 def _uses(block, groups):
     """slot -> (first step, last step) that touches it, or one that it changes hands with."""
     uses: dict[int, tuple[int, int]] = {}
     for k, step in enumerate(block.steps):
-        for slot in touched(step):
+        for slot in slots_of(step):
             for other in groups.get(slot, (slot,)):
                 uses[other] = (uses.get(other, (k, k))[0], k)
     return uses
 
 
-def touched(step):
+def slots_of(step):
     """The slots that a step, and what is inside it, reads or writes."""
     if isinstance(step, Kernel):
         for windows in step.windows.values():
             for _, access in windows:
-                yield from _slots_of(access)
+                yield from _of_access(access)
     elif isinstance(step, Fill):
         yield step.slot
     elif isinstance(step, Guard):
@@ -153,15 +145,15 @@ def touched(step):
             turning = [pair for pairs in step.turning for pair in pairs]
         for pair in turning:
             yield from pair
-        for child in _blocks(step):
+        for child in blocks_of(step):
             for inner in child.steps:
-                yield from touched(inner)
+                yield from slots_of(inner)
 
 
 def _of_argument(argument):
-    return _slots_of(argument[1]) if isinstance(argument, tuple) else ()
+    return _of_access(argument[1]) if isinstance(argument, tuple) else ()
 
 
-def _slots_of(access):
+def _of_access(access):
     yield access.slot
     yield from (index.slot for index in access.moving)

@@ -25,7 +25,7 @@ def parts(instr):
     return instr.registers[: instr.n_operands], instr.registers[instr.n_operands :]
 
 
-def touched(kernel, access, first, last, but, loads=False):
+def interferes(kernel, access, first, last, but, loads=False):
     """Whether an instruction from `first` to `last`, apart from `but`, writes (or reads) what is in the window."""
     return any(
         i.access is not None and k != but and (loads or i.kind != "load") and i.access.slot == access.slot
@@ -134,6 +134,6 @@ def _sunk(kernel):
         k = kernel.instrs.index(instr)
         seen = {i.registers[0] for i in kernel.instrs[:k] if i.kind == "load" and i.access == instr.access}
         last = max((j for j, i in enumerate(kernel.instrs) if seen.intersection(parts(i)[0])), default=k)
-        if last > k and not touched(kernel, instr.access, k + 1, last, k, loads=True):
+        if last > k and not interferes(kernel, instr.access, k + 1, last, k, loads=True):
             kernel.instrs.insert(last, kernel.instrs.pop(k))
     return kernel

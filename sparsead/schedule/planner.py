@@ -135,7 +135,7 @@ class Planner(Fusion):
         before = self.steps[k].loaded(target) if clears else None
         self.steps[k].write(kind, self.cast(k, register, target.dtype), target)
         for index in target.moving:
-            self.touched(index.slot, k)
+            self.uses(index.slot, k)
             self.read[index.slot] = max(self.read.get(index.slot, -1), k)
         self.overwritten(target.slot, k)
         if clears:
@@ -270,7 +270,7 @@ class Planner(Fusion):
     def _after_bodies(self, op, k, slots, operands):
         for v in operands[len(slots) :]:
             if isinstance(self.values[v], (Place, Window)):
-                self.touched(self.in_memory(v).slot, k)
+                self.uses(self.in_memory(v).slot, k)
                 self.read[self.in_memory(v).slot] = k
         for v, slot in zip(op.results, slots, strict=True):
             self.values[v] = Place(slot)

@@ -39,8 +39,8 @@ class Access(NamedTuple):
 class Instr(NamedTuple):
     """One instruction of a kernel, run for all points of the space.
 
-    `kind` is "load", "store", "accumulate" or "apply". Registers: operands, then results; `op` is the elementwise record's name,
-    "cast" or "copy".
+    `kind` is "load", "store", "accumulate" or "apply". Registers: operands, then results. What is applied is `op`: an elementwise
+    record's name, "cast" or "copy".
     """
 
     kind: str
@@ -94,12 +94,12 @@ class Kernel:
     def load(self, access):
         """A register with what is in a window."""
         register = self.register(access.dtype)
-        self._touch("load", "copy", register, access)
+        self._touch("load", register, access)
         return register
 
     def write(self, kind, register, access):
         """Store or accumulate a register into a window."""
-        self._touch(kind, "copy" if kind == "store" else "add", register, access)
+        self._touch(kind, register, access)
 
     def loaded(self, access):
         """The registers that hold what is in a window now, as far as this kernel knows."""
@@ -116,8 +116,8 @@ class Kernel:
         self.instrs = [other for other in self.instrs if other is not instr]
         self.windows[instr.access.slot].remove((instr.kind, instr.access))
 
-    def _touch(self, kind, op, register, access):
-        self.instrs.append(Instr(kind, op, (register,), access))
+    def _touch(self, kind, register, access):
+        self.instrs.append(Instr(kind, "", (register,), access))
         self.windows.setdefault(access.slot, []).append((kind, access))
 
     def apply(self, op, operands, dtypes):

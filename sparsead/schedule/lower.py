@@ -74,12 +74,12 @@ def lowered(kernel):
     kernel = shortened(kernel)
     instrs = kernel.instrs
     extents, strides = coalesced(kernel.space, [i.access.strides for i in instrs if i.access is not None])
-    wished = _direct(kernel, instrs)
-    axis, rows, inner = _tile(extents, max(sum(_allocated(kernel, instrs, wished)[0]), 8))
+    wished = _direct(kernel)
+    axis, rows, inner = _tile(extents, max(sum(_allocated(kernel, wished)[0]), 8))
     found = iter(strides)
     windows = [None if i.access is None else _window(i.access, next(found), extents, axis) for i in instrs]
     direct = [d and w is not None and w.step is not None for d, w in zip(wished, windows, strict=True)]
-    pieces, homes = _allocated(kernel, instrs, direct)
+    pieces, homes = _allocated(kernel, direct)
     starts = np.cumsum([0, *pieces]) * (-(-rows * inner // 8) * 8)
     chunk, order = _chunks(extents, axis, rows, inner, [(i.kind, w) for i, w in zip(instrs, windows, strict=True) if w])
     return Lowered(kernel, extents, axis, rows, inner, chunk, order, windows, direct,
@@ -133,10 +133,10 @@ def _order(extents, width, windows):
         return "in order"
     order = "any"
     for slot in {w.access.slot for w in added}:
-        here = {w.access._replace(strides=w.strides): w for w in added if w.access.slot == slot}
+        here = {w.access._replace(strides=w.strides) for w in added if w.access.slot == slot}
         if any(meeting(a, b, extents) == "meet" for a, b in combinations(here, 2)):
             order = "alternating"
-            if not _apart(extents, width, list(here)):
+            if not _apart(extents, width, here):
                 return "in order"
     return order
 
@@ -154,13 +154,13 @@ def _apart(extents, width, accesses):
 # ---- registers ---------------------------------------------------------------------------------------------------------
 
 
-def _direct(kernel, instrs):
+def _direct(kernel):
     """For each load and store, whether the register can be the window itself.
 
     A load: if nobody writes there while it is read. A store: if the register is computed, has no other such store, and nobody
     reads or writes there from the instruction that computes it until it is read for the last time.
     """
-    made, last, loaded = {}, {}, {}
+    instrs, made, last, loaded = kernel.instrs, {}, {}, {}
     for k, instr in enumerate(instrs):
         operands, results = parts(instr)
         last.update(dict.fromkeys(operands, k))
@@ -190,9 +190,9 @@ def _direct(kernel, instrs):
     return direct
 
 
-def _allocated(kernel, instrs, direct):
+def _allocated(kernel, direct):
     """(bytes per point of each piece of memory, the piece of each register or -1): linear scan by liveness."""
-    last = {}
+    instrs, last = kernel.instrs, {}
     for k, instr in enumerate(instrs):
         last.update(dict.fromkeys(parts(instr)[0], k))
     without = {i.registers[0] for i, d in zip(instrs, direct, strict=True) if d} | set(kernel.constants)

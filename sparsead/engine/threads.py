@@ -53,6 +53,3 @@ def set_num_threads(n):
 def get_num_threads():
     """How many threads sweeps may use."""
     return _threads
-
-
-num_threads = get_num_threads

@@ -42,8 +42,8 @@ class Lowered(NamedTuple):
         Of the joined axes.
     axis, rows, inner : int
         A tile has `rows` of axis `axis`, each of `inner` points.
-    chunk : int
-        Tiles that a thread takes at a time.
+    tiles, chunk : int
+        Tiles of the space, and those that a thread takes at a time.
     order : {"any", "alternating", "in order"}
         Of the chunks: any, if no two write to the same place; even ones before odd ones, if only neighbours do.
     windows : list of Window or None
@@ -61,6 +61,7 @@ class Lowered(NamedTuple):
     axis: int
     rows: int
     inner: int
+    tiles: int
     chunk: int
     order: str
     windows: list[Window | None]
@@ -81,8 +82,8 @@ def lowered(kernel):
     direct = [d and w is not None and w.step is not None for d, w in zip(wished, windows, strict=True)]
     pieces, homes = _allocated(kernel, direct)
     starts = np.cumsum([0, *pieces]) * (-(-rows * inner // 8) * 8)
-    chunk, order = _chunks(extents, axis, rows, inner, [(i.kind, w) for i, w in zip(instrs, windows, strict=True) if w])
-    return Lowered(kernel, extents, axis, rows, inner, chunk, order, windows, direct,
+    tiles, chunk, order = _chunks(extents, axis, rows, inner, [(i.kind, w) for i, w in zip(instrs, windows, strict=True) if w])
+    return Lowered(kernel, extents, axis, rows, inner, tiles, chunk, order, windows, direct,
                    [int(starts[h]) if h >= 0 else -1 for h in homes], int(starts[-1]))  # fmt: skip
 
 
@@ -115,15 +116,15 @@ def _window(access, strides, extents, axis):
 
 
 def _chunks(extents, axis, rows, inner, windows):
-    """(tiles of a chunk, order of the chunks)."""
+    """(tiles, tiles of a chunk, order of the chunks)."""
     if not extents or 0 in extents:
-        return 1, "in order"
-    unit = -(-extents[axis] // rows) * prod(extents[1:axis]) if axis else 1  # tiles that belong to one row of the first axis
-    tiles = unit * extents[0] if axis else -(-extents[0] // rows)
+        return prod(extents), 1, "in order"
+    tiles = prod(extents[:axis]) * -(-extents[axis] // rows)
+    unit = tiles // extents[0] if axis else 1  # tiles that belong to one row of the first axis
     chunk = max(-(-WORK // max(rows * inner * len(windows), 1)), -(-tiles // CHUNKS), 1)
     chunk = -(-chunk // unit) * unit
     width = chunk // unit * (1 if axis else rows)  # rows of the first axis in a chunk
-    return chunk, _order(extents, width, windows)
+    return tiles, chunk, _order(extents, width, windows)
 
 
 def _order(extents, width, windows):

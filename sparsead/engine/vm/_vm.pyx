@@ -9,12 +9,16 @@ from libc.stdint cimport intptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
+from sparsead.engine._simd cimport find_loop
+
+from math import prod
+
 import numpy as np
 from numpy import asarray, empty, errstate  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead import config
 from sparsead.engine._simd import isa
-from sparsead.engine.threads import num_threads
+from sparsead.engine.threads import get_num_threads
 from sparsead.ops.moving import out_of_bounds
 from sparsead.schedule.form import Choose, Fill, Guard, Kernel, Repeat
 from sparsead.schedule.inner import loop_index
@@ -24,8 +28,6 @@ from sparsead.tape._memory import blank, laid_out
 from sparsead.tape.spec import BY_NAME
 
 cnp.import_array()
-
-from sparsead.engine._simd cimport find_loop
 
 
 cdef extern from "numpy/arrayobject.h":
@@ -49,7 +51,7 @@ cdef extern from "vm.h":
         int slot, kind
         intptr_t offset, step, low, high
     ctypedef struct vm_window:
-        int slot, n_index, item, uniform
+        int slot, n_index, uniform
         intptr_t offset, step
         vm_index *index
         intptr_t *stride
@@ -63,7 +65,7 @@ cdef extern from "vm.h":
     ctypedef struct vm_kernel:
         int n_axes, axis, n_instrs, n_windows, n_registers
         intptr_t *extent
-        intptr_t rows, inner, tiles, points, scratch, chunk, n_chunks
+        intptr_t rows, inner, tiles, points, chunk, n_chunks
         int order, n_sums
         vm_instr *instrs
         vm_window *windows
@@ -164,7 +166,7 @@ cdef class Program:
 
     cdef readonly object schedule
     cdef readonly object tape
-    cdef list steps, idle, types
+    cdef list steps, idle
     cdef Memory memory
     cdef vm_block *block
     cdef intptr_t scratch, sums, most_turning
@@ -175,18 +177,14 @@ cdef class Program:
         self.schedule = schedule_of(tape)
         self.steps, self.idle = [], []
         self.scratch, self.sums, self.most_turning, self.calls = 64, 0, 1, False
-        self.types = self.schedule.outputs
         self.block = self._block(self.schedule.block)
 
     # ---- from the schedule to C --------------------------------------------------------------------------------------
 
-    cdef void *take(self, size_t nbytes) except NULL:
-        return self.memory.take(nbytes)
-
     cdef vm_block *_block(self, block) except NULL:
-        cdef vm_block *made = <vm_block *> self.take(sizeof(vm_block))
+        cdef vm_block *made = <vm_block *> self.memory.take(sizeof(vm_block))
         made.n_steps = len(block.steps)
-        made.steps = <vm_step *> self.take(made.n_steps * sizeof(vm_step))
+        made.steps = <vm_step *> self.memory.take(made.n_steps * sizeof(vm_step))
         cdef int k
         for k in range(made.n_steps):
             self._step(&made.steps[k], block.steps[k])
@@ -208,14 +206,14 @@ cdef class Program:
         return 0
 
     cdef int *_pairs(self, turning) except NULL:
-        cdef int *pairs = <int *> self.take(2 * len(turning) * sizeof(int))
+        cdef int *pairs = <int *> self.memory.take(2 * len(turning) * sizeof(int))
         for k, (a, b) in enumerate(turning):
             pairs[2 * k], pairs[2 * k + 1] = a, b
         self.most_turning = max(self.most_turning, len(turning))
         return pairs
 
     cdef vm_repeat *_repeat(self, step) except NULL:
-        cdef vm_repeat *made = <vm_repeat *> self.take(sizeof(vm_repeat))
+        cdef vm_repeat *made = <vm_repeat *> self.memory.take(sizeof(vm_repeat))
         made.counter, made.trips = step.counter, step.trips
         made.first, made.by = (step.trips - 1, -1) if step.backward else (0, 1)
         made.turning, made.n_turning = self._pairs(step.turning), len(step.turning)
@@ -223,11 +221,11 @@ cdef class Program:
         return made
 
     cdef vm_choose *_choose(self, step) except NULL:
-        cdef vm_choose *made = <vm_choose *> self.take(sizeof(vm_choose))
+        cdef vm_choose *made = <vm_choose *> self.memory.take(sizeof(vm_choose))
         made.n_bodies = len(step.blocks)
-        made.bodies = <vm_block **> self.take(made.n_bodies * sizeof(vm_block *))
-        made.turning = <int **> self.take(made.n_bodies * sizeof(int *))
-        made.n_turning = <int *> self.take(made.n_bodies * sizeof(int))
+        made.bodies = <vm_block **> self.memory.take(made.n_bodies * sizeof(vm_block *))
+        made.turning = <int **> self.memory.take(made.n_bodies * sizeof(int *))
+        made.n_turning = <int *> self.memory.take(made.n_bodies * sizeof(int))
         cdef int k
         for k in range(made.n_bodies):
             made.bodies[k] = self._block(step.blocks[k])
@@ -240,12 +238,12 @@ cdef class Program:
         return made
 
     cdef int _window(self, vm_window *made, access, strides, step) except -1:
-        made.slot, made.offset, made.item = access.slot, access.offset, access.dtype.itemsize
+        made.slot, made.offset = access.slot, access.offset
         made.uniform, made.step = step is not None, 0 if step is None else step
         for k, stride in enumerate(strides):
             made.stride[k] = stride
         made.n_index = len(access.moving)
-        made.index = <vm_index *> self.take(made.n_index * sizeof(vm_index))
+        made.index = <vm_index *> self.memory.take(made.n_index * sizeof(vm_index))
         for k, index in enumerate(access.moving):
             made.index[k].slot, made.index[k].offset = index.slot, index.offset
             made.index[k].kind = vm_integer_kind(ord(index.dtype.char))
@@ -255,41 +253,34 @@ cdef class Program:
     cdef vm_kernel *_kernel(self, kernel) except NULL:
         low = lowered(kernel)
         kernel = low.kernel
-        cdef vm_kernel *made = <vm_kernel *> self.take(sizeof(vm_kernel))
+        cdef vm_kernel *made = <vm_kernel *> self.memory.take(sizeof(vm_kernel))
         cdef int k, n = len(kernel.dtypes)
         made.n_axes, made.axis, made.rows, made.inner = len(low.extents), low.axis, low.rows, low.inner
-        made.points, made.tiles = 1, 1
+        made.points, made.tiles = prod(low.extents), low.tiles
         for k, extent in enumerate(low.extents):
             made.extent[k] = extent
-            made.points *= extent
-            if k < low.axis:
-                made.tiles *= extent
-        if low.extents:
-            made.tiles *= -(-low.extents[low.axis] // max(low.rows, 1))
-        made.tiles = made.tiles if made.points else 0
-        made.chunk, made.n_chunks = low.chunk, -(-made.tiles // low.chunk)
+        made.chunk, made.n_chunks = low.chunk, -(-low.tiles // low.chunk)
         made.order = {"any": VM_ANY_ORDER, "alternating": VM_ALTERNATING, "in order": VM_IN_ORDER}[low.order]
-        made.scratch = low.scratch
         self.scratch = max(self.scratch, low.scratch)
         made.n_registers = n
-        made.constant = <char **> self.take(n * sizeof(char *))
-        made.home = <intptr_t *> self.take(n * sizeof(intptr_t))
-        made.stride = <intptr_t *> self.take(n * sizeof(intptr_t))
+        made.constant = <char **> self.memory.take(n * sizeof(char *))
+        made.home = <intptr_t *> self.memory.take(n * sizeof(intptr_t))
+        made.stride = <intptr_t *> self.memory.take(n * sizeof(intptr_t))
         for k in range(n):
             made.home[k] = max(low.homes[k], 0)
             made.stride[k] = kernel.dtypes[k].itemsize
         for k, number in kernel.constants.items():
             made.constant[k], made.stride[k] = <char *> self._number(number), 0
         made.n_instrs = len(kernel.instrs)
-        made.instrs = <vm_instr *> self.take((2 * made.n_instrs) * sizeof(vm_instr))
-        made.windows = <vm_window *> self.take(made.n_instrs * sizeof(vm_window))
+        made.instrs = <vm_instr *> self.memory.take((2 * made.n_instrs) * sizeof(vm_instr))
+        made.windows = <vm_window *> self.memory.take(made.n_instrs * sizeof(vm_window))
         self._instrs(made, kernel, low)
         self.sums = max(self.sums, made.n_chunks * made.n_sums * VM_NUMBER)
         return made
 
     cdef void *_number(self, number) except NULL:
         cdef cnp.ndarray array = asarray(number)
-        cdef void *at = self.take(max(array.dtype.itemsize, 16))
+        cdef void *at = self.memory.take(max(array.dtype.itemsize, 16))
         memcpy(at, cnp.PyArray_DATA(array), array.dtype.itemsize)
         return at
 
@@ -392,7 +383,7 @@ cdef class Program:
             workspace = self.idle.pop()
         except IndexError:
             workspace = Workspace(self)
-        if (<Workspace> workspace).work.threads != num_threads():
+        if (<Workspace> workspace).work.threads != get_num_threads():
             workspace = Workspace(self)
         outputs = (<Workspace> workspace).run(self, inputs)
         self.idle.append(workspace)
@@ -418,7 +409,7 @@ cdef class Workspace:
         if self.fixed is NULL or self.work.slots is NULL or self.work.turned is NULL:
             raise MemoryError("no room for a workspace")
         self.work.scratch_bytes = (program.scratch + 63) // 64 * 64
-        self.work.threads = num_threads()
+        self.work.threads = get_num_threads()
         cdef intptr_t nbytes = self.work.threads * self.work.scratch_bytes + (program.sums + 63) // 64 * 64
         self.memory = empty(program.schedule.nbytes + nbytes + 64, np.uint8)
         cdef char *base = <char *> cnp.PyArray_DATA(self.memory)
@@ -456,7 +447,7 @@ cdef class Workspace:
             self.given.append(array)
             self.work.slots[k] = <char *> cnp.PyArray_DATA(array)
         outputs = []
-        for place, t in zip(program.schedule.results, program.types):
+        for place, t in zip(program.schedule.results, program.schedule.outputs):
             array = blank(t.shape, t.strides, t.dtype)
             outputs.append(array)
             self.work.slots[<int> place.slot] = <char *> cnp.PyArray_DATA(array)

@@ -21,7 +21,7 @@ typedef struct {
 } vm_index;
 
 typedef struct {
-    int slot, n_index, item;
+    int slot, n_index;
     int uniform; /* one stride from point to point of a tile: `step` */
     intptr_t offset, step;
     vm_index *index;
@@ -58,7 +58,6 @@ typedef struct {
     char **constant;   /* by register: the number, or NULL */
     intptr_t *home;    /* by register: byte offset of its memory, or -1 */
     intptr_t *stride;  /* by register: between points */
-    intptr_t scratch;  /* bytes */
 } vm_kernel;
 
 typedef struct vm_block vm_block;

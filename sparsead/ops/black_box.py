@@ -89,5 +89,5 @@ def _all_operands(op):
     return tuple(range(len(op.operands))), ()
 
 
-register(Op("black_box", 20, _evaluate, tangent=_tangent, adjoint=_adjoint, needs=_all_operands))
-register(Op("black_box_jacobian", 21, _jacobian, tangent=_no_second, adjoint=_no_second, needs=_all_operands))
+register(Op("black_box", 20, _evaluate, tangent=_tangent, adjoint=_adjoint, needs=_all_operands, user=True))
+register(Op("black_box_jacobian", 21, _jacobian, tangent=_no_second, adjoint=_no_second, needs=_all_operands, user=True))

@@ -76,6 +76,6 @@ def _needs(op):
     return tuple(range(1, len(op.operands))), (0,)
 
 
-register(Op("implicit", 37, _evaluate, tangent=_tangent, adjoint=_adjoint, needs=_needs))
+register(Op("implicit", 37, _evaluate, tangent=_tangent, adjoint=_adjoint, needs=_needs, user=True))
 register(Op("implicit_solve", 38, _evaluate_system, tangent=_system_tangent, adjoint=_system_adjoint, needs=_needs,
-            batch=_system_batch))  # fmt: skip
+            batch=_system_batch, user=True))  # fmt: skip

@@ -42,6 +42,8 @@ class Op:
         How the op acts on operands with a leading axis of lanes.
     inactive : bool
         No result has a derivative. An op without a law that is not marked so is refused where a derivative meets it.
+    user : bool
+        It runs functions of the user, which may keep the arrays that they are given, and need not do the same twice.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Op:
     elementwise: Any = None
     batch: Callable | None = None
     inactive: bool = False
+    user: bool = False
 
 
 class OpView(NamedTuple):

@@ -11,7 +11,6 @@ import numpy as np
 from sparsead.engine.reference import Program
 from sparsead.ops.structural import CONST, EMPTY, INPUT, LOAD, ZEROS
 
-USERS = ("black_box", "black_box_jacobian", "implicit", "implicit_solve")  # functions of the user may remember
 CHEAP = (CONST, EMPTY, ZEROS, LOAD)  # a constant in their place would cost memory and save nothing
 
 
@@ -39,7 +38,7 @@ def _fixed(tape, ops):
     """Flags of the ops that depend on no input."""
     fixed = np.zeros(len(ops), bool)
     for op in ops:
-        plain = not op.op.keep and op.op is not INPUT and op.op.name not in USERS and not hasattr(op.attr, "bodies")
+        plain = not op.op.keep and op.op is not INPUT and not op.op.user and not hasattr(op.attr, "bodies")
         fixed[op.index] = plain and all(fixed[tape.maker(v)] for v in op.operands)
     return fixed
 

@@ -126,10 +126,6 @@ def better_functions():
     return FUNCTIONS if isa() == "avx512" else FUNCTIONS | NARROW
 
 
-# These hand arrays to functions of the user, who may keep them.
-USERS = ("black_box", "black_box_jacobian", "implicit", "implicit_solve")
-
-
 cdef class Memory:
     """Blocks of memory that live as long as this does."""
 
@@ -490,7 +486,7 @@ cdef class Workspace:
             step.op.op.evaluate([self._argument(step.operand)], step.op, ())
             return 0
         arrays = [self._argument(argument) for argument in step.operands]
-        if step.op.op.name in USERS:
+        if step.op.op.user:  # who may keep them
             arrays = [array.copy() if isinstance(array, np.ndarray) else array for array in arrays]
         results = step.op.op.evaluate(arrays, step.op, step.types)
         for place, t, result in zip(step.results, step.types, results):

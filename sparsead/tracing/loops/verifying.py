@@ -23,7 +23,7 @@ from sparsead.tracing.errors import TraceError
 from sparsead.tracing.loops.folding import OUTSIDE
 
 EFFECT, EMPTY, INPUT = BY_NAME["effect"], BY_NAME["empty"], BY_NAME["input"]
-LEFT_OUT = {"loop", "branch", "black_box", "implicit"}
+DEAR = {"loop", "branch"}
 LONGEST = 5000  # ops
 TOLERANCE = 1e-3  # relative to the largest element: steps may magnify rounding, and faults are larger
 
@@ -62,7 +62,7 @@ def _verify(folding, where):
 
 def _is_left_out(op):
     """Whether running `op` once more is dear, or does something that is not known here."""
-    return op.name in LEFT_OUT or (op.keep and op.name not in ("input", "guard", "effect"))
+    return op.user or op.name in DEAR or (op.keep and op.name not in ("input", "guard", "effect"))
 
 
 def _living(folding):

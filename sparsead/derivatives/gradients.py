@@ -21,7 +21,7 @@ class ValueAndGrad(Derivative):
 
     def _ready(self, prepared):
         _check_scalar(self, prepared)
-        prepared.once("adjoint", lambda: _program(prepared))
+        prepared.once("adjoint", lambda: prepared.program(prepared.adjoint_tape))
 
     def _work(self, prepared, inputs, arguments):
         _check_scalar(self, prepared)
@@ -49,10 +49,6 @@ class Grad(ValueAndGrad):
         _, aux, grads = self._run(args, kwargs, self._work)
         grads = grads[0] if self._single_wrt else tuple(grads)
         return (grads, aux) if self.has_aux else grads
-
-
-def _program(prepared):
-    return prepared.program(prepared.adjoint_tape)
 
 
 def _finished(leaf, gradient):

@@ -5,7 +5,7 @@ Law: a window stays in its slot, wherever its indices move it; what is in use at
 
 from __future__ import annotations
 
-from sparsead.schedule.form import Call, Guard, Kernel, blocks_of
+from sparsead.schedule.form import Call, Guard, Kernel, Strips, blocks_of
 from sparsead.schedule.windows import reach
 
 
@@ -39,5 +39,7 @@ def _windows(step):
     """(shape, access) of all windows of a step itself."""
     if isinstance(step, Kernel):
         return [(step.space, access) for windows in step.windows.values() for _, access in windows]
+    if isinstance(step, Strips):
+        return [pair for member in step.members for pair in _windows(member.kernel)]
     arguments = step.operands if isinstance(step, Call) else [step.operand] if isinstance(step, Guard) else ()
     return [argument for argument in arguments if isinstance(argument, tuple)]

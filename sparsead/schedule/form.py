@@ -77,6 +77,15 @@ class Kernel:
         kernel.instrs, kernel.dtypes, kernel.constants = list(instrs), list(self.dtypes), dict(self.constants)
         return kernel
 
+    def changed(self, space, change):
+        """A kernel over another space, with the access ``change(access)`` for each."""
+        kernel = self.with_instrs(i if i.access is None else i._replace(access=change(i.access)) for i in self.instrs)
+        kernel.space = space
+        for instr in kernel.instrs:
+            if instr.access is not None:
+                kernel.windows.setdefault(instr.access.slot, []).append((instr.kind, instr.access))
+        return kernel
+
     def register(self, dtype):
         """A new register."""
         self.dtypes.append(dtype)
@@ -128,6 +137,41 @@ class Kernel:
 
     def __repr__(self):
         return f"Kernel({list(self.space)}, {len(self.instrs)} instructions)"
+
+
+class Member(NamedTuple):
+    """A kernel of several that are run together, see `sparsead.schedule.strips`.
+
+    Row 0 of its first axis is row `first` of the group; it stays `lag` rows behind the strip that is run; so many rows `before`
+    and `behind`, at the two ends of a band, wait until all bands are through.
+    """
+
+    kernel: Kernel
+    first: int
+    lag: int
+    before: int
+    behind: int
+
+
+@dataclass
+class Strips:
+    """Kernels that are run together, strip of rows by strip of rows.
+
+    Attributes
+    ----------
+    members : list of Member
+    height : int
+        Rows of a strip.
+    bounds : list of int
+        Rows at which bands begin, and the end of the last.
+    plain : list
+        The steps that this one stands for.
+    """
+
+    members: list[Member]
+    height: int
+    bounds: list[int]
+    plain: list
 
 
 @dataclass
@@ -182,6 +226,8 @@ class Repeat:
 
     Attributes
     ----------
+    first, by : int
+        Number of the first trip, and how much greater that of the next one is.
     counter : int
         Slot of the trip, an int64.
     turning : list of (slot, slot)
@@ -191,7 +237,8 @@ class Repeat:
 
     block: Block
     trips: int
-    backward: bool
+    first: int
+    by: int
     counter: int
     turning: list
 

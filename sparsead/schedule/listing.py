@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparsead.schedule.form import Block, Call, Choose, Fill, Guard, Kernel, Repeat
+from sparsead.schedule.form import Block, Call, Choose, Fill, Guard, Kernel, Repeat, Strips
 
 
 def listing(schedule):
@@ -26,6 +26,12 @@ def _block(block: Block, indent=""):
 def _step(step):
     if isinstance(step, Kernel):
         return [f"kernel over {list(step.space)}", *(_instr(step, i) for i in step.instrs)]
+    if isinstance(step, Strips):
+        rows = [f"{len(step.members)} kernels in strips of {step.height} rows, {len(step.bounds) - 1} bands"]
+        for k, member in enumerate(step.members):
+            head, *rest = _step(member.kernel)
+            rows += [f"{k}: {head}, from row {member.first}, {member.lag} behind", *(f"    {row}" for row in rest)]
+        return rows
     if isinstance(step, Fill):
         return [f"zeros in %{step.slot}"]
     if isinstance(step, Guard):
@@ -34,7 +40,7 @@ def _step(step):
         results = ", ".join(f"%{place.slot}" for place in step.results)
         return [f"{results} = {step.op.op.name}({', '.join(map(_argument, step.operands))})"]
     if isinstance(step, Repeat):
-        way = " backward" if step.backward else ""
+        way = f", from {step.first} by {step.by}" if (step.first, step.by) != (0, 1) else ""
         return [f"loop of {step.trips} trips{way}, counter %{step.counter}, then {_pairs(step.turning)}", *_block(step.block)]
     assert isinstance(step, Choose)
     rows = [f"branch on {_argument(step.which)}"]

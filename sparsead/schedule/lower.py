@@ -42,8 +42,8 @@ class Lowered(NamedTuple):
         Of the joined axes.
     axis, rows, inner : int
         A tile has `rows` of axis `axis`, each of `inner` points.
-    tiles, chunk : int
-        Tiles of the space, and those that a thread takes at a time.
+    chunk : int
+        Rows of the first axis that a thread takes at a time.
     order : {"any", "alternating", "in order"}
         Of the chunks: any, if no two write to the same place; even ones before odd ones, if only neighbours do.
     windows : list of Window or None
@@ -61,7 +61,6 @@ class Lowered(NamedTuple):
     axis: int
     rows: int
     inner: int
-    tiles: int
     chunk: int
     order: str
     windows: list[Window | None]
@@ -70,11 +69,11 @@ class Lowered(NamedTuple):
     scratch: int
 
 
-def lowered(kernel):
-    """The `Lowered` form of a `Kernel`."""
+def lowered(kernel, by_rows=False):
+    """The `Lowered` form of a `Kernel`; with `by_rows` its first axis stays what it is."""
     kernel = shortened(kernel)
     instrs = kernel.instrs
-    extents, strides = coalesced(kernel.space, [i.access.strides for i in instrs if i.access is not None])
+    extents, strides = coalesced(kernel.space, [i.access.strides for i in instrs if i.access is not None], int(by_rows))
     wished = _direct(kernel)
     axis, rows, inner = _tile(extents, max(sum(_allocated(kernel, wished)[0]), 8))
     found = iter(strides)
@@ -82,8 +81,8 @@ def lowered(kernel):
     direct = [d and w is not None and w.step is not None for d, w in zip(wished, windows, strict=True)]
     pieces, homes = _allocated(kernel, direct)
     starts = np.cumsum([0, *pieces]) * (-(-rows * inner // 8) * 8)
-    tiles, chunk, order = _chunks(extents, axis, rows, inner, [(i.kind, w) for i, w in zip(instrs, windows, strict=True) if w])
-    return Lowered(kernel, extents, axis, rows, inner, tiles, chunk, order, windows, direct,
+    chunk, order = _chunks(extents, axis, rows, [(i.kind, w) for i, w in zip(instrs, windows, strict=True) if w])
+    return Lowered(kernel, extents, axis, rows, inner, chunk, order, windows, direct,
                    [int(starts[h]) if h >= 0 else -1 for h in homes], int(starts[-1]))  # fmt: skip
 
 
@@ -115,16 +114,14 @@ def _window(access, strides, extents, axis):
 # ---- threads -----------------------------------------------------------------------------------------------------------
 
 
-def _chunks(extents, axis, rows, inner, windows):
-    """(tiles, tiles of a chunk, order of the chunks)."""
+def _chunks(extents, axis, rows, windows):
+    """(rows of the first axis in a chunk, order of the chunks)."""
     if not extents or 0 in extents:
-        return prod(extents), 1, "in order"
-    tiles = prod(extents[:axis]) * -(-extents[axis] // rows)
-    unit = tiles // extents[0] if axis else 1  # tiles that belong to one row of the first axis
-    chunk = max(-(-WORK // max(rows * inner * len(windows), 1)), -(-tiles // CHUNKS), 1)
-    chunk = -(-chunk // unit) * unit
-    width = chunk // unit * (1 if axis else rows)  # rows of the first axis in a chunk
-    return tiles, chunk, _order(extents, width, windows)
+        return 1, "in order"
+    chunk = max(-(-WORK // max(prod(extents[1:]) * len(windows), 1)), -(-extents[0] // CHUNKS), 1)
+    if axis == 0:
+        chunk = -(-chunk // rows) * rows  # whole tiles
+    return chunk, _order(extents, chunk, windows)
 
 
 def _order(extents, width, windows):

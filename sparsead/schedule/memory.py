@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 
-from sparsead.schedule.form import Call, Fill, Guard, Kernel, Repeat, blocks_of
+from sparsead.schedule.form import Call, Fill, Guard, Kernel, Repeat, Strips, blocks_of
 
 ALIGNED = 64
 MANY = 1000
@@ -128,6 +128,9 @@ def slots_of(step):
         for windows in step.windows.values():
             for _, access in windows:
                 yield from _of_access(access)
+    elif isinstance(step, Strips):
+        for member in step.members:
+            yield from slots_of(member.kernel)
     elif isinstance(step, Fill):
         yield step.slot
     elif isinstance(step, Guard):

@@ -9,6 +9,7 @@ from sparsead.schedule.form import Access, Call, Choose, Guard, Index, Place, Re
 from sparsead.schedule.fusion import Fusion
 from sparsead.schedule.inner import castable, signature
 from sparsead.schedule.memory import place_work
+from sparsead.schedule.strips import strip
 from sparsead.schedule.values import Cleared, Constant, Held, Window
 from sparsead.schedule.windows import meeting, spread, squeezed
 from sparsead.tape.spec import ELEMENTWISE
@@ -26,6 +27,7 @@ def schedule_of(tape):
     planner.run()
     schedule = Schedule(slots, planner.block, inputs, outputs, planner.results())
     planner.finish()
+    strip(planner.block)
     place_work(schedule, planner.together)
     if config.check_tapes:
         check(schedule)
@@ -132,7 +134,7 @@ class Planner(Fusion):
         """Write a value to a window."""
         k, (register,) = self.settled([value], shape, (kind, target))
         clears = kind == "store" and self.is_number(value) and self.values[value].value == 0
-        before = self.steps[k].loaded(target) if clears else None
+        before = self.steps[k].loaded(target) if clears else set()
         self.steps[k].write(kind, self.cast(k, register, target.dtype), target)
         for index in target.moving:
             self.uses(index.slot, k)
@@ -218,7 +220,8 @@ class Planner(Fusion):
         loop, counter = op.attr, self.work(8)
         slots = self._carried(op, op.operands)
         child, turning = self._body(loop.body, slots, op.operands, counter)
-        k = self.append(Repeat(child.block, loop.trips, loop.backward, counter.slot, turning), ())
+        first, by = (loop.trips - 1, -1) if loop.backward else (0, 1)
+        k = self.append(Repeat(child.block, loop.trips, first, by, counter.slot, turning), ())
         self._after_bodies(op, k, slots, op.operands)
 
     def _branch(self, op):
@@ -288,11 +291,11 @@ class Planner(Fusion):
 
     def _end_place(self, v, taken, slots=()):
         """The place of a value if it begins a slot of the block's own, or of `slots`, and none of `taken`; else of a copy."""
-        place = None if self.is_number(v) else self.own_memory(v)
-        elsewhere = place is None or place.offset or place.slot in taken or place.slot in self.zeroed
-        if elsewhere or not (place.slot in slots or place.slot in self.block.own):
-            place = self._copy_of(v)
-        return place
+        if self.is_number(v):
+            return self._copy_of(v)
+        place = self.own_memory(v)
+        elsewhere = place.offset or place.slot in taken or place.slot in self.zeroed
+        return self._copy_of(v) if elsewhere or place.slot not in (*slots, *self.block.own) else place
 
     def _copy_of(self, v):
         """The place of a new copy of a value."""
@@ -341,4 +344,3 @@ PLANS = {
     "store": Planner._write, "store_at": Planner._write, "accumulate": Planner._write, "accumulate_at": Planner._write,
     "sum": Planner._sum, "loop": Planner._loop, "branch": Planner._branch,
 }  # fmt: skip
-

@@ -81,12 +81,12 @@ def squeezed(shape):
     return tuple(n for n in shape if n != 1)
 
 
-def coalesced(space, strides):
-    """(space, strides of each window) with axes joined where all windows allow it."""
+def coalesced(space, strides, apart=0):
+    """(space, strides of each window) with axes joined where all windows allow it, but for the first `apart`."""
     axes = list(zip(space, *strides, strict=True)) if space else []
     joined: list = []
     for axis in axes:
-        if joined and all(outer == inner * axis[0] for outer, inner in zip(joined[-1][1:], axis[1:], strict=True)):
+        if len(joined) > apart and all(outer == inner * axis[0] for outer, inner in zip(joined[-1][1:], axis[1:], strict=True)):
             joined[-1] = (joined[-1][0] * axis[0], *axis[1:])
         else:
             joined.append(axis)

@@ -20,7 +20,7 @@ from sparsead import config
 from sparsead.engine._simd import isa
 from sparsead.engine.threads import get_num_threads
 from sparsead.ops.moving import out_of_bounds
-from sparsead.schedule.form import Choose, Fill, Guard, Kernel, Repeat
+from sparsead.schedule.form import Choose, Fill, Guard, Kernel, Member, Repeat, Strips
 from sparsead.schedule.inner import loop_index
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.planner import schedule_of
@@ -43,7 +43,7 @@ cdef extern from "numpy/ufuncobject.h":
 cdef extern from "vm.h":
     enum: VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_SUM, VM_APPLY
     enum: VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER, VM_NUMBER
-    enum: VM_KERNEL, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE
+    enum: VM_KERNEL, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE, VM_STRIPS
     enum: VM_DONE, VM_RAISED, VM_OUT_OF_BOUNDS
     enum: VM_AXES, VM_ARGS
     ctypedef void (*vm_loop)(char **args, const intptr_t *points, const intptr_t *strides, void *data) noexcept nogil
@@ -65,7 +65,7 @@ cdef extern from "vm.h":
     ctypedef struct vm_kernel:
         int n_axes, axis, n_instrs, n_windows, n_registers
         intptr_t *extent
-        intptr_t rows, inner, tiles, points, chunk, n_chunks
+        intptr_t rows, inner, points, chunk, n_chunks
         int order, n_sums
         vm_instr *instrs
         vm_window *windows
@@ -84,12 +84,23 @@ cdef extern from "vm.h":
         vm_block **bodies
         vm_window which
         intptr_t known
+    ctypedef struct vm_member:
+        vm_kernel *kernel
+        int number, first_window, first_sum
+        intptr_t first, lag, before, behind
+    ctypedef struct vm_strips:
+        int n, n_windows, n_sums
+        intptr_t height, low, high, lag, n_bands
+        intptr_t *bounds
+        double work
+        vm_member *members
     ctypedef struct vm_step:
         int kind, number, slot
         intptr_t nbytes
         vm_kernel *kernel
         vm_repeat *repeat
         vm_choose *choose
+        vm_strips *strips
     ctypedef struct vm_block:
         int n_steps
         vm_step *steps
@@ -193,6 +204,8 @@ cdef class Program:
             made.kind, made.kernel = VM_KERNEL, self._kernel(step)
         elif isinstance(step, Fill):
             made.kind, made.slot, made.nbytes = VM_FILL, step.slot, step.nbytes
+        elif isinstance(step, Strips):
+            made.kind, made.strips = VM_STRIPS, self._strips(step)
         elif isinstance(step, Repeat):
             made.kind, made.repeat = VM_REPEAT, self._repeat(step)
         elif isinstance(step, Choose):
@@ -211,7 +224,7 @@ cdef class Program:
     cdef vm_repeat *_repeat(self, step) except NULL:
         cdef vm_repeat *made = <vm_repeat *> self.memory.take(sizeof(vm_repeat))
         made.counter, made.trips = step.counter, step.trips
-        made.first, made.by = (step.trips - 1, -1) if step.backward else (0, 1)
+        made.first, made.by = step.first, step.by
         made.turning, made.n_turning = self._pairs(step.turning), len(step.turning)
         made.body = self._block(step.block)
         return made
@@ -246,16 +259,44 @@ cdef class Program:
             made.index[k].step, made.index[k].low, made.index[k].high = index.step, index.low, index.high
         return 0
 
-    cdef vm_kernel *_kernel(self, kernel) except NULL:
-        low = lowered(kernel)
+    cdef vm_strips *_strips(self, step) except NULL:
+        cdef vm_strips *made = <vm_strips *> self.memory.take(sizeof(vm_strips))
+        cdef vm_member *at
+        cdef intptr_t begin, end
+        made.n, made.height, made.n_bands = len(step.members), step.height, len(step.bounds) - 1
+        made.bounds = <intptr_t *> self.memory.take(len(step.bounds) * sizeof(intptr_t))
+        for k, bound in enumerate(step.bounds):
+            made.bounds[k] = bound
+        made.members = <vm_member *> self.memory.take(made.n * sizeof(vm_member))
+        for k, member in enumerate(step.members):
+            at = &made.members[k]
+            at.number = len(self.steps)
+            self.steps.append(member)
+            at.kernel = self._kernel(member.kernel, True)
+            at.first, at.lag, at.before, at.behind = member.first, member.lag, member.before, member.behind
+            at.first_window, at.first_sum = made.n_windows, made.n_sums
+            made.n_windows += at.kernel.n_windows
+            made.n_sums += at.kernel.n_sums
+            made.work += <double> at.kernel.points * at.kernel.n_instrs
+            begin, end = at.first + at.lag, at.first + at.lag + at.kernel.extent[0]
+            made.low = min(made.low, begin) if k else begin
+            made.high = max(made.high, end) if k else end
+            made.lag = max(made.lag, at.lag)
+        self.sums = max(self.sums, (2 * made.n_bands - 1) * made.n_sums * VM_NUMBER)
+        return made
+
+    cdef vm_kernel *_kernel(self, kernel, by_rows=False) except NULL:
+        low = lowered(kernel, by_rows)
         kernel = low.kernel
         cdef vm_kernel *made = <vm_kernel *> self.memory.take(sizeof(vm_kernel))
         cdef int k, n = len(kernel.dtypes)
         made.n_axes, made.axis, made.rows, made.inner = len(low.extents), low.axis, low.rows, low.inner
-        made.points, made.tiles = prod(low.extents), low.tiles
+        made.points = prod(low.extents)
         for k, extent in enumerate(low.extents):
             made.extent[k] = extent
-        made.chunk, made.n_chunks = low.chunk, -(-low.tiles // low.chunk)
+        made.chunk, made.n_chunks = low.chunk, -(-low.extents[0] // low.chunk) if low.extents else 1
+        if not made.points:
+            made.n_chunks = 0
         made.order = {"any": VM_ANY_ORDER, "alternating": VM_ALTERNATING, "in order": VM_IN_ORDER}[low.order]
         self.scratch = max(self.scratch, low.scratch)
         made.n_registers = n
@@ -472,7 +513,11 @@ cdef class Workspace:
         step = self.program.steps[self.work.failed_step]
         if self.work.failed_index < 0:
             raise IndexError(f"a branch of {len(step.blocks)} bodies has no body {self.work.failed_value}")
-        access = step.which[1] if isinstance(step, Choose) else lowered(step).windows[self.work.failed_window].access
+        if isinstance(step, Choose):
+            access = step.which[1]
+        else:
+            low = lowered(step.kernel, True) if isinstance(step, Member) else lowered(step)
+            access = low.windows[self.work.failed_window].access
         index = access.moving[self.work.failed_index]
         raise out_of_bounds(self.work.failed_value, index.low, index.high, access.line)
 

@@ -104,7 +104,8 @@ static void by_rows(const vm_kernel *kernel, const vm_instr *in, const vm_window
     }
 }
 
-static void run_tiles(const vm_kernel *kernel, char *const *base, char *scratch, char *sums, intptr_t first, intptr_t last) {
+/* Run rows `first` to `last` - 1 of the first axis; a kernel of one point has one row. */
+static void run_rows(const vm_kernel *kernel, char *const *base, char *scratch, char *sums, intptr_t first, intptr_t last) {
     char *ptr[kernel->n_registers + 1];
     intptr_t stride[kernel->n_registers + 1];
     for (int r = 0; r < kernel->n_registers; r++) {
@@ -112,17 +113,20 @@ static void run_tiles(const vm_kernel *kernel, char *const *base, char *scratch,
         stride[r] = kernel->stride[r];
     }
     const int axis = kernel->axis;
-    const intptr_t extent = kernel->n_axes ? kernel->extent[axis] : 1;
-    const intptr_t per_row = kernel->rows < extent ? (extent + kernel->rows - 1) / kernel->rows : 1;
-    for (intptr_t tile = first; tile < last; tile++) {
-        intptr_t begin = tile % per_row * kernel->rows, outer = tile / per_row;
-        const intptr_t rows = begin + kernel->rows > extent ? extent - begin : kernel->rows;
+    const intptr_t low = axis ? 0 : first, high = axis ? kernel->extent[axis] : last; /* of the axis that is cut */
+    const intptr_t cuts = (high - low + kernel->rows - 1) / kernel->rows;
+    intptr_t tiles = axis ? cuts * (last - first) : cuts;
+    for (int k = 1; k < axis; k++) tiles *= kernel->extent[k];
+    for (intptr_t tile = 0; tile < tiles; tile++) {
+        intptr_t begin = low + tile % cuts * kernel->rows, outer = tile / cuts;
+        const intptr_t rows = begin + kernel->rows > high ? high - begin : kernel->rows;
         const intptr_t n = rows * kernel->inner;
         intptr_t index[VM_AXES];
-        for (int k = axis - 1; k >= 0; k--) {
+        for (int k = axis - 1; k > 0; k--) {
             index[k] = outer % kernel->extent[k];
             outer /= kernel->extent[k];
         }
+        index[0] = first + outer;
         for (const vm_instr *in = kernel->instrs, *end = in + kernel->n_instrs; in < end; in++) {
             char *args[VM_ARGS];
             intptr_t steps[VM_ARGS];
@@ -181,18 +185,19 @@ static void run_chunk(void *context, intptr_t part, int thread) {
     const span *s = context;
     const vm_kernel *kernel = s->kernel;
     const intptr_t chunk = s->first + part * s->by, first = chunk * kernel->chunk;
-    const intptr_t last = first + kernel->chunk < kernel->tiles ? first + kernel->chunk : kernel->tiles;
+    const intptr_t all = kernel->n_axes ? kernel->extent[0] : 1;
+    const intptr_t last = first + kernel->chunk < all ? first + kernel->chunk : all;
     char *sums = s->work->sums + chunk * kernel->n_sums * VM_NUMBER;
     memset(sums, 0, (size_t)kernel->n_sums * VM_NUMBER);
-    run_tiles(kernel, s->base, s->work->scratch + thread * s->work->scratch_bytes, sums, first, last);
+    run_rows(kernel, s->base, s->work->scratch + thread * s->work->scratch_bytes, sums, first, last);
 }
 
-/* Add the sums of the chunks, one after the other. */
-static void add_sums(const vm_kernel *kernel, char *const *base, vm_work *work) {
+/* Add `n` sums of parts, which begin at `sums` and are `apart` from each other, one after the other. */
+static void add_sums(const vm_kernel *kernel, char *const *base, char *sums, intptr_t n, intptr_t apart) {
     for (const vm_instr *in = kernel->instrs, *end = in + kernel->n_instrs; in < end; in++)
         if (in->kind == VM_SUM)
-            for (intptr_t chunk = 0; chunk < kernel->n_chunks; chunk++)
-                add(in, base[in->window], 0, work->sums + (chunk * kernel->n_sums + in->number) * VM_NUMBER, 0, 1);
+            for (intptr_t k = 0; k < n; k++)
+                add(in, base[in->window], 0, sums + (k * apart + in->number) * VM_NUMBER, 0, 1);
 }
 
 static int run_kernel(const vm_step *step, vm_work *work) {
@@ -207,8 +212,70 @@ static int run_kernel(const vm_step *step, vm_work *work) {
     } else {
         parallel_for(kernel->n_chunks, kernel->order == VM_IN_ORDER ? 1 : work->threads, run_chunk, &all);
     }
-    if (kernel->n_sums) add_sums(kernel, base, work);
+    if (kernel->n_sums) add_sums(kernel, base, work->sums, kernel->n_chunks, kernel->n_sums);
     work->until_check -= (double)kernel->points * kernel->n_instrs;
+    return VM_DONE;
+}
+
+/* ---- strips ---------------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const vm_strips *strips;
+    vm_work *work;
+    char *const *base;
+} group;
+
+/* Run the rows of a member that are from `low` to `high` in the group. */
+static void run_member(const group *g, const vm_member *m, intptr_t low, intptr_t high, int thread, char *sums) {
+    const intptr_t rows = m->kernel->extent[0];
+    low = low < m->first ? 0 : low - m->first;
+    high = high > m->first + rows ? rows : high - m->first;
+    if (low < high)
+        run_rows(m->kernel, g->base + m->first_window, g->work->scratch + thread * g->work->scratch_bytes,
+                 sums + m->first_sum * VM_NUMBER, low, high);
+}
+
+static char *cleared_sums(const group *g, intptr_t part) {
+    char *sums = g->work->sums + part * g->strips->n_sums * VM_NUMBER;
+    memset(sums, 0, (size_t)g->strips->n_sums * VM_NUMBER);
+    return sums;
+}
+
+static void run_band(void *context, intptr_t band, int thread) {
+    const group *g = context;
+    const vm_strips *s = g->strips;
+    char *sums = cleared_sums(g, band);
+    const int first = band == 0, last = band == s->n_bands - 1;
+    for (intptr_t at = first ? s->low : s->bounds[band]; at < (last ? s->high : s->bounds[band + 1] + s->lag); at += s->height)
+        for (const vm_member *m = s->members, *end = m + s->n; m < end; m++) {
+            const intptr_t begin = first ? INTPTR_MIN / 2 : s->bounds[band] + m->before;
+            const intptr_t stop = last ? INTPTR_MAX / 2 : s->bounds[band + 1] - m->behind;
+            const intptr_t low = at - m->lag, high = low + s->height;
+            run_member(g, m, low < begin ? begin : low, high > stop ? stop : high, thread, sums);
+        }
+}
+
+/* What two bands that are neighbours have left out. */
+static void run_gap(void *context, intptr_t gap, int thread) {
+    const group *g = context;
+    const vm_strips *s = g->strips;
+    char *sums = cleared_sums(g, s->n_bands + gap);
+    for (const vm_member *m = s->members, *end = m + s->n; m < end; m++)
+        run_member(g, m, s->bounds[gap + 1] - m->behind, s->bounds[gap + 1] + m->before, thread, sums);
+}
+
+static int run_strips(const vm_strips *s, vm_work *work) {
+    char *base[s->n_windows + 1];
+    for (const vm_member *m = s->members, *end = m + s->n; m < end; m++)
+        for (int k = 0; k < m->kernel->n_windows; k++)
+            if (place(m->kernel->windows + k, m->number, k, work, base + m->first_window + k)) return VM_OUT_OF_BOUNDS;
+    group g = {s, work, base};
+    parallel_for(s->n_bands, work->threads, run_band, &g);
+    parallel_for(s->n_bands - 1, work->threads, run_gap, &g);
+    for (const vm_member *m = s->members, *end = m + s->n; m < end; m++)
+        if (m->kernel->n_sums)
+            add_sums(m->kernel, base + m->first_window, work->sums + m->first_sum * VM_NUMBER, 2 * s->n_bands - 1, s->n_sums);
+    work->until_check -= s->work;
     return VM_DONE;
 }
 
@@ -269,6 +336,9 @@ int vm_run(const vm_block *block, vm_work *work) {
             break;
         case VM_FILL:
             memset(work->slots[step->slot], 0, (size_t)step->nbytes);
+            break;
+        case VM_STRIPS:
+            status = run_strips(step->strips, work);
             break;
         case VM_REPEAT:
             status = run_repeat(step->repeat, work);

@@ -48,8 +48,8 @@ typedef struct {
 typedef struct {
     int n_axes, axis, n_instrs, n_windows, n_registers;
     intptr_t extent[VM_AXES];
-    intptr_t rows, inner, tiles, points;
-    /* Chunks of tiles are what threads take, the same for any number of threads. ALTERNATING: chunks that are neighbours add to the
+    intptr_t rows, inner, points;
+    /* Chunks of rows of the first axis are what threads take, the same for any number of threads. ALTERNATING: chunks that are neighbours add to the
        same places, so that even ones come first. IN_ORDER: one after the other. */
     intptr_t chunk, n_chunks;
     int order, n_sums;
@@ -59,6 +59,21 @@ typedef struct {
     intptr_t *home;    /* by register: byte offset of its memory, or -1 */
     intptr_t *stride;  /* by register: between points */
 } vm_kernel;
+
+/* A kernel of several that are run together (sparsead/schedule/strips.py). */
+typedef struct {
+    vm_kernel *kernel;
+    int number, first_window, first_sum;
+    intptr_t first, lag, before, behind;
+} vm_member;
+
+typedef struct {
+    int n, n_windows, n_sums;
+    intptr_t height, low, high, lag; /* of a strip; where the first begins and the last ends; the greatest of members */
+    intptr_t n_bands, *bounds;
+    double work; /* points times instructions */
+    vm_member *members;
+} vm_strips;
 
 typedef struct vm_block vm_block;
 
@@ -77,7 +92,7 @@ typedef struct {
     intptr_t known; /* the body to run if `which` is no memory (slot -1) */
 } vm_choose;
 
-enum { VM_KERNEL, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE };
+enum { VM_KERNEL, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE, VM_STRIPS };
 
 typedef struct {
     int kind, number; /* number: of the step, for what is called back */
@@ -86,6 +101,7 @@ typedef struct {
     vm_kernel *kernel;
     vm_repeat *repeat;
     vm_choose *choose;
+    vm_strips *strips;
 } vm_step;
 
 struct vm_block {

@@ -1,0 +1,352 @@
+"""Kernels that are run together, strip of rows by strip of rows, so that what one writes is in the cache when the next reads it.
+
+Law: a row of a kernel is run after all rows of earlier kernels that touch what it touches (if one of the two writes), and before
+all such rows of later kernels; so memory is read and written in the order in which whole kernels would do it.
+
+A row is a point of the first axis of a kernel's space. Where windows move from row to row by the same number of bytes, row r of
+a kernel can meet the rows r + low to r + high of another one, and no others. So the strips of a kernel stay `lag` rows behind
+those of the first one. Bands of rows are independent of each other if each kernel leaves some rows at the ends of its bands until
+all bands are through: those that meet rows which earlier kernels left out, or rows of its own that the next band may be running
+at the same time. This is time skewing with split tiles: Wonnacott, Int. J. Parallel Program. 30 (2002); Grosser, Cohen, Kelly,
+Ramanujam, Sadayappan, Verdoolaege, "Split tiling for GPUs", GPGPU-6 (2013).
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from sparsead.schedule.form import Access, Block, Fill, Kernel, Member, Repeat, Strips, blocks_of
+from sparsead.schedule.windows import meeting, reach
+
+BIG = 1 << 20  # bytes that kernels touch: less is in a second-level cache all the time
+STRIP = 1 << 17  # bytes of a strip, in all slots
+LAGGING = 1 << 18  # bytes that the last kernel may be behind the first
+MOST = 64  # kernels of a group
+TRIPS = 4  # of a loop, that are run together
+BANDS = 16  # at most
+BAND_WORK = 2_000_000  # points times instructions of a band, at least
+
+
+def strip(block):
+    """Put the kernels of a block, and of blocks inside, together where that pays."""
+    for step in block.steps:
+        for child in blocks_of(step):
+            strip(child)
+    steps = []
+    for step in block.steps:
+        steps += _trips_together(step, block) if isinstance(step, Repeat) else [step]
+    block.steps[:] = _grouped(steps)
+
+
+def _pitches(steps):
+    """Bytes from row to row, by slot: those of the largest kernel that moves through it."""
+    pitch: dict[int, tuple[int, int]] = {}
+    for kernel in steps:
+        if isinstance(kernel, Kernel) and prod(kernel.space) > 1:
+            for slot, access in _accesses(kernel):
+                if access.strides[0] > 0:
+                    pitch[slot] = max(pitch.get(slot, (0, 0)), (prod(kernel.space), access.strides[0]))
+    return {slot: stride for slot, (_, stride) in pitch.items()}
+
+
+def _grouped(steps):
+    """Steps, with kernels that follow each other in groups."""
+    pitch = _pitches(steps)
+    grouped, group, plain = [], _Group(pitch), []
+    for step in steps:
+        larger = group.with_step(step)
+        if larger is None:
+            grouped += group.steps(plain)
+            group, plain = _Group(pitch).with_step(step) or _Group(pitch), []
+        else:
+            group = larger
+        plain.append(step)
+        if not group.members:
+            grouped += plain
+            plain = []
+    return grouped + group.steps(plain)
+
+
+# ---- loops -------------------------------------------------------------------------------------------------------------
+
+
+def _trips_together(step, block):
+    """A loop, with several trips in one where all of their kernels are one group."""
+    cycle = _cycle(step.turning)
+    count = cycle * -(-TRIPS // cycle)
+    if step.trips < 2 * count or any(not isinstance(s, (Kernel, Fill, Strips)) for s in step.block.steps):
+        return [step]
+    plain = [k for s in step.block.steps for k in (s.plain if isinstance(s, Strips) else [s])]
+    if any(_reads_as_number(kernel, step.counter) for kernel in plain):
+        return [step]
+    copies, now = [], {}
+    turn = dict(step.turning)
+    for trip in range(count):
+        copies += [_moved(s, now, step.counter, trip * step.by) for s in plain]
+        now = {slot: now.get(other, other) for slot, other in turn.items()}
+    steps = _grouped(copies)
+    if not steps or not isinstance(steps[-1], Strips) or len(steps[-1].plain) <= len(copies) - len(plain):
+        return [step]
+    block.own += step.block.own
+    step.block.own = []
+    whole = step.trips // count
+    together = Repeat(Block(steps), whole, step.first, step.by * count, step.counter, [])
+    rest = Repeat(
+        step.block, step.trips - whole * count, step.first + whole * count * step.by, step.by, step.counter, step.turning
+    )
+    return [together, rest] if rest.trips else [together]
+
+
+def _cycle(turning):
+    """After how many trips each slot has its own memory again."""
+    turn, now, count = dict(turning), dict(turning), 1
+    while any(slot != other for slot, other in now.items()):
+        now = {slot: turn[other] for slot, other in now.items()}
+        count += 1
+    return count
+
+
+def _reads_as_number(step, slot):
+    return isinstance(step, Kernel) and slot in step.windows
+
+
+def _moved(step, now, counter, by):
+    """A step of a later trip: `now` says whose memory a slot has then, and the counter is greater by `by`."""
+    if isinstance(step, Fill):
+        return Fill(now.get(step.slot, step.slot), step.nbytes)
+
+    def change(access):
+        offset, moving = access.offset, []
+        for index in access.moving:
+            if index.slot == counter:
+                offset += index.step * by
+                index = index._replace(low=index.low - by, high=index.high - by)
+            moving.append(index._replace(slot=now.get(index.slot, index.slot)))
+        return access._replace(slot=now.get(access.slot, access.slot), offset=offset, moving=tuple(moving))
+
+    return step.changed(step.space, change)
+
+
+# ---- groups ------------------------------------------------------------------------------------------------------------
+
+
+class _Seen(NamedTuple):
+    """A window of a member: the bytes that it covers in row 0 of the group, or in all rows if it does not move with them."""
+
+    member: int
+    low: int
+    high: int
+    writes: bool
+    swept: bool
+    moving: tuple
+
+
+class _Group:
+    """Kernels that can be run together."""
+
+    def __init__(self, pitch):
+        self.pitch, self.members = pitch, []
+        self.seen: dict[int, list[_Seen]] = {}
+        self.summed: set[int] = set()
+
+    def _copy(self):
+        other = _Group(self.pitch)
+        other.members, other.summed = list(self.members), set(self.summed)
+        other.seen = {slot: list(seen) for slot, seen in self.seen.items()}
+        return other
+
+    def with_step(self, step):
+        """The group with one more step, or None."""
+        kernels = self._kernels(step)
+        if not kernels or len(self.members) + len(kernels) > MOST:
+            return None
+        larger = self._copy()
+        return larger if all(larger._add(kernel) for kernel in kernels) else None
+
+    def _kernels(self, step):
+        """Kernels over rows that do what a step does; empty if there are none."""
+        if isinstance(step, Fill):
+            return self._clearing(step)
+        if not isinstance(step, Kernel) or 0 in step.space:
+            return []
+        if self._sweeps(step):
+            return [step]
+        return [self._as_row(kernel) for kernel in _pieces(step)] if self.members else []
+
+    def _clearing(self, fill):
+        pitch = self.pitch.get(fill.slot)
+        if not pitch or pitch % 8 or fill.nbytes % pitch:
+            return []
+        return [_zeros_in(fill.slot, fill.nbytes, pitch)]
+
+    def _sweeps(self, kernel):
+        """Whether the rows of the kernel are those of the group."""
+        if not kernel.space:
+            return False
+        known = [(access.strides[0], self.pitch[slot]) for slot, access in _accesses(kernel) if slot in self.pitch]
+        return any(stride == pitch for stride, pitch in known) and all(stride in (0, pitch) for stride, pitch in known)
+
+    def _as_row(self, kernel):
+        """A kernel as one row of the group."""
+        return kernel.changed((1, *kernel.space), lambda a: a._replace(strides=(self.pitch.get(a.slot, 0), *a.strides)))
+
+    def _add(self, kernel):
+        """Add a kernel over rows; False if it can't be, and the group is spoilt."""
+        accesses = list(_accesses(kernel))
+        if any(w.writes for _, access in accesses for index in access.moving for w in self.seen.get(index.slot, ())):
+            return False  # where windows are is found out once, before any kernel is run
+        if any(not self._may_touch(kernel, slot) for slot in kernel.windows):
+            return False
+        j, first = len(self.members), self._first(accesses)
+        mine = [(slot, self._window(j, first, kernel, kind, access)) for kind, slot, access in _kinds(kernel)]
+        self.members.append(Member(kernel, first, 0, 0, 0))
+        lag, before, behind = 0, 0, 0
+        lags = [m.lag for m in self.members[:-1]]
+        for slot, window in mine:
+            for other in self.seen.get(slot, ()):
+                between = self._distances(slot, other, window)
+                if between is not None:
+                    member = self.members[other.member]
+                    lag = max(lag, member.lag + between[1])
+                    before, behind = max(before, member.before - between[0]), max(behind, member.behind + between[1])
+        for slot, window in mine:
+            for other_slot, other in mine:
+                if slot == other_slot and slot not in self.summed:
+                    between = self._distances(slot, other, window)
+                    behind = max(behind, between[1]) if between is not None else behind
+        self.members[j] = Member(kernel, first, lag, before, behind)
+        for slot, window in mine:
+            self.seen.setdefault(slot, []).append(window)
+        return (max([lag, *lags]) - min([lag, *lags])) * self._row_bytes() <= LAGGING and self._row_bytes() <= LAGGING
+
+    def _may_touch(self, kernel, slot):
+        """Sums are put where they belong at the end of a group: nobody else may touch that."""
+        sums = [kind == "accumulate" and not any(access.strides) for kind, access in kernel.windows[slot]]
+        if slot in self.summed or (any(sums) and not all(sums)):
+            return False
+        if any(sums):
+            self.summed.add(slot)
+        return not (any(sums) and slot in self.seen)
+
+    def _first(self, accesses):
+        """The row of the group that the kernel's first row is."""
+        swept = [(slot, access) for slot, access in accesses if self.pitch.get(slot) == access.strides[0]]
+        shared = [pair for pair in swept if pair[0] in self.seen and not pair[1].moving]
+        for slot, access in (*shared, *swept):
+            return access.offset // self.pitch[slot]
+        return 0
+
+    def _window(self, j, first, kernel, kind, access):
+        swept = self.pitch.get(access.slot) == access.strides[0]
+        low, high = reach((access.offset, kernel.space[1:] if swept else kernel.space,
+                           access.strides[1:] if swept else access.strides, access.dtype.itemsize))  # fmt: skip
+        shift = first * access.strides[0] if swept else 0
+        moving = tuple((i.slot, i.offset, i.dtype, i.step) for i in access.moving)
+        return _Seen(j, low - shift, high - shift, kind != "load", swept, moving)
+
+    def _distances(self, slot, other, window):
+        """(least, greatest) r - s for which row r of the earlier member and row s of the later one share memory; or None."""
+        if not (other.writes or window.writes):
+            return None
+        rows = self._rows(other.member), self._rows(window.member)
+        least, greatest = rows[0][0] - rows[1][1], rows[0][1] - rows[1][0]
+        if other.moving == window.moving:
+            if other.swept and window.swept:
+                pitch = self.pitch[slot]
+                least = max(least, (window.low - other.high) // pitch + 1)
+                greatest = min(greatest, -(-(window.high - other.low) // pitch) - 1)
+            elif not other.swept and not window.swept and (other.high <= window.low or window.high <= other.low):
+                return None
+        return (least, greatest) if least <= greatest else None
+
+    def _rows(self, member):
+        kernel, first, *_ = self.members[member]
+        return first, first + kernel.space[0] - 1
+
+    def _row_bytes(self):
+        return sum(self.pitch.get(slot, 0) for slot in self.seen)
+
+    # ---- what comes of it ----------------------------------------------------------------------------------------------
+
+    def steps(self, plain):
+        """The steps that were put together, as one if that pays; `plain` are they themselves."""
+        if len(self.members) < 2 or not self._pays():
+            return plain
+        height = max(STRIP // self._row_bytes(), 1)
+        return [Strips(self.members, height, self._bounds(height), plain)]
+
+    def _pays(self):
+        """Whether several kernels touch the same large memory."""
+        shared = [s for s, seen in self.seen.items() if s in self.pitch and len({w.member for w in seen if self._large(w)}) > 1]
+        touched = sum(self._rows_of(slot) * self.pitch.get(slot, 0) for slot in self.seen)
+        return bool(shared) and touched > BIG
+
+    def _large(self, window):
+        return self.members[window.member].kernel.space[0] > 1
+
+    def _rows_of(self, slot):
+        return max(self.members[w.member].kernel.space[0] for w in self.seen[slot])
+
+    def _bounds(self, height):
+        """Where bands begin and end: the same for any number of threads."""
+        rows = [self._rows(k) for k in range(len(self.members))]
+        low, high = min(first for first, _ in rows), max(last for _, last in rows) + 1
+        work = sum(prod(m.kernel.space) * len(m.kernel.instrs) for m in self.members)
+        apart = 2 * (max(m.before for m in self.members) + max(m.behind for m in self.members)) + height
+        count = max(min(BANDS, work // BAND_WORK, (high - low) // apart), 1)
+        return [low + (high - low) * k // count for k in range(count + 1)]
+
+
+def _zeros_in(slot, nbytes, pitch):
+    """A kernel over rows of `pitch` bytes that fills a slot with zeros."""
+    kernel = Kernel((nbytes // pitch, pitch // 8) if pitch > 8 else (nbytes // 8,))
+    strides = (pitch, 8) if pitch > 8 else (8,)
+    kernel.write("store", kernel.constant(0.0), Access(slot, 0, strides, np.dtype(float)))
+    return kernel
+
+
+def _accesses(kernel):
+    for slot, windows in kernel.windows.items():
+        for _, access in windows:
+            yield slot, access
+
+
+def _kinds(kernel):
+    for slot, windows in kernel.windows.items():
+        for kind, access in windows:
+            yield kind, slot, access
+
+
+def _pieces(kernel):
+    """Kernels that do together what `kernel` does, apart from each other: they share neither registers nor memory."""
+    parent = list(range(len(kernel.instrs)))
+
+    def root(k):
+        while parent[k] != k:
+            k = parent[k]
+        return k
+
+    owner: dict = {}
+    for k, instr in enumerate(kernel.instrs):
+        for r in instr.registers:
+            if r not in kernel.constants:
+                parent[root(k)] = root(owner.setdefault(r, k))
+        for j in range(k if instr.access is not None else 0):
+            if _share(kernel, instr, kernel.instrs[j]):
+                parent[root(k)] = root(j)
+    parts: dict = {}
+    for k, instr in enumerate(kernel.instrs):
+        parts.setdefault(root(k), []).append(instr)
+    return [kernel.with_instrs(instrs) for instrs in parts.values()]
+
+
+def _share(kernel, a, b):
+    if b.access is None or a.access.slot != b.access.slot or a.kind == b.kind == "load":
+        return False
+    if kernel.space:
+        return meeting(a.access, b.access, kernel.space) != "apart"
+    spans = [(i.access.offset, i.access.offset + i.access.dtype.itemsize) for i in (a, b)]
+    return bool(a.access.moving or b.access.moving) or (spans[0][0] < spans[1][1] and spans[1][0] < spans[0][1])

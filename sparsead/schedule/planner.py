@@ -294,8 +294,9 @@ class Planner(Fusion):
         if self.is_number(v):
             return self._copy_of(v)
         place = self.own_memory(v)
-        elsewhere = place.offset or place.slot in taken or place.slot in self.zeroed
-        return self._copy_of(v) if elsewhere or place.slot not in (*slots, *self.block.own) else place
+        mine = place.slot in slots or place.slot in self.block.own
+        fits = mine and not place.offset and place.slot not in taken and place.slot not in self.zeroed
+        return place if fits else self._copy_of(v)
 
     def _copy_of(self, v):
         """The place of a new copy of a value."""

@@ -12,10 +12,11 @@ from sparsead import config
 from sparsead.ops.composites import COMPOSITES, METHODS
 from sparsead.tape._tape import Tape, checked
 from sparsead.tracing import primitives
+from sparsead.tracing._matching import Matcher
 from sparsead.tracing._traced import CURRENT, Trace, Traced, TracedArray, TracedScalar, concrete_of
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.explain import explained
-from sparsead.tracing.memory import PLAIN, Block, groups, same_layout
+from sparsead.tracing.memory import Block, groups
 from sparsead.tracing.originals import Originals
 from sparsead.tracing.substitution import Leaf, Replacement, Walk, leave_numbers, path_text, resolve
 from sparsead.tracing.wrappers import installed
@@ -54,12 +55,12 @@ class Recording:
     grouping: list = field(default_factory=list)
     joint: bool = False
 
+    def __post_init__(self):
+        self._matcher = Matcher(self)
+
     def match(self, arguments):
         """Inputs of the tape for this call, or None if the call is of another kind than the recorded one."""
-        try:
-            return self._matched(arguments)
-        except (LookupError, AttributeError, ValueError, TypeError):
-            return None
+        return self._matcher.inputs(arguments)
 
     def own_inputs(self):
         """Inputs of the tape for the call that was recorded, whatever the function changed meanwhile."""
@@ -68,7 +69,10 @@ class Recording:
 
     def forget_logs(self, arguments):
         """Containers that effects have grown are their logs: the function may be called again whatever their length is."""
-        self.checks = [leaf for leaf in self.checks if leaf.kind != "length" or _unchanged(leaf, arguments)]
+        kept = [leaf for leaf in self.checks if leaf.kind != "length" or _as_long(leaf, arguments)]
+        if len(kept) < len(self.checks):
+            self.checks = kept
+            self._matcher = Matcher(self)
 
     def same_inputs(self, other):
         """Whether the inputs of both tapes stand for the same arguments and captured arrays."""
@@ -79,39 +83,10 @@ class Recording:
             and not self.imports and not other.imports
         )  # fmt: skip
 
-    def _matched(self, arguments):
-        for leaf in self.checks:
-            if not _unchanged(leaf, arguments):
-                return None
-        arrays = []
-        for leaf in self.arrays:
-            array = resolve(leaf.path, arguments)
-            if type(array) not in PLAIN or not same_layout(array, leaf.value):
-                return None
-            arrays.append(array)
-        if arrays and groups_of(self.arrays, arrays, self.joint) != self.grouping:
-            return None
-        numbers = []
-        for leaf in self.floats:
-            number = resolve(leaf.path, arguments)
-            if type(number) is not type(leaf.value):
-                return None
-            numbers.append(np.asarray(number))
-        for array, copy in self.snapshots:
-            if array.tobytes() != copy.tobytes():
-                return None
-        return [block.memory(arrays) for block in self.blocks] + numbers
 
-
-def _unchanged(leaf, arguments):
-    if leaf.kind == "length":
-        return len(resolve(leaf.path[:-1], arguments)) == leaf.value
-    now = resolve(leaf.path, arguments)
-    if leaf.kind == "identity":
-        return now is leaf.value
-    if leaf.kind == "contents":
-        return now.shape == leaf.value.shape and now.dtype == leaf.value.dtype and np.array_equal(now, leaf.value)
-    return type(now) is type(leaf.value) and (now == leaf.value or (now != now and leaf.value != leaf.value))
+def _as_long(leaf, arguments):
+    """Whether a container is as long as it was."""
+    return len(resolve(leaf.path[:-1], arguments)) == leaf.value
 
 
 def bind(function, args, kwargs):
@@ -191,7 +166,7 @@ def record(function, arguments, is_active, collect, joint=False):
     checks = [
         leaf for leaf in walk.leaves
         if leaf.kind in ("static", "contents", "identity")
-        or (leaf.kind == "length" and _unchanged(leaf, names))  # a list that the function itself extends is its log
+        or (leaf.kind == "length" and _as_long(leaf, names))  # a list that the function itself extends is its log
     ]  # fmt: skip
     checks += [Leaf(walk.path_of(x), "identity", x) for x in _shown_to(trace.tape) if walk.path_of(x) is not None]
     # What the function itself changed is its own scratch: it is written anew at every call before it is read.

@@ -73,6 +73,9 @@ class Program:
                     values[v] = None
         return [_output(values[v], self.tape.type(v), own) for v, own in zip(self.tape.outputs, self._own, strict=True)]
 
+    def release(self):
+        """Nothing is kept from run to run."""
+
 
 def _output(value, vtype, own):
     if own and isinstance(value, np.ndarray):

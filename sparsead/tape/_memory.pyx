@@ -1,9 +1,10 @@
 """Windows on the memory of dense arrays, as the tape's loads and stores see it."""
+cimport cython
 cimport numpy as cnp
 from cpython.ref cimport Py_INCREF
+from libc.string cimport memcmp
 
 import numpy as np
-from numpy import empty  # NumPy's own: a trace wraps the names in its namespace
 
 cnp.import_array()
 
@@ -12,18 +13,43 @@ cdef extern from "numpy/arrayobject.h":
                                 cnp.npy_intp *strides, void *data, int flags, object obj)
 
 
+@cython.final
+cdef class Layout:
+    """Shape, strides and dtype of arrays, to compare with and to make arrays of."""
+
+    cdef bint fits(self, cnp.ndarray array) except -1:
+        """Whether `array` has this layout, in memory that is aligned or not."""
+        return (
+            cnp.PyArray_NDIM(array) == self.nd
+            and memcmp(cnp.PyArray_DIMS(array), self.shape, self.nd * sizeof(cnp.npy_intp)) == 0
+            and memcmp(cnp.PyArray_STRIDES(array), self.strides, self.nd * sizeof(cnp.npy_intp)) == 0
+            and (<void *> cnp.PyArray_DESCR(array) == <void *> self.dtype or array.dtype == self.dtype)
+        )
+
+    cdef object blank(self):
+        """An uninitialised array; its memory is as large as its elements, so the strides have to be dense."""
+        Py_INCREF(self.dtype)                  # PyArray_NewFromDescr steals it
+        return PyArray_NewFromDescr(cnp.ndarray, self.dtype, self.nd, self.shape, self.strides, NULL, 0, None)
+
+
+cdef Layout layout_of(tuple shape, tuple strides, cnp.dtype dtype):
+    cdef Layout layout = Layout.__new__(Layout)
+    cdef int k
+    layout.nd, layout.dtype = len(shape), dtype
+    for k in range(layout.nd):
+        layout.shape[k], layout.strides[k] = shape[k], strides[k]
+    return layout
+
+
 def window(cnp.ndarray base, Py_ssize_t offset, tuple shape, tuple strides, cnp.dtype dtype):
     """The window (shape, strides and offset in bytes) on the memory of `base`, as a writeable view.
 
     Like ``np.lib.stride_tricks.as_strided``, for any dense `base` and 30 times cheaper. Bounds are the tape's
     concern: it records only windows that NumPy itself made.
     """
-    cdef cnp.npy_intp[32] dims, steps
-    cdef int k, nd = len(shape)
-    for k in range(nd):
-        dims[k], steps[k] = shape[k], strides[k]
-    Py_INCREF(dtype)                       # PyArray_NewFromDescr steals it
-    cdef object view = PyArray_NewFromDescr(cnp.ndarray, dtype, nd, dims, steps,
+    cdef Layout layout = layout_of(shape, strides, dtype)
+    Py_INCREF(dtype)                           # PyArray_NewFromDescr steals it
+    cdef object view = PyArray_NewFromDescr(cnp.ndarray, dtype, layout.nd, layout.shape, layout.strides,
                                             <char *> cnp.PyArray_DATA(base) + offset, cnp.NPY_ARRAY_WRITEABLE, None)
     Py_INCREF(base)
     cnp.PyArray_SetBaseObject(view, base)
@@ -44,9 +70,6 @@ def laid_out(object value, tuple shape, tuple strides, object dtype):
     return fresh
 
 
-def blank(tuple shape, tuple strides, object dtype):
+def blank(tuple shape, tuple strides, cnp.dtype dtype):
     """An uninitialised dense array with the given strides."""
-    cdef Py_ssize_t size = 1
-    for n in shape:
-        size *= n
-    return window(empty(size, dtype), 0, shape, strides, dtype)
+    return layout_of(shape, strides, dtype).blank()

@@ -13,11 +13,13 @@ from libc.stdlib cimport qsort
 from libc.string cimport memcmp
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
+from sparsead.tape._memory cimport Layout, layout_of
+
 from types import FunctionType
 
 from numpy import array_equal, asarray  # NumPy's own: a trace wraps the names in its namespace
 
-from sparsead.tape._memory import window
+from sparsead.tape._memory import address, window
 from sparsead.tracing.memory import PLAIN, bounds
 
 cnp.import_array()
@@ -36,7 +38,7 @@ cdef struct span:
 
 @cython.final
 cdef class Step:
-    """From place number `place` to place number `to`, by `name`; or a look at `place`, where `value` is expected."""
+    """From place number `place` to number `to`, by `name`; or a look at `place`, where `value` is expected."""
 
     cdef int kind, place, to
     cdef object name, value
@@ -44,34 +46,8 @@ cdef class Step:
 
 
 @cython.final
-cdef class Layout:
-    """What an array has to look like, and where its memory begins and ends, counted from its first element."""
-
-    cdef int nd
-    cdef cnp.npy_intp[64] shape, strides  # NumPy has no more axes
-    cdef cnp.dtype dtype
-    cdef intptr_t low, high
-
-    def __init__(self, cnp.ndarray array):
-        self.nd, self.dtype = array.ndim, array.dtype
-        cdef int k
-        for k in range(self.nd):
-            self.shape[k], self.strides[k] = array.shape[k], array.strides[k]
-        low, high = bounds(array)
-        self.low, self.high = low - <intptr_t> cnp.PyArray_DATA(array), high - <intptr_t> cnp.PyArray_DATA(array)
-
-    cdef bint fits(self, cnp.ndarray array) except -1:
-        return (
-            cnp.PyArray_NDIM(array) == self.nd
-            and memcmp(cnp.PyArray_DIMS(array), self.shape, self.nd * sizeof(cnp.npy_intp)) == 0
-            and memcmp(cnp.PyArray_STRIDES(array), self.strides, self.nd * sizeof(cnp.npy_intp)) == 0
-            and (<void *> cnp.PyArray_DESCR(array) == <void *> self.dtype or array.dtype == self.dtype)
-        )
-
-
-@cython.final
 cdef class Group:
-    """Arrays that overlap: the first, the others with their distance from it, and the memory that all span, counted from there."""
+    """Arrays that overlap: the first, the distances of the others from it, and the memory of all, counted from there."""
 
     cdef int first
     cdef list others, distances
@@ -97,6 +73,7 @@ cdef class Matcher:
     cdef list steps, template   # of each place what is known before the call
     cdef list arguments         # (place, name) of arguments
     cdef list layouts, parts, blocks, snapshots
+    cdef list lows              # of each array where its memory begins, counted from its first element
     cdef dict _numbers          # of places
     cdef bint alone             # one array, or none: nothing can overlap
 
@@ -106,7 +83,8 @@ cdef class Matcher:
             self._look(leaf)
         self._numbers = None
         arrays = [leaf.value for leaf in recording.arrays]
-        self.layouts = [Layout(array) for array in arrays]
+        self.layouts = [layout_of(array.shape, array.strides, array.dtype) for array in arrays]
+        self.lows = [bounds(array)[0] - address(array) for array in arrays]
         self.parts = self._parts(recording, arrays)
         self.alone = all(len(part) == 1 and not (<Group> part[0]).others for part in self.parts)
         self.blocks = [self._block(block, arrays) for block in recording.blocks]
@@ -126,7 +104,7 @@ cdef class Matcher:
         if block.whole:
             return (first,)
         (group,) = [g for part in self.parts for g in part if (<Group> g).first == first]
-        low = (<Layout> self.layouts[first]).low + (<Group> group).low
+        low = self.lows[first] + (<Group> group).low
         return first, low, block.shape, block.strides, block.dtype
 
     # ---- paths -------------------------------------------------------------------------------------------------------
@@ -134,7 +112,7 @@ cdef class Matcher:
     cdef _look(self, leaf):
         cdef Step step = Step()
         step.value = leaf.value
-        step.place = self._place(leaf.path[:-1] if leaf.kind == "length" else leaf.path)
+        step.place = self._place(leaf.path[:len(leaf.path) - 1] if leaf.kind == "length" else leaf.path)
         if leaf.kind != "static":
             step.kind = LOOKS[leaf.kind]
         elif type(leaf.value) is float:
@@ -164,7 +142,7 @@ cdef class Matcher:
                 self.template[number] = where
             return number
         step = Step()
-        step.place = self._led(path[:-1], where)
+        step.place = self._led(path[:len(path) - 1], where)
         step.kind, step.name = LEADS[path[len(path) - 1][0]], path[len(path) - 1][1]
         step.to = number = self._new(path)
         self.steps.append(step)
@@ -247,7 +225,7 @@ cdef class Matcher:
         return True
 
     cdef intptr_t _begin(self, list arrays, int k):
-        return <intptr_t> cnp.PyArray_DATA(<cnp.ndarray> arrays[k]) + (<Layout> self.layouts[k]).low
+        return <intptr_t> cnp.PyArray_DATA(<cnp.ndarray> arrays[k]) + <intptr_t> self.lows[k]
 
 
 cdef object _next(Step step, place):

@@ -10,6 +10,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from sparsead.engine._simd cimport find_loop
+from sparsead.tape._memory cimport Layout, layout_of
 
 from math import prod
 
@@ -18,14 +19,14 @@ from numpy import asarray, empty, errstate  # NumPy's own: a trace wraps the nam
 
 from sparsead import config
 from sparsead.engine._simd import isa
+from sparsead.engine.room import amount, require
 from sparsead.engine.threads import get_num_threads
 from sparsead.ops.moving import out_of_bounds
 from sparsead.schedule.form import Choose, Fill, Guard, Kernel, Member, Repeat, Strips
 from sparsead.schedule.inner import loop_index
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.planner import schedule_of
-from sparsead.tape._memory import blank, laid_out
-from sparsead.tape.spec import BY_NAME
+from sparsead.tape.spec import BY_NAME, GuardFailed
 
 cnp.import_array()
 
@@ -165,26 +166,35 @@ cdef class Program:
     Parameters
     ----------
     tape : Tape
+    name : str
+        What it computes, for the message of a MemoryError.
 
     Notes
     -----
-    Immutable apart from its pool of workspaces: many threads may run one program, each in a workspace of its own.
+    Immutable apart from its pool of workspaces: many threads may run one program, each in a workspace of its own. The pool holds
+    at most as many as callers have been at work at the same time; a workspace whose run was interrupted is not used again.
     """
 
     cdef readonly object schedule
     cdef readonly object tape
-    cdef list steps, idle
+    cdef object name
+    cdef list steps, idle, inputs, results  # layouts of inputs; (slot, layout) of results
     cdef Memory memory
     cdef vm_block *block
     cdef intptr_t scratch, sums, most_turning
+    cdef object result_bytes
     cdef bint calls
 
-    def __init__(self, tape):
-        self.tape, self.memory = tape, Memory()
+    def __init__(self, tape, name="a tape"):
+        self.tape, self.name, self.memory = tape, name, Memory()
         self.schedule = schedule_of(tape)
         self.steps, self.idle = [], []
         self.scratch, self.sums, self.most_turning, self.calls = 64, 0, 1, False
         self.block = self._block(self.schedule.block)
+        self.inputs = [layout_of(t.shape, t.strides, t.dtype) for t in self.schedule.inputs]
+        types = self.schedule.outputs
+        self.results = [(p.slot, layout_of(t.shape, t.strides, t.dtype)) for p, t in zip(self.schedule.results, types)]
+        self.result_bytes = sum([t.nbytes for t in types])
 
     # ---- from the schedule to C --------------------------------------------------------------------------------------
 
@@ -415,16 +425,55 @@ cdef class Program:
         ------
         GuardFailed
             The inputs lead down another path than the one that was traced.
+        MemoryError
+            There is not enough memory; nothing has been computed then.
         """
+        workspace, outputs = self._room()
+        try:
+            (<Workspace> workspace).run(self, inputs, outputs)
+        except GuardFailed:
+            self.idle.append(workspace)
+            raise
+        self.idle.append(workspace)
+        return outputs
+
+    def release(self):
+        """Give back the memory of idle workspaces; the next run takes it anew."""
+        self.idle.clear()
+
+    cdef tuple _room(self):
+        """A workspace that nobody else uses, and arrays for the results."""
+        workspace, needed = self._idle(), self.result_bytes
+        if workspace is None:
+            needed += self._workspace_bytes(get_num_threads())
+        require(needed, self.name)
+        try:
+            return workspace or Workspace(self), [(<Layout> layout).blank() for _, layout in self.results]
+        except MemoryError as error:
+            raise MemoryError(f"{self.name} needs {amount(needed)}, which the system does not give") from error
+
+    cdef object _idle(self):
         try:
             workspace = self.idle.pop()
         except IndexError:
-            workspace = Workspace(self)
-        if (<Workspace> workspace).work.threads != get_num_threads():
-            workspace = Workspace(self)
-        outputs = (<Workspace> workspace).run(self, inputs)
-        self.idle.append(workspace)
-        return outputs
+            return None
+        return workspace if (<Workspace> workspace).work.threads == get_num_threads() else None
+
+    cdef object _workspace_bytes(self, threads):
+        return self.schedule.nbytes + threads * _aligned(self.scratch) + _aligned(self.sums) + 64
+
+
+cdef intptr_t _aligned(intptr_t nbytes):
+    return (nbytes + 63) // 64 * 64
+
+
+cdef cnp.ndarray _taken(value, Layout layout):
+    """`value` itself if it is an aligned array of this layout, else a copy that is."""
+    if isinstance(value, cnp.ndarray) and layout.fits(value) and cnp.PyArray_ISALIGNED(value):
+        return value
+    copy = layout.blank()
+    copy[...] = value
+    return copy
 
 
 cdef class Workspace:
@@ -433,7 +482,6 @@ cdef class Workspace:
     cdef Program program
     cdef vm_work work
     cdef object memory, error
-    cdef list given
     cdef char **fixed
     cdef int n_slots
 
@@ -445,10 +493,9 @@ cdef class Workspace:
         self.work.turned = <intptr_t *> calloc(program.most_turning, sizeof(intptr_t))
         if self.fixed is NULL or self.work.slots is NULL or self.work.turned is NULL:
             raise MemoryError("no room for a workspace")
-        self.work.scratch_bytes = (program.scratch + 63) // 64 * 64
-        self.work.threads = get_num_threads()
-        cdef intptr_t nbytes = self.work.threads * self.work.scratch_bytes + (program.sums + 63) // 64 * 64
-        self.memory = empty(program.schedule.nbytes + nbytes + 64, np.uint8)
+        self.work.scratch_bytes, self.work.threads = _aligned(program.scratch), get_num_threads()
+        cdef intptr_t nbytes = self.work.threads * self.work.scratch_bytes + _aligned(program.sums)
+        self.memory = empty(program._workspace_bytes(self.work.threads), np.uint8)
         cdef char *base = <char *> cnp.PyArray_DATA(self.memory)
         base += 63 - (<intptr_t> base + 63) % 64  # C's remainder: of positive numbers only
         self.work.scratch = base
@@ -469,36 +516,30 @@ cdef class Workspace:
         free(self.work.slots)
         free(self.work.turned)
 
-    def run(self, Program program, inputs):
+    cdef int run(self, Program program, inputs, list outputs) except -1:
         """Run the program once."""
         self.program = program  # not for longer: the program keeps its idle workspaces
         memcpy(self.work.slots, self.fixed, self.n_slots * sizeof(char *))
         cdef int k, status = VM_DONE
-        self.given = []
-        for k, t in enumerate(program.schedule.inputs):
-            array = laid_out(inputs[k], t.shape, t.strides, t.dtype)
-            if array.dtype != t.dtype or not cnp.PyArray_ISALIGNED(array):
-                copy = blank(t.shape, t.strides, t.dtype)
-                copy[...] = array
-                array = copy
-            self.given.append(array)
+        cdef list given = []
+        for k in range(len(program.inputs)):
+            array = _taken(inputs[k], program.inputs[k])
+            given.append(array)
             self.work.slots[k] = <char *> cnp.PyArray_DATA(array)
-        outputs = []
-        for place, t in zip(program.schedule.results, program.schedule.outputs):
-            array = blank(t.shape, t.strides, t.dtype)
-            outputs.append(array)
-            self.work.slots[<int> place.slot] = <char *> cnp.PyArray_DATA(array)
+        for (slot, _), array in zip(program.results, outputs):
+            self.work.slots[<int> slot] = <char *> cnp.PyArray_DATA(array)
         self.work.until_check = 1e7
-        if program.calls:
-            with errstate(all="ignore"):
+        try:
+            if program.calls:
+                with errstate(all="ignore"):
+                    status = self._go()
+            else:
                 status = self._go()
-        else:
-            status = self._go()
-        self.given = None
-        if status != VM_DONE:
-            self._raise(status)
-        self.program = None
-        return outputs
+            if status != VM_DONE:
+                self._raise(status)
+        finally:
+            self.program = None
+        return 0
 
     cdef int _go(self):
         cdef int status = VM_DONE

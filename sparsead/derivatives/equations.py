@@ -149,7 +149,7 @@ class Equation:
     def _compressed(self):
         x = self.tape.type(self.tape.inputs[0])
         tape = self.residual.tape
-        return Compressed(tape, Axis.of_outputs(tape, [0]), Axis([0], [x.size], np.arange(x.size)), "csc", "natural", "auto")
+        return Compressed(tape, Axis.of_outputs(tape, [0]), Axis([0], [x.size], np.arange(x.size)), "csc", "natural", program)
 
     @once  # its sweeps are not those of the call that the equation is solved in
     def jacobian(self, point):

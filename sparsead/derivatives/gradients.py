@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsead.derivatives.prepared import Derivative, run_program
+from sparsead.derivatives.arranging import Arrangement
+from sparsead.derivatives.nested import execute
+from sparsead.derivatives.prepared import Derivative
 from sparsead.tracing.record import name_of
+from sparsead.transform._simplify import prune
 
 
 class ValueAndGrad(Derivative):
@@ -20,20 +23,24 @@ class ValueAndGrad(Derivative):
         return value, grads[0] if self._single_wrt else tuple(grads)
 
     def _ready(self, prepared):
+        self._sweep(prepared)
+
+    def _sweep(self, prepared):
+        return prepared.once("sweep", lambda: self._made(prepared))
+
+    def _made(self, prepared):
         _check_scalar(self, prepared)
-        prepared.once("adjoint", lambda: prepared.program(prepared.adjoint_tape))
+        return Sweep(prepared, self._tape(prepared))
+
+    def _tape(self, prepared):
+        return prepared.adjoint_tape
 
     def _work(self, prepared, inputs, arguments):
-        _check_scalar(self, prepared)
-        seed = np.ones((), prepared.tape.type(prepared.tape.outputs[0]).dtype)
-        if prepared.tape.type(prepared.tape.outputs[0]).shape:
-            seed = np.ones(prepared.tape.type(prepared.tape.outputs[0]).shape, seed.dtype)
-        results = run_program(prepared, "adjoint", lambda: prepared.adjoint_tape, [*inputs, seed])
-        n = len(prepared.tape.outputs)
-        adjoints = dict(zip(prepared.active, results[n:], strict=True))
-        (value,), aux = prepared.values(results[:n])
-        per_leaf = [_finished(leaf, leaf.extract(adjoints[leaf.input])) for leaf in prepared.leaves]
-        return value, aux, prepared.by_argument(arguments, self.wrt, per_leaf)
+        sweep = self._sweep(prepared)
+        results = execute(sweep.program, [*inputs, sweep.seed])
+        n = sweep.n_values
+        (value,), aux = prepared.values(results[:n]) if n else ((None,), None)
+        return value, aux, sweep.arranged(results[n:], arguments)
 
     def _report_on(self, prepared):
         return [f"  adjoint tape: {len(prepared.adjoint_tape)} ops"]
@@ -50,9 +57,30 @@ class Grad(ValueAndGrad):
         grads = grads[0] if self._single_wrt else tuple(grads)
         return (grads, aux) if self.has_aux else grads
 
+    def _tape(self, prepared):
+        tape = prepared.adjoint_tape
+        return tape if self.has_aux else prune(tape, tape.outputs[len(prepared.tape.outputs) :])
 
-def _finished(leaf, gradient):
-    return gradient[()] if leaf.scalar and isinstance(gradient, np.ndarray) else gradient
+
+class Sweep:
+    """The reverse sweep of a gradient, made once for each recording.
+
+    Attributes
+    ----------
+    program
+        Takes the inputs of the tape and the `seed`.
+    n_values : int
+        So many values of the primal it gives before the adjoints; 0 if nobody asks for them.
+    arranged : Arrangement
+        Of the adjoints.
+    """
+
+    def __init__(self, prepared, tape):
+        t = prepared.tape.type(prepared.tape.outputs[0])
+        self.seed = np.ones(t.shape, t.dtype)
+        self.program = prepared.once("adjoint", lambda: prepared.program(tape))
+        self.n_values = len(tape.outputs) - len(prepared.active)
+        self.arranged = Arrangement(prepared, [tape.type(v) for v in tape.outputs[self.n_values :]])
 
 
 def _check_scalar(derivative, prepared):

@@ -14,7 +14,6 @@ from scipy.sparse import csc_array, csr_array
 
 from sparsead.derivatives.gradients import _check_scalar
 from sparsead.derivatives.prepared import Derivative
-from sparsead.engine import program
 from sparsead.ops.effect import begin_sweep
 from sparsead.sparsity.colouring import color_columns, color_rows
 from sparsead.sparsity.pattern import jacobian_pattern
@@ -72,10 +71,12 @@ class Compressed:
     tape : Tape
     rows, columns : Axis
         Over outputs and inputs of `tape`.
+    program : callable
+        Makes a tape ready to run.
     """
 
-    def __init__(self, tape, rows, columns, format, order, engine):
-        self.tape, self.rows, self.columns, self.format, self.engine = tape, rows, columns, format, engine
+    def __init__(self, tape, rows, columns, format, order, program):
+        self.tape, self.rows, self.columns, self.format, self.program = tape, rows, columns, format, program
         indptr, indices, self.assumed_dense = jacobian_pattern(tape, columns.values, rows.values)
         self.shape = (rows.length, columns.length)
         self.indptr, self.indices = _selected(indptr, indices, (rows.total, columns.total), rows.where, columns.where)
@@ -135,7 +136,7 @@ class Compressed:
             seeds = self._seeds(first, last)
             places = range(n, n + len(seeds))
             bound = bind(batch(sweep, places, last - first), dict(zip(places, seeds, strict=True)))
-            self.programs[first, last] = program(precomputed(simplify(bound)), self.engine)
+            self.programs[first, last] = self.program(precomputed(simplify(bound)))
         return self.programs[first, last]
 
     @cached_property
@@ -298,7 +299,7 @@ class Jacobian(Derivative):
         return self._finish(prepared, prepared.tape, rows, columns)
 
     def _finish(self, prepared, tape, rows, columns):
-        compressed = Compressed(tape, rows, columns, self.options["format"], self.options["order"], prepared.engine)
+        compressed = Compressed(tape, rows, columns, self.options["format"], self.options["order"], prepared.program)
         return self._like_another(compressed)
 
     def _like_another(self, compressed):

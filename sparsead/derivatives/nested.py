@@ -121,8 +121,8 @@ def _plain(obj, path, numbers, floats):
 
 def execute(program, inputs):
     """Run `program`; on inputs of a nested derivative, append its tape to the enclosing trace instead, with its effects."""
-    if not any(isinstance(x, NestedInput) for x in inputs):
-        return program.run([np.asarray(x) for x in inputs])
+    if NestedInput not in map(type, inputs):
+        return program.run(inputs)
     trace = next(x.trace for x in inputs if isinstance(x, NestedInput))
     silent = without_effects(program.tape)
     results = (program if silent is program.tape else type(program)(silent)).run([np.asarray(_number(x)) for x in inputs])

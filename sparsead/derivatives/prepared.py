@@ -8,15 +8,16 @@ import threading
 import numpy as np
 
 from sparsead import config
-from sparsead.derivatives.inputs import WrtLeaf, at_place, is_under, places_of, rebuilt, wrt_leaves
+from sparsead.derivatives.inputs import WrtLeaf, at_place, is_under, places_of, wrt_leaves
 from sparsead.derivatives.nested import call_nested, execute, is_nested
 from sparsead.derivatives.outputs import collect, filled
 from sparsead.engine import ENGINES, program
-from sparsead.ops.effect import begin_sweep, once
+from sparsead.ops.effect import begin_sweep, is_counting, once
 from sparsead.tape.spec import GuardFailed
+from sparsead.tracing._binding import Binder
 from sparsead.tracing._traced import Traced
 from sparsead.tracing.record import bind, name_of, record, signature
-from sparsead.tracing.substitution import path_text, resolve
+from sparsead.tracing.substitution import path_text
 from sparsead.transform._adjoint import adjoint
 from sparsead.transform._numbers import differing, numbers_of, with_numbers
 from sparsead.transform._simplify import prune, simplify
@@ -43,10 +44,14 @@ class Prepared:
         For each differentiated argument its leaves.
     engine : str
         What runs the tapes.
+    name : str
+        What is computed, for messages.
+    programs : list
+        All that were made of it.
     """
 
-    def __init__(self, recording, places, free=(), engine="auto"):
-        self.engine = engine
+    def __init__(self, recording, places, free=(), engine="auto", name="a derivative"):
+        self.engine, self.name, self.programs = engine, name, []
         self._bind(recording, places, free)
         self.tape = simplify(with_numbers(recording.tape, free) if free else recording.tape)
         self.shows = has_effects(self.tape)
@@ -55,15 +60,16 @@ class Prepared:
 
     def _bind(self, recording, places, free):
         self.recording, self.places, self.free = recording, places, free
-        self.numbers = numbers_of(recording.tape, free)
+        self.numbers = [np.asarray(number) for number in numbers_of(recording.tape, free)]
         self.outputs = recording.outputs
         self.wrt = wrt_leaves(recording, places)
-        self.active = sorted({leaf.input for leaves in self.wrt for leaf in leaves})
+        self.active = sorted({leaf.input for leaf in self.leaves})
+        self.leaves_of_inputs = [[leaf for leaf in self.leaves if leaf.input == position] for position in self.active]
 
     def inputs(self, arguments):
         """Inputs of the tape for this call, or None if it is of another kind than the recorded one."""
         found = self.recording.match(arguments)
-        return found if found is None else found + self.numbers
+        return found + self.numbers if found is not None and self.numbers else found
 
     def own_inputs(self):
         """Inputs of the tape for the call that was recorded."""
@@ -80,14 +86,14 @@ class Prepared:
         if changed is None:
             return None
         if not set(changed) <= set(self.free):
-            return Prepared(recording, self.places, sorted({*changed, *self.free}), self.engine)
+            return Prepared(recording, self.places, sorted({*changed, *self.free}), self.engine, self.name)
         successor = copy.copy(self)
         successor._bind(recording, self.places, self.free)
         return successor
 
     @property
     def leaves(self):
-        """All differentiated leaves, argument by argument."""
+        """All differentiated leaves, argument by argument; in `leaves_of_inputs` by active input."""
         return [leaf for leaves in self.wrt for leaf in leaves]
 
     def once(self, key, make):
@@ -100,7 +106,8 @@ class Prepared:
 
     def program(self, tape):
         """`tape` made ready to run by the engine that was asked for."""
-        return program(tape, self.engine)
+        self.programs.append(program(tape, self.engine, self.name))
+        return self.programs[-1]
 
     @property
     def tangent_tape(self):
@@ -114,12 +121,8 @@ class Prepared:
 
     def values(self, results):
         """(targets, aux) from the results of the primal outputs."""
-        return [filled(t, results) for t in self.outputs.targets], filled(self.outputs.aux, results)
-
-    def by_argument(self, arguments, places, per_leaf):
-        """Results for each leaf arranged in the structure of the arguments they belong to."""
-        results = {leaf.path: r for leaf, r in zip(self.leaves, per_leaf, strict=True)}
-        return [rebuilt(resolve(place, arguments), place, results) for place in places]
+        aux = self.outputs.aux
+        return [filled(t, results) for t in self.outputs.targets], None if aux is None else filled(aux, results)
 
 
 class Derivative:
@@ -147,6 +150,7 @@ class Derivative:
         name, parameters = name_of(function), list(signature(function).parameters.values())
         self.wrt, self.of = places_of(wrt, "wrt", name, parameters), places_of(of, "of", name, parameters)
         self.__signature__ = self._signature()
+        self._binder = Binder(function)
         self._state = _state_of(function, (type(self), self.wrt, self.of, self.has_aux, engine, repr(sorted(options.items()))))
 
     def _signature(self):
@@ -169,7 +173,7 @@ class Derivative:
             function or self.function, bound, lambda path: any(is_under(path, place) for place in self.wrt),
             collect(name_of(self.function), self.of, self.has_aux),
         )  # fmt: skip
-        prepared = Prepared(recording, self.wrt, engine=self.engine)
+        prepared = Prepared(recording, self.wrt, engine=self.engine, name=f"sparsead.{self.kind} of {name_of(self.function)}")
         for place, value, leaves in zip(self.wrt, given, prepared.wrt, strict=True):
             if not leaves:
                 raise TypeError(
@@ -201,9 +205,25 @@ class Derivative:
             self._state.known[:] = known[: config.max_recordings]
         return prepared
 
-    @once
     def _run(self, args, kwargs, work):
         """``work(prepared, inputs, arguments)`` on the recording that fits the call, tracing anew if none does."""
+        arguments = self._binder.bind(args, kwargs)
+        if arguments is None or is_nested() or is_counting():
+            return self._run_any(args, kwargs, work)
+        for prepared in list(self._state.known):
+            if prepared.shows:
+                break
+            inputs = prepared.inputs(arguments)
+            if inputs is not None:
+                try:
+                    return work(prepared, inputs, arguments)
+                except GuardFailed:
+                    continue
+        return self._run_any(args, kwargs, work)
+
+    @once
+    def _run_any(self, args, kwargs, work):
+        """`_run` for all calls: nested ones, with effects, of any kind of function, and those that are traced."""
         bound = bind(self.function, args, kwargs)
         if is_nested():
             return call_nested(self, bound, work)
@@ -226,6 +246,24 @@ class Derivative:
         if prepared.shows:
             prepared.recording.forget_logs(arguments)
         return result
+
+    def release(self):
+        """Give back the memory that calls are computed in.
+
+        Each program keeps its workspace from call to call, and as many as callers have been at work at the same time. The
+        derivative stays prepared: the next call takes the memory anew. Calls that are under way are not disturbed.
+
+        Examples
+        --------
+        >>> import numpy as np, sparsead
+        >>> gradient = sparsead.grad(lambda x: np.sum(np.sin(x)))
+        >>> gradient(np.zeros(2))
+        array([1., 1.])
+        >>> gradient.release()
+        """
+        for prepared in list(self._state.known):
+            for made in list(prepared.programs):
+                made.release()
 
     # ---- looking inside --------------------------------------------------------------------------------------------
 

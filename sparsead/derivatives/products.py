@@ -6,8 +6,10 @@ import inspect
 
 import numpy as np
 
-from sparsead.derivatives.gradients import _check_scalar, _finished
+from sparsead.derivatives.arranging import Arrangement
+from sparsead.derivatives.gradients import _check_scalar
 from sparsead.derivatives.inputs import seeds_of
+from sparsead.derivatives.nested import execute
 from sparsead.derivatives.outputs import slots
 from sparsead.derivatives.prepared import Derivative, run_program
 from sparsead.ops.effect import begin_sweep
@@ -34,14 +36,12 @@ class _Product(Derivative):
             return self._traced_seeds(prepared, tangents)
         given = {}
         for place, t in zip(self.wrt, tangents, strict=True):
-            seeds_of(path_text(place), resolve(place, arguments), t, place, given)
-        return [self._seed(prepared, position, given) for position in prepared.active]
-
-    def _seed(self, prepared, position, given):
-        leaves = [leaf for leaf in prepared.leaves if leaf.input == position]
-        if leaves[0].block is None:
-            return given[leaves[0].path]
-        return leaves[0].block.seed({leaf.place: given[leaf.path] for leaf in leaves})
+            obj = resolve(place, arguments)
+            if _is_alike(t, obj):
+                given[place] = t
+            else:
+                seeds_of(path_text(place), obj, t, place, given)
+        return [_seed(leaves, given) for leaves in prepared.leaves_of_inputs]
 
     def _traced_seeds(self, prepared, tangents):
         if len(prepared.leaves) != len(tangents):
@@ -52,6 +52,20 @@ class _Product(Derivative):
         return values[0] if self._single_of else tuple(values)
 
 
+def _is_alike(tangent, obj):
+    """Whether a tangent needs no conversion: it is an array of the shape and floating dtype of `obj`."""
+    return (type(tangent) is np.ndarray and isinstance(obj, np.ndarray) and obj.dtype.kind == "f"
+            and tangent.dtype == obj.dtype and tangent.shape == obj.shape)  # fmt: skip
+
+
+def _seed(leaves, given):
+    """The tangent of an input from those of the leaves that it holds."""
+    block = leaves[0].block
+    if block is None or (block.whole and len(leaves) == 1):
+        return given[leaves[0].path]
+    return block.seed({leaf.place: given[leaf.path] for leaf in leaves})
+
+
 class Jvp(_Product):
     """Callable that gives value and tangent; made by `jvp`."""
 
@@ -60,7 +74,7 @@ class Jvp(_Product):
     def __call__(self, *args, **kwargs):
         """``(value, tangent)``; the last positional argument is the tangent of the inputs."""
         *args, tangents = args
-        return self._run(args, kwargs, lambda p, inputs, arguments: self._work(p, inputs, arguments, tangents))
+        return self._run(tuple(args), kwargs, lambda p, inputs, arguments: self._work(p, inputs, arguments, tangents))
 
     def _work(self, prepared, inputs, arguments, tangents):
         seeds = self._seeds(prepared, arguments, tangents)
@@ -142,10 +156,13 @@ class Pullback:
         flat = []
         for target, s in zip(prepared.outputs.targets, seeds, strict=True):
             _flatten_seed(target, s, prepared, flat)
-        adjoints = dict(zip(prepared.active, self._reverse(flat), strict=True))
-        per_leaf = [_finished(leaf, leaf.extract(adjoints[leaf.input])) for leaf in prepared.leaves]
-        grads = prepared.by_argument(self._arguments, d.wrt, per_leaf)
+        grads = prepared.once("arranged", lambda: _arrangement(prepared))(self._reverse(flat), self._arguments)
         return grads[0] if d._single_wrt else tuple(grads)
+
+
+def _arrangement(prepared):
+    tape, n = prepared.adjoint_tape, len(prepared.tape.outputs)
+    return Arrangement(prepared, [tape.type(v) for v in tape.outputs[n:]])
 
 
 def _flatten_seed(target, seed, prepared, flat):
@@ -214,17 +231,19 @@ class Hvp(_Product):
     def __call__(self, *args, **kwargs):
         """H v; the last positional argument is v, in the structure of the differentiated arguments."""
         *args, v = args
-        return self._run(args, kwargs, lambda p, inputs, arguments: self._work(p, inputs, arguments, v))
+        return self._run(tuple(args), kwargs, lambda p, inputs, arguments: self._work(p, inputs, arguments, v))
 
     def _work(self, prepared, inputs, arguments, v):
-        _check_scalar(self, prepared)
-        seeds = self._seeds(prepared, arguments, v)
-        t = prepared.tape.type(prepared.tape.outputs[0])
-        results = run_program(prepared, "hvp", lambda: second_order_tape(prepared), [*inputs, np.ones(t.shape, t.dtype), *seeds])
-        adjoints = dict(zip(prepared.active, results, strict=True))
-        per_leaf = [_finished(leaf, leaf.extract(adjoints[leaf.input])) for leaf in prepared.leaves]
-        products = prepared.by_argument(arguments, self.wrt, per_leaf)
+        one, program, arranged = prepared.once("hvp", lambda: self._sweep(prepared))
+        results = execute(program, [*inputs, one, *self._seeds(prepared, arguments, v)])
+        products = arranged(results, arguments)
         return products[0] if self._single_wrt else tuple(products)
+
+    def _sweep(self, prepared):
+        """(seed of the value, program, what is made of its results)."""
+        _check_scalar(self, prepared)
+        t, tape = prepared.tape.type(prepared.tape.outputs[0]), second_order_tape(prepared)
+        return np.ones(t.shape, t.dtype), prepared.program(tape), Arrangement(prepared, [tape.type(v) for v in tape.outputs])
 
 
 def second_order_tape(prepared):

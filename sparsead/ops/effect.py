@@ -100,6 +100,11 @@ def once(method):
     return call
 
 
+def is_counting():
+    """Whether a call is under way whose effects are counted."""
+    return _JOURNAL.get() is not None
+
+
 def begin_sweep():
     """From here on a primal is run from its begin."""
     journal = _JOURNAL.get()

@@ -153,6 +153,21 @@ class Member(NamedTuple):
     behind: int
 
 
+class Ring(NamedTuple):
+    """A slot of which only some rows are kept, in a memory that is used over and over.
+
+    A strip of `height` rows from row r on touches the bytes from ``r * pitch + low`` to ``(r + height - 1) * pitch + high`` of the
+    slot; what a bound b of bands leaves for later touches those from ``b * pitch + gap_low`` to ``b * pitch + gap_high``.
+    """
+
+    slot: int
+    pitch: int
+    low: int
+    high: int
+    gap_low: int
+    gap_high: int
+
+
 @dataclass
 class Strips:
     """Kernels that are run together, strip of rows by strip of rows.
@@ -160,6 +175,7 @@ class Strips:
     Attributes
     ----------
     members : list of Member
+    rings : list of Ring
     height : int
         Rows of a strip.
     bounds : list of int
@@ -169,6 +185,7 @@ class Strips:
     """
 
     members: list[Member]
+    rings: list[Ring]
     height: int
     bounds: list[int]
     plain: list

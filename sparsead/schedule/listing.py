@@ -28,6 +28,7 @@ def _step(step):
         return [f"kernel over {list(step.space)}", *(_instr(step, i) for i in step.instrs)]
     if isinstance(step, Strips):
         rows = [f"{len(step.members)} kernels in strips of {step.height} rows, {len(step.bounds) - 1} bands"]
+        rows += [f"some rows of %{ring.slot}" for ring in step.rings]
         for k, member in enumerate(step.members):
             head, *rest = _step(member.kernel)
             rows += [f"{k}: {head}, from row {member.first}, {member.lag} behind", *(f"    {row}" for row in rest)]

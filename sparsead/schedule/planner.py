@@ -27,7 +27,7 @@ def schedule_of(tape):
     planner.run()
     schedule = Schedule(slots, planner.block, inputs, outputs, planner.results())
     planner.finish()
-    strip(planner.block)
+    strip(planner.block, set().union(*planner.together))
     place_work(schedule, planner.together)
     if config.check_tapes:
         check(schedule)

@@ -7,18 +7,20 @@ A row is a point of the first axis of a kernel's space. Where windows move from 
 a kernel can meet the rows r + low to r + high of another one, and no others. So the strips of a kernel stay `lag` rows behind
 those of the first one. Bands of rows are independent of each other if each kernel leaves some rows at the ends of its bands until
 all bands are through: those that meet rows which earlier kernels left out, or rows of its own that the next band may be running
-at the same time. This is time skewing with split tiles: Wonnacott, Int. J. Parallel Program. 30 (2002); Grosser, Cohen, Kelly,
+at the same time. What only one group needs has memory for some rows, in a ring. This is time skewing with split tiles: Wonnacott, Int. J. Parallel Program. 30 (2002); Grosser, Cohen, Kelly,
 Ramanujam, Sadayappan, Verdoolaege, "Split tiling for GPUs", GPGPU-6 (2013).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
-from sparsead.schedule.form import Access, Block, Fill, Kernel, Member, Repeat, Strips, blocks_of
+from sparsead.schedule.form import Access, Block, Fill, Kernel, Member, Repeat, Ring, Strips, blocks_of
+from sparsead.schedule.memory import slots_of
 from sparsead.schedule.windows import meeting, reach
 
 BIG = 1 << 20  # bytes that kernels touch: less is in a second-level cache all the time
@@ -30,15 +32,15 @@ BANDS = 16  # at most
 BAND_WORK = 2_000_000  # points times instructions of a band, at least
 
 
-def strip(block):
-    """Put the kernels of a block, and of blocks inside, together where that pays."""
+def strip(block, turning):
+    """Put the kernels of a block, and of blocks inside, together where that pays; slots of `turning` change hands."""
     for step in block.steps:
         for child in blocks_of(step):
-            strip(child)
+            strip(child, turning)
     steps = []
     for step in block.steps:
-        steps += _trips_together(step, block) if isinstance(step, Repeat) else [step]
-    block.steps[:] = _grouped(steps)
+        steps += _trips_together(step, block, turning) if isinstance(step, Repeat) else [step]
+    block.steps[:] = _with_rings(_grouped(steps), set(block.own) - turning)
 
 
 def _pitches(steps):
@@ -70,10 +72,37 @@ def _grouped(steps):
     return grouped + group.steps(plain)
 
 
+def _with_rings(steps, own):
+    """Steps, with rings for those of the block's `own` slots that one group alone touches: nobody else wants what is in them."""
+    touched = [set(slots_of(step)) for step in steps]
+    times = Counter(slot for slots in touched for slot in slots)
+    for step, slots in zip(steps, touched, strict=True):
+        if isinstance(step, Strips):
+            rings = [_ring(step, slot) for slot in sorted(slots & own) if times[slot] == 1]
+            step.rings = [ring for ring in rings if ring is not None]
+    return steps
+
+
+def _ring(group, slot):
+    """The `Ring` of a slot, or None where not all windows move with the rows or it would not be small."""
+    windows = [(m, access) for m in group.members for _, access in m.kernel.windows.get(slot, ())]
+    pitch = max(access.strides[0] for _, access in windows)
+    if pitch <= 0 or any(access.strides[0] != pitch or access.moving for _, access in windows):
+        return None
+    spans = []
+    for m, access in windows:
+        low, high = reach((access.offset - m.first * pitch, m.kernel.space[1:], access.strides[1:], access.dtype.itemsize))
+        spans.append((m, low, high))
+    low, high = min(a - m.lag * pitch for m, a, _ in spans), max(b - m.lag * pitch for m, _, b in spans)
+    gap = min(a - m.behind * pitch for m, a, _ in spans), max(b + (m.before - 1) * pitch for m, _, b in spans)
+    rows = max(m.kernel.space[0] for m, _ in windows)
+    return Ring(slot, pitch, low, high, *gap) if 4 * (high - low + 4 * group.height * pitch) < rows * pitch else None
+
+
 # ---- loops -------------------------------------------------------------------------------------------------------------
 
 
-def _trips_together(step, block):
+def _trips_together(step, block, turning):
     """A loop, with several trips in one where all of their kernels are one group."""
     cycle = _cycle(step.turning)
     count = cycle * -(-TRIPS // cycle)
@@ -87,7 +116,7 @@ def _trips_together(step, block):
     for trip in range(count):
         copies += [_moved(s, now, step.counter, trip * step.by) for s in plain]
         now = {slot: now.get(other, other) for slot, other in turn.items()}
-    steps = _grouped(copies)
+    steps = _with_rings(_grouped(copies), set(step.block.own) - turning)
     if not steps or not isinstance(steps[-1], Strips) or len(steps[-1].plain) <= len(copies) - len(plain):
         return [step]
     block.own += step.block.own
@@ -276,7 +305,7 @@ class _Group:
         if len(self.members) < 2 or not self._pays():
             return plain
         height = max(STRIP // self._row_bytes(), 1)
-        return [Strips(self.members, height, self._bounds(height), plain)]
+        return [Strips(self.members, [], height, self._bounds(height), plain)]
 
     def _pays(self):
         """Whether several kernels touch the same large memory."""

@@ -89,12 +89,17 @@ cdef extern from "vm.h":
         vm_kernel *kernel
         int number, first_window, first_sum
         intptr_t first, lag, before, behind
+    ctypedef struct vm_ring:
+        int slot, n_windows
+        int *windows
+        intptr_t pitch, low, high, gap_low, gap_high, nbytes, live, offset, size
     ctypedef struct vm_strips:
-        int n, n_windows, n_sums
-        intptr_t height, low, high, lag, n_bands
+        int n, n_windows, n_sums, n_rings
+        intptr_t height, low, high, lag, n_bands, ring_bytes
         intptr_t *bounds
         double work
         vm_member *members
+        vm_ring *rings
     ctypedef struct vm_step:
         int kind, number, slot
         intptr_t nbytes
@@ -181,7 +186,7 @@ cdef class Program:
     cdef list steps, idle, inputs, results  # layouts of inputs; (slot, layout) of results
     cdef Memory memory
     cdef vm_block *block
-    cdef intptr_t scratch, sums, most_turning
+    cdef intptr_t scratch, rings, sums, most_turning
     cdef object result_bytes
     cdef bint calls
 
@@ -189,7 +194,7 @@ cdef class Program:
         self.tape, self.name, self.memory = tape, name, Memory()
         self.schedule = schedule_of(tape)
         self.steps, self.idle = [], []
-        self.scratch, self.sums, self.most_turning, self.calls = 64, 0, 1, False
+        self.scratch, self.rings, self.sums, self.most_turning, self.calls = 64, 0, 0, 1, False
         self.block = self._block(self.schedule.block)
         self.inputs = [layout_of(t.shape, t.strides, t.dtype) for t in self.schedule.inputs]
         types = self.schedule.outputs
@@ -293,7 +298,31 @@ cdef class Program:
             made.high = max(made.high, end) if k else end
             made.lag = max(made.lag, at.lag)
         self.sums = max(self.sums, (2 * made.n_bands - 1) * made.n_sums * VM_NUMBER)
+        made.n_rings = len(step.rings)
+        made.rings = <vm_ring *> self.memory.take(made.n_rings * sizeof(vm_ring))
+        for k, ring in enumerate(step.rings):
+            self._ring(made, &made.rings[k], ring)
+        self.rings = max(self.rings, made.ring_bytes)
         return made
+
+    cdef int _ring(self, vm_strips *strips, vm_ring *made, ring) except -1:
+        made.slot, made.nbytes = ring.slot, self.schedule.slots[ring.slot].nbytes
+        made.pitch, made.low, made.high = ring.pitch, ring.low, ring.high
+        made.gap_low, made.gap_high = ring.gap_low, ring.gap_high
+        made.live = max(ring.high - ring.low - ring.pitch, 0)
+        made.size = made.live + 4 * strips.height * ring.pitch  # now and then what is live is moved to the front
+        strips.ring_bytes += (made.size + 63) // 64 * 64
+        made.offset = strips.ring_bytes
+        made.windows = <int *> self.memory.take(strips.n_windows * sizeof(int))
+        cdef int k, m
+        cdef vm_member *at
+        for m in range(strips.n):
+            at = &strips.members[m]
+            for k in range(at.kernel.n_windows):
+                if at.kernel.windows[k].slot == ring.slot:
+                    made.windows[made.n_windows] = at.first_window + k
+                    made.n_windows += 1
+        return 0
 
     cdef vm_kernel *_kernel(self, kernel, by_rows=False) except NULL:
         low = lowered(kernel, by_rows)
@@ -459,8 +488,12 @@ cdef class Program:
             return None
         return workspace if (<Workspace> workspace).work.threads == get_num_threads() else None
 
+    cdef intptr_t thread_bytes(self):
+        """Scratch memory of a thread: registers of a tile, and rings at the end."""
+        return _aligned(self.scratch) + self.rings
+
     cdef object _workspace_bytes(self, threads):
-        return self.schedule.nbytes + threads * _aligned(self.scratch) + _aligned(self.sums) + 64
+        return self.schedule.nbytes + threads * self.thread_bytes() + _aligned(self.sums) + 64
 
 
 cdef intptr_t _aligned(intptr_t nbytes):
@@ -493,7 +526,7 @@ cdef class Workspace:
         self.work.turned = <intptr_t *> calloc(program.most_turning, sizeof(intptr_t))
         if self.fixed is NULL or self.work.slots is NULL or self.work.turned is NULL:
             raise MemoryError("no room for a workspace")
-        self.work.scratch_bytes, self.work.threads = _aligned(program.scratch), get_num_threads()
+        self.work.scratch_bytes, self.work.threads = program.thread_bytes(), get_num_threads()
         cdef intptr_t nbytes = self.work.threads * self.work.scratch_bytes + _aligned(program.sums)
         self.memory = empty(program._workspace_bytes(self.work.threads), np.uint8)
         cdef char *base = <char *> cnp.PyArray_DATA(self.memory)

@@ -225,14 +225,56 @@ typedef struct {
     char *const *base;
 } group;
 
+static char *scratch_of(const group *g, int thread) { return g->work->scratch + thread * g->work->scratch_bytes; }
+
 /* Run the rows of a member that are from `low` to `high` in the group. */
-static void run_member(const group *g, const vm_member *m, intptr_t low, intptr_t high, int thread, char *sums) {
+static void run_member(char *const *base, const vm_member *m, intptr_t low, intptr_t high, char *scratch, char *sums) {
     const intptr_t rows = m->kernel->extent[0];
     low = low < m->first ? 0 : low - m->first;
     high = high > m->first + rows ? rows : high - m->first;
     if (low < high)
-        run_rows(m->kernel, g->base + m->first_window, g->work->scratch + thread * g->work->scratch_bytes,
-                 sums + m->first_sum * VM_NUMBER, low, high);
+        run_rows(m->kernel, base + m->first_window, scratch, sums + m->first_sum * VM_NUMBER, low, high);
+}
+
+enum { RING_NEW, RING_IN_USE, RING_NOT_USED };
+
+/* Copy what is wanted of a slot from byte `from` on, between its own memory and the ring. */
+static void copy_live(const vm_ring *r, char *slot, char *ring, intptr_t from, int into_ring) {
+    intptr_t low = from < 0 ? 0 : from, high = from + r->live > r->nbytes ? r->nbytes : from + r->live;
+    if (low >= high) return;
+    if (into_ring)
+        memcpy(ring + (low - from), slot + low, (size_t)(high - low));
+    else
+        memcpy(slot + low, ring + (low - from), (size_t)(high - low));
+}
+
+/* Let the windows of a ring be where its rows are during the strip at row `at`: in the ring, or, near the bounds of the band, where
+   what is left out there will look for them, in the slot itself. */
+static void turn_ring(const group *g, const vm_ring *r, char **base, char *ring, intptr_t at, intptr_t band, int *state, intptr_t *pos) {
+    const vm_strips *s = g->strips;
+    const intptr_t from = at * r->pitch + r->low, to = (at + s->height - 1) * r->pitch + r->high;
+    char *const slot = g->work->slots[r->slot];
+    int near = 0;
+    for (intptr_t k = band > 0 ? band : 1; k <= band + 1 && k < s->n_bands; k++)
+        near |= from < s->bounds[k] * r->pitch + r->gap_high && s->bounds[k] * r->pitch + r->gap_low < to;
+    if (near) {
+        if (*state == RING_IN_USE) copy_live(r, slot, ring + *pos, from, 0);
+        *state = RING_NOT_USED;
+    } else {
+        if (*state != RING_IN_USE) *pos = 0;
+        if (*state == RING_NOT_USED) copy_live(r, slot, ring, from, 1);
+        *state = RING_IN_USE;
+    }
+    const intptr_t shift = near ? 0 : (intptr_t)ring + *pos - from - (intptr_t)slot;
+    for (int k = 0; k < r->n_windows; k++) base[r->windows[k]] = (char *)((intptr_t)g->base[r->windows[k]] + shift);
+}
+
+static void advance_ring(const vm_strips *s, const vm_ring *r, char *ring, intptr_t *pos) {
+    *pos += s->height * r->pitch;
+    if (*pos + r->live + s->height * r->pitch > r->size) {
+        memmove(ring, ring + *pos, (size_t)r->live);
+        *pos = 0;
+    }
 }
 
 static char *cleared_sums(const group *g, intptr_t part) {
@@ -244,15 +286,25 @@ static char *cleared_sums(const group *g, intptr_t part) {
 static void run_band(void *context, intptr_t band, int thread) {
     const group *g = context;
     const vm_strips *s = g->strips;
-    char *sums = cleared_sums(g, band);
+    char *sums = cleared_sums(g, band), *scratch = scratch_of(g, thread), *base[s->n_windows + 1];
+    memcpy(base, g->base, s->n_windows * sizeof *base);
+    char *const rings = scratch + g->work->scratch_bytes;
+    int state[s->n_rings + 1];
+    intptr_t pos[s->n_rings + 1];
+    for (int k = 0; k < s->n_rings; k++) state[k] = RING_NEW;
     const int first = band == 0, last = band == s->n_bands - 1;
-    for (intptr_t at = first ? s->low : s->bounds[band]; at < (last ? s->high : s->bounds[band + 1] + s->lag); at += s->height)
+    for (intptr_t at = first ? s->low : s->bounds[band]; at < (last ? s->high : s->bounds[band + 1] + s->lag); at += s->height) {
+        for (int k = 0; k < s->n_rings; k++)
+            turn_ring(g, s->rings + k, base, rings - s->rings[k].offset, at, band, state + k, pos + k);
         for (const vm_member *m = s->members, *end = m + s->n; m < end; m++) {
             const intptr_t begin = first ? INTPTR_MIN / 2 : s->bounds[band] + m->before;
             const intptr_t stop = last ? INTPTR_MAX / 2 : s->bounds[band + 1] - m->behind;
             const intptr_t low = at - m->lag, high = low + s->height;
-            run_member(g, m, low < begin ? begin : low, high > stop ? stop : high, thread, sums);
+            run_member(base, m, low < begin ? begin : low, high > stop ? stop : high, scratch, sums);
         }
+        for (int k = 0; k < s->n_rings; k++)
+            if (state[k] == RING_IN_USE) advance_ring(s, s->rings + k, rings - s->rings[k].offset, pos + k);
+    }
 }
 
 /* What two bands that are neighbours have left out. */
@@ -261,7 +313,7 @@ static void run_gap(void *context, intptr_t gap, int thread) {
     const vm_strips *s = g->strips;
     char *sums = cleared_sums(g, s->n_bands + gap);
     for (const vm_member *m = s->members, *end = m + s->n; m < end; m++)
-        run_member(g, m, s->bounds[gap + 1] - m->behind, s->bounds[gap + 1] + m->before, thread, sums);
+        run_member(g->base, m, s->bounds[gap + 1] - m->behind, s->bounds[gap + 1] + m->before, scratch_of(g, thread), sums);
 }
 
 static int run_strips(const vm_strips *s, vm_work *work) {

@@ -67,12 +67,20 @@ typedef struct {
     intptr_t first, lag, before, behind;
 } vm_member;
 
+/* A slot of which some rows are kept, in memory of the thread; `live` bytes are wanted after a strip. */
 typedef struct {
-    int n, n_windows, n_sums;
+    int slot, n_windows, *windows; /* among those of all members */
+    intptr_t pitch, low, high, gap_low, gap_high;
+    intptr_t nbytes, live, offset, size; /* of the slot; of the ring, from the end of the thread's scratch memory */
+} vm_ring;
+
+typedef struct {
+    int n, n_windows, n_sums, n_rings;
     intptr_t height, low, high, lag; /* of a strip; where the first begins and the last ends; the greatest of members */
-    intptr_t n_bands, *bounds;
+    intptr_t n_bands, *bounds, ring_bytes;
     double work; /* points times instructions */
     vm_member *members;
+    vm_ring *rings;
 } vm_strips;
 
 typedef struct vm_block vm_block;

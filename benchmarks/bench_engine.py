@@ -3,7 +3,8 @@
     python benchmarks/bench_engine.py [name ...]
 
 CPU time of the process, medians; with OMP_NUM_THREADS=1 that of one thread. Prints a Markdown table. Before a row is measured,
-both engines run the same derivative, at a size that the reference interpreter can bear; it ends here if they differ.
+both engines run the same derivative, at a size that the reference interpreter can bear; it ends here if they differ. Gradients of
+published kernels are held against differences as well, and against JAX if that is installed, whose ratio is shown then.
 """
 
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 import problems
+import published
 import sparsead
 from bench_loops import burgers
 from measuring import cpu
@@ -76,6 +78,48 @@ def pointwise():
     yield from gradients("15 pointwise ops, n=1e7", *problems.pointwise(10**7), 0, "<= 0.7", 3)
 
 
+def check_along(what, f, args, gradient):
+    """End the program if a gradient is not that of central differences along a direction.
+
+    Few elements move: the limiter of hdiff jumps where a slope changes its sign.
+    """
+    rng = np.random.default_rng(1)
+    ways = [np.where(rng.random(x.shape) < 100 / x.size, 1e-6 * np.abs(x).max() * rng.normal(size=x.shape), 0) for x in args]
+    ahead, behind = (f(*(x + sign * way for x, way in zip(args, ways, strict=True))) for sign in (1, -1))
+    along, difference = sum(np.sum(g * way) for g, way in zip(gradient, ways, strict=True)), (ahead - behind) / 2
+    if not abs(along - difference) <= 1e-4 * abs(along):
+        raise SystemExit(f"{what}: {along:.6e} along a direction, where differences are {difference:.6e}")
+
+
+def jax_ratio(name, size, args, ours, primal, tol):
+    """The ratio of JAX as a text, nothing if it is not installed; the program ends if its results are not ours."""
+    try:
+        import jax
+    except ImportError:
+        return ""
+    import published_jax
+
+    derivative = jax.jit(jax.value_and_grad(getattr(published_jax, name)(*size), argnums=tuple(range(len(args)))))
+    run = lambda: jax.block_until_ready(derivative(*args))
+    for mine, theirs in zip(arrays(ours), arrays(run()), strict=True):
+        if not np.max(np.abs(mine - theirs)) <= tol * np.max(np.abs(theirs)):
+            raise SystemExit(f"{name} {size}: JAX differs by {np.max(np.abs(mine - theirs)):.1e}")
+    return f" (JAX {cpu(run, 5) / primal:.2f})"
+
+
+def kernels(name, asked, sizes=(("S",), ("M",)), tol=TOLERANCE):
+    for size in sizes:
+        f, args = getattr(published, name)(*size)
+        what, make = " ".join([name, *size]), partial(sparsead.value_and_grad, wrt=tuple(range(len(args))))
+        compare(what, make, f, args)
+        derivative = make(f)
+        ours = derivative(*args)
+        check_along(what, f, args, ours[1])
+        primal, seconds = cpu(lambda: f(*args), 5), cpu(lambda: derivative(*args), 5)  # noqa: B023
+        peer = jax_ratio(name, size, args, ours, primal, tol)
+        yield what, f"{primal * 1e3:.2f} | {seconds * 1e3:.2f} | {seconds / primal:.2f}{peer}", asked
+
+
 def repeat(function, x, calls):
     for _ in range(calls):
         function(x)
@@ -118,6 +162,10 @@ def memory():
 
 
 ROWS = {f.__name__: f for f in (brusselator, loops, heat, pointwise, rosenbrock, recurrence, memory)}
+ROWS |= {name: partial(kernels, name, "<= 0.8") for name in ("jacobi_2d", "hdiff")}
+ROWS["vadv"] = partial(kernels, "vadv", "<= 0.8", tol=1e-5)  # pivots near zero: another order of operations shows
+ROWS |= {name: partial(kernels, name, "<= 0.5") for name in ("seidel_2d", "adi")}
+ROWS["gmm"] = partial(kernels, "gmm", "<= 1.0", [()])
 
 
 if __name__ == "__main__":

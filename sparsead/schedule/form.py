@@ -130,10 +130,12 @@ class Kernel:
         self.windows.setdefault(access.slot, []).append((kind, access))
 
     def apply(self, op, operands, dtypes):
-        """Registers with the results of an elementwise op."""
-        results = [self.register(dtype) for dtype in dtypes]
-        self.instrs.append(Instr("apply", op, (*operands, *results), None, len(operands)))
-        return results
+        """Registers with the results of an elementwise op; the same ones if it has been computed here before."""
+        key = "apply", op, *operands, *dtypes
+        if key not in self.known:
+            results = self.known[key] = [self.register(dtype) for dtype in dtypes]
+            self.instrs.append(Instr("apply", op, (*operands, *results), None, len(operands)))
+        return self.known[key]
 
     def __repr__(self):
         return f"Kernel({list(self.space)}, {len(self.instrs)} instructions)"

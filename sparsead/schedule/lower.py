@@ -19,16 +19,23 @@ from sparsead.schedule.windows import coalesced, meeting, reach
 
 CACHE = 24 * 1024  # bytes of registers of a tile: most of a first-level cache of 32 KB
 LEAST, MOST = 256, 2048  # points of a tile
+ROW = 16  # points of a row for which a window is used row by row, and not copied
 WORK = 100_000  # points times instructions of a chunk, at least: some 15 us
 CHUNKS = 64  # of a kernel, at most
 
 
 class Window(NamedTuple):
-    """An access over the joined axes; `step` is the stride from point to point of a tile, or None if there is no single one."""
+    """An access over the joined axes.
+
+    `step` is the stride from point to point of a row, `hop` the one to the next row of a tile; `uniform` says that the rows
+    follow each other.
+    """
 
     access: Access
     strides: tuple[int, ...]
-    step: int | None
+    step: int
+    hop: int
+    uniform: bool
 
 
 class Lowered(NamedTuple):
@@ -50,6 +57,8 @@ class Lowered(NamedTuple):
         For each instruction.
     direct : list of bool
         For each instruction, whether the register is the window itself.
+    bent : list of bool
+        For each instruction, whether it is run row by row, because rows of a window do not follow each other.
     homes : list of int
         For each register, the byte offset of its memory among those of a tile; -1 where it has none.
     scratch : int
@@ -65,6 +74,7 @@ class Lowered(NamedTuple):
     order: str
     windows: list[Window | None]
     direct: list[bool]
+    bent: list[bool]
     homes: list[int]
     scratch: int
 
@@ -78,11 +88,12 @@ def lowered(kernel, by_rows=False):
     axis, rows, inner = _tile(extents, max(sum(_allocated(kernel, wished)[0]), 8))
     found = iter(strides)
     windows = [None if i.access is None else _window(i.access, next(found), extents, axis) for i in instrs]
-    direct = [d and w is not None and w.step is not None for d, w in zip(wished, windows, strict=True)]
+    rowwise = axis == len(extents) - 2 and inner >= ROW
+    direct = [d and w is not None and (rowwise or w.uniform) for d, w in zip(wished, windows, strict=True)]
     pieces, homes = _allocated(kernel, direct)
     starts = np.cumsum([0, *pieces]) * (-(-rows * inner // 8) * 8)
     chunk, order = _chunks(extents, axis, rows, [(i.kind, w) for i, w in zip(instrs, windows, strict=True) if w])
-    return Lowered(kernel, extents, axis, rows, inner, chunk, order, windows, direct,
+    return Lowered(kernel, extents, axis, rows, inner, chunk, order, windows, direct, _bent(instrs, windows, direct),
                    [int(starts[h]) if h >= 0 else -1 for h in homes], int(starts[-1]))  # fmt: skip
 
 
@@ -104,11 +115,15 @@ def _tile(extents, item):
 
 
 def _window(access, strides, extents, axis):
-    step = strides[-1] if strides else 0
-    for k in range(axis, len(extents) - 1):
-        if strides[k] != strides[k + 1] * extents[k + 1]:
-            step = None
-    return Window(access, strides, step)
+    if not strides:
+        return Window(access, strides, 0, 0, True)
+    uniform = all(strides[k] == strides[k + 1] * extents[k + 1] for k in range(axis, len(extents) - 1))
+    return Window(access, strides, strides[-1], strides[-1] * extents[-1] if uniform else strides[axis], uniform)
+
+
+def _bent(instrs, windows, direct):
+    bent = {i.registers[0] for i, w, d in zip(instrs, windows, direct, strict=True) if d and not w.uniform}
+    return [(w is not None and not w.uniform) or not bent.isdisjoint(i.registers) for i, w in zip(instrs, windows, strict=True)]
 
 
 # ---- threads -----------------------------------------------------------------------------------------------------------

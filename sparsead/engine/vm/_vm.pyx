@@ -52,13 +52,14 @@ cdef extern from "vm.h":
         int slot, kind
         intptr_t offset, step, low, high
     ctypedef struct vm_window:
-        int slot, n_index, uniform
-        intptr_t offset, step
+        int slot, n_index
+        intptr_t offset, step, hop
         vm_index *index
         intptr_t *stride
     ctypedef struct vm_instr:
         int kind, window, nargs
         int *args
+        int bent
         vm_loop loop, sum
         void *data
         void *sum_data
@@ -130,7 +131,7 @@ cdef extern from "vm.h":
     int vm_integer_kind(char a)
 
 # Kernels of our own where they beat NumPy's loops (benchmarks/RESULTS.md): always, and by instruction set.
-OURS = {"add", "subtract", "multiply", "divide", "negative", "square", "sqrt", "reciprocal", "absolute", "select", "muladd",
+OURS = {"add", "subtract", "multiply", "divide", "negative", "square", "sqrt", "reciprocal", "absolute", "select", "copy", "muladd",
         "mulsub", "negmuladd", "add3"}
 FUNCTIONS = {"exp", "expm1", "log", "sin", "cos", "arctan"}
 NARROW = {"log1p", "log2", "log10", "tan", "tanh", "sinh", "cosh", "arcsin", "arccos", "power"}  # better without AVX-512
@@ -255,15 +256,14 @@ cdef class Program:
             made.bodies[k] = self._block(step.blocks[k])
             made.turning[k], made.n_turning[k] = self._pairs(step.turning[k]), len(step.turning[k])
         if isinstance(step.which, tuple):
-            self._window(&made.which, step.which[1], (), None)
+            self._window(&made.which, step.which[1], ())
             made.kind = vm_integer_kind(ord(step.which[1].dtype.char))
         else:
             made.which.slot, made.known = -1, int(step.which)
         return made
 
-    cdef int _window(self, vm_window *made, access, strides, step) except -1:
+    cdef int _window(self, vm_window *made, access, strides) except -1:
         made.slot, made.offset = access.slot, access.offset
-        made.uniform, made.step = step is not None, 0 if step is None else step
         for k, stride in enumerate(strides):
             made.stride[k] = stride
         made.n_index = len(access.moving)
@@ -370,7 +370,8 @@ cdef class Program:
         cdef vm_instr *at
         for k, (instr, window, direct) in enumerate(zip(kernel.instrs, low.windows, low.direct)):
             if window is not None:
-                self._window(&made.windows[made.n_windows], window.access, window.strides, window.step)
+                self._window(&made.windows[k], window.access, window.strides)
+                made.windows[k].step, made.windows[k].hop = window.step, window.hop
             made.n_windows += 1
             for r in instr.registers[instr.n_operands:] if instr.kind == "apply" else ():
                 if r in aims:
@@ -382,7 +383,7 @@ cdef class Program:
                 continue
             at = &made.instrs[count]
             count += 1
-            at.window, at.nargs = k, len(instr.registers)
+            at.window, at.nargs, at.bent = k, len(instr.registers), low.bent[k]
             if at.nargs > VM_ARGS:
                 raise NotImplementedError(f"{instr.op} has more than {VM_ARGS} operands and results")
             for k2 in range(at.nargs):
@@ -398,9 +399,11 @@ cdef class Program:
         dtypes = [kernel.dtypes[r] for r in instr.registers]
         at.data = NULL
         if instr.kind == "load":
-            at.kind, at.loop = (VM_SEE if direct else VM_FETCH), vm_copy(dtypes[0].itemsize)
+            at.kind = VM_SEE if direct else VM_FETCH
+            self._apply_loop(at, "copy", dtypes)
         elif instr.kind == "store":
-            at.kind, at.loop = VM_STORE, vm_copy(dtypes[0].itemsize)
+            at.kind = VM_STORE
+            self._apply_loop(at, "copy", dtypes)
         elif instr.kind == "accumulate":
             at.kind = VM_ADD
             self._apply_loop(at, "add", [dtypes[0]] * 3)

@@ -77,9 +77,10 @@ static void add(const vm_instr *in, char *at, intptr_t step, char *reg, intptr_t
     in->loop(args, &one, steps, in->data);
 }
 
-/* Apply a loop to rows of the last axis, for a window without one stride along the tile. */
+/* Apply a loop to rows of the last axis, for a window or register without one stride along the tile; `hop` is from row to row of
+   the register. */
 static void by_rows(const vm_kernel *kernel, const vm_instr *in, const vm_window *w, char *at, char *reg, intptr_t stride,
-                    intptr_t rows) {
+                    intptr_t hop, intptr_t rows) {
     int last = kernel->n_axes - 1, axis = kernel->axis;
     intptr_t n = kernel->extent[last], index[VM_AXES] = {0};
     intptr_t count = rows;
@@ -94,7 +95,7 @@ static void by_rows(const vm_kernel *kernel, const vm_instr *in, const vm_window
             args[out] = at, args[1 - out] = reg, steps[out] = w->stride[last], steps[1 - out] = stride;
             in->loop(args, &n, steps, in->data);
         }
-        reg += n * stride;
+        reg += hop;
         for (int k = last - 1; k >= axis; k--) { /* the odometer of the axes before the last */
             at += w->stride[k];
             if (k == axis || ++index[k] < kernel->extent[k]) break;
@@ -106,13 +107,15 @@ static void by_rows(const vm_kernel *kernel, const vm_instr *in, const vm_window
 
 /* Run rows `first` to `last` - 1 of the first axis; a kernel of one point has one row. */
 static void run_rows(const vm_kernel *kernel, char *const *base, char *scratch, char *sums, intptr_t first, intptr_t last) {
+    const int axis = kernel->axis;
+    const intptr_t row = kernel->n_axes ? kernel->extent[kernel->n_axes - 1] : 1; /* points of a row, where there are several */
     char *ptr[kernel->n_registers + 1];
-    intptr_t stride[kernel->n_registers + 1];
+    intptr_t stride[kernel->n_registers + 1], hop[kernel->n_registers + 1];
     for (int r = 0; r < kernel->n_registers; r++) {
         ptr[r] = kernel->constant[r] ? kernel->constant[r] : scratch + kernel->home[r];
         stride[r] = kernel->stride[r];
+        hop[r] = row * stride[r];
     }
-    const int axis = kernel->axis;
     const intptr_t low = axis ? 0 : first, high = axis ? kernel->extent[axis] : last; /* of the axis that is cut */
     const intptr_t cuts = (high - low + kernel->rows - 1) / kernel->rows;
     intptr_t tiles = axis ? cuts * (last - first) : cuts;
@@ -135,7 +138,14 @@ static void run_rows(const vm_kernel *kernel, char *const *base, char *scratch, 
                     args[k] = ptr[in->args[k]];
                     steps[k] = stride[in->args[k]];
                 }
-                in->loop(args, &n, steps, in->data);
+                if (!in->bent) {
+                    in->loop(args, &n, steps, in->data);
+                    continue;
+                }
+                for (intptr_t k = 0; k < rows; k++) {
+                    in->loop(args, &row, steps, in->data);
+                    for (int a = 0; a < in->nargs; a++) args[a] += hop[in->args[a]];
+                }
                 continue;
             }
             const vm_window *w = kernel->windows + in->window;
@@ -150,12 +160,13 @@ static void run_rows(const vm_kernel *kernel, char *const *base, char *scratch, 
             case VM_AIM:
                 ptr[r] = at;
                 stride[r] = w->step;
+                hop[r] = w->hop;
                 break;
             case VM_FETCH:
             case VM_STORE:
             case VM_ADD:
-                if (!w->uniform) {
-                    by_rows(kernel, in, w, at, ptr[r], stride[r], rows);
+                if (in->bent) {
+                    by_rows(kernel, in, w, at, ptr[r], stride[r], hop[r], rows);
                 } else if (in->kind == VM_FETCH) {
                     args[0] = at, args[1] = ptr[r], steps[0] = w->step, steps[1] = stride[r];
                     in->loop(args, &n, steps, in->data);
@@ -167,7 +178,11 @@ static void run_rows(const vm_kernel *kernel, char *const *base, char *scratch, 
                 }
                 break;
             case VM_SUM:
-                add(in, sums + in->number * VM_NUMBER, 0, ptr[r], stride[r], n);
+                if (!in->bent) {
+                    add(in, sums + in->number * VM_NUMBER, 0, ptr[r], stride[r], n);
+                    break;
+                }
+                for (intptr_t k = 0; k < rows; k++) add(in, sums + in->number * VM_NUMBER, 0, ptr[r] + k * hop[r], stride[r], row);
                 break;
             }
         }

@@ -22,8 +22,7 @@ typedef struct {
 
 typedef struct {
     int slot, n_index;
-    int uniform; /* one stride from point to point of a tile: `step` */
-    intptr_t offset, step;
+    intptr_t offset, step, hop; /* step: from point to point of a row; hop: to the next row of a tile */
     vm_index *index;
     intptr_t stride[VM_AXES];
 } vm_window;
@@ -38,6 +37,7 @@ enum { VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER };
 typedef struct {
     int kind, window, nargs;
     int args[VM_ARGS];
+    int bent; /* some register of it is a window whose rows do not follow each other */
     vm_loop loop;
     void *data;
     vm_loop sum; /* adds all points of a register to one number, as NumPy's loop of `add` does where nothing moves but the second operand */

@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from sparsead.schedule.form import Access, Block, Fill, Kernel, Place, Slot
-from sparsead.schedule.values import Cleared, Constant, Held, Window
+from sparsead.schedule.values import Cleared, Constant, Counted, Held, Window
 from sparsead.schedule.windows import meeting, spread, squeezed
 from sparsead.tape._memory import blank
 
 NEAR = 24  # steps back that an op looks for a kernel to join
 LARGEST = 400  # instructions of a kernel
+COUNTER = np.dtype(np.int64)
 
 
 class Fusion:
@@ -76,6 +77,8 @@ class Fusion:
             self.hold(v)
         if isinstance(home, Constant):
             self.values[v] = self._constant(home.value, t)
+        if isinstance(home, Counted):
+            self.values[v] = self._computed(home)
         if isinstance(self.values[v], Held):
             self.store_held(v)
         return self.values[v]
@@ -91,6 +94,18 @@ class Fusion:
         array[...] = value
         self.slots.append(Slot("constant", t.nbytes, array=array))
         return Place(len(self.slots) - 1)
+
+    def _computed(self, number):
+        """Where the number is, of which only a counter is in memory."""
+        if (number.scale, number.shift) == (1, 0):
+            return Place(number.slot)
+        access = Access(number.slot, 0, (), COUNTER)
+        k = self.kernel((), [access])
+        register = self.load(k, ("counter", number.slot), access)
+        for op, by, neutral in (("multiply", number.scale, 1), ("add", number.shift, 0)):
+            if by != neutral:
+                (register,) = self.steps[k].apply(op, [register, self.steps[k].constant(np.int64(by))], [COUNTER])
+        return Held(k, register)
 
     def store_held(self, v):
         """Give a value that is in a register a place in memory."""

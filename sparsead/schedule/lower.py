@@ -156,7 +156,7 @@ def _order(extents, width, windows):
 
 def _apart(extents, width, accesses):
     """Whether chunks that are no neighbours write to different places."""
-    if any(a.moving for a in accesses):
+    if len({a.moving for a in accesses}) > 1:
         return False
     reaches = [reach((a.offset, (min(width, extents[0]), *extents[1:]), a.strides, a.dtype.itemsize)) for a in accesses]
     step = min(a.strides[0] for a in accesses)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from sparsead import config
 from sparsead.ops import registry  # noqa: F401  (fills the table of ops)
 from sparsead.schedule.check import check
 from sparsead.schedule.form import Access, Call, Choose, Guard, Index, Place, Repeat, Schedule, Slot
-from sparsead.schedule.fusion import Fusion
+from sparsead.schedule.fusion import COUNTER, Fusion
 from sparsead.schedule.inner import castable, signature
 from sparsead.schedule.memory import place_work
 from sparsead.schedule.strips import strip
-from sparsead.schedule.values import Cleared, Constant, Held, Window
+from sparsead.schedule.values import Cleared, Constant, Counted, Held, Window
 from sparsead.schedule.windows import meeting, spread, squeezed
 from sparsead.tape.spec import ELEMENTWISE
 from sparsead.transform._linear import linearize
 from sparsead.transform._split import guards_first
+
+LARGE = 2**40  # numbers that count trips are smaller, far from where int64 wraps around
 
 
 def schedule_of(tape):
@@ -49,6 +53,8 @@ class Planner(Fusion):
     # ---- elementwise -------------------------------------------------------------------------------------------------
 
     def _elementwise(self, op):
+        if self._counted(op):
+            return
         types = [self.type(v) for v in op.results]
         dtypes = signature(op.op.elementwise, [self.type(v).dtype for v in op.operands], [t.dtype for t in types])
         if dtypes is None:
@@ -58,6 +64,22 @@ class Planner(Fusion):
         registers = [self.cast(k, r, dtype) for r, dtype in zip(registers, dtypes, strict=False)]
         results = self.steps[k].apply(op.op.name, registers, dtypes[len(registers) :])
         self.values.update({v: Held(k, register) for v, register in zip(op.results, results, strict=True)})
+
+    def _counted(self, op):
+        """Whether the op makes a number that goes with the trips of a loop; nothing is computed then until it is asked for."""
+        if op.op.name not in ("add", "subtract", "multiply") or self.type(op.results[0]).shape:
+            return False
+        if any(self.type(v).dtype != COUNTER for v in (*op.operands, *op.results)):
+            return False
+        homes = [self.values[v] for v in op.operands]
+        numbers = [k for k, home in enumerate(homes) if isinstance(home, Constant)]
+        if len(numbers) != 1 or not isinstance(homes[1 - numbers[0]], Counted) or np.ndim(homes[numbers[0]].value):
+            return False
+        made = homes[1 - numbers[0]].with_number(op.op.name, int(homes[numbers[0]].value), numbers[0] == 1)
+        if max(-made.least, made.most) > LARGE:
+            return False
+        self.values[op.results[0]] = made
+        return True
 
     def _copied(self, op):
         """A copy, or a cast."""
@@ -89,13 +111,13 @@ class Planner(Fusion):
 
     def _load(self, op):
         (v,), (base, *indices) = op.results, op.operands
-        view, moving = self._view(op, indices)
+        view, imm, moving = self._view(op, indices)
         if self.is_number(base) and view.dtype == self.type(base).dtype:
             self.values[v] = self.values[base]  # spread, or read from an array of equal numbers
             return
         place, inner = self._base(base)
         moving += inner
-        self.values[v] = Window(place, view, op.imm, moving, self.version.get(place.slot, 0), op.line)
+        self.values[v] = Window(place, view, imm, moving, self.version.get(place.slot, 0), op.line)
         for slot in {place.slot, *(index.slot for index in moving)}:
             self.pending.setdefault(slot, []).append(v)
 
@@ -107,23 +129,32 @@ class Planner(Fusion):
         return self.in_memory(v), ()
 
     def _view(self, op, indices):
-        """(the window, the places of the numbers that move it)."""
+        """(the window, its byte offset, the places of the numbers that move it).
+
+        One that goes with the trips of a loop, and stays within its limits on all of them, is the counter itself.
+        """
         if not indices:
-            return op.attr, ()
-        places = [self.in_memory(v) for v in indices]
-        dtypes = [self.type(v).dtype for v in indices]
-        rows = zip(places, dtypes, op.attr.steps, op.attr.limits, strict=True)
-        return op.attr.view, tuple(Index(p.slot, p.offset, dtype, step, *limits) for p, dtype, step, limits in rows)
+            return op.attr, op.imm, ()
+        imm, moving = op.imm, []
+        for v, step, (low, high) in zip(indices, op.attr.steps, op.attr.limits, strict=True):
+            home = self.values[v]
+            if isinstance(home, Counted) and low <= home.least and home.most < high:
+                imm += step * home.shift
+                moving.append(Index(home.slot, 0, self.type(v).dtype, step * home.scale, 0, home.trips))
+            else:
+                place = self.in_memory(v)
+                moving.append(Index(place.slot, place.offset, self.type(v).dtype, step, low, high))
+        return op.attr.view, imm, tuple(moving)
 
     def _write(self, op):
         x, value, *indices = op.operands
-        view, moving = self._view(op, indices)
+        view, imm, moving = self._view(op, indices)
         place = self.own_memory(x)
         self.values[op.results[0]] = place
         if 0 in view.shape:
             return
         strides = spread(view.shape, view.strides, view.shape)
-        target = Access(place.slot, place.offset + op.imm, strides, view.dtype, moving, op.line)
+        target = Access(place.slot, place.offset + imm, strides, view.dtype, moving, op.line)
         kind = op.op.name.removesuffix("_at")
         if kind == "accumulate" and self._restored(value, target):
             return
@@ -219,7 +250,7 @@ class Planner(Fusion):
     def _loop(self, op):
         loop, counter = op.attr, self.work(8)
         slots = self._carried(op, op.operands)
-        child, turning = self._body(loop.body, slots, op.operands, counter)
+        child, turning = self._body(loop.body, slots, op.operands, Counted(counter.slot, loop.trips))
         first, by = (loop.trips - 1, -1) if loop.backward else (0, 1)
         k = self.append(Repeat(child.block, loop.trips, first, by, counter.slot, turning), ())
         self._after_bodies(op, k, slots, op.operands)
@@ -241,9 +272,13 @@ class Planner(Fusion):
         for slot in slots:
             self.ends(slot)
         for v in operands[m:]:
-            if not self.is_number(v):
+            if not self._passes(v):
                 self.in_memory(v)
         return slots
+
+    def _passes(self, v):
+        """Whether a value goes into the body of a loop or branch as it is, and not by its memory."""
+        return self.is_number(v) or isinstance(self.values[v], Counted)
 
     def _body(self, body, slots, operands, counter=None):
         """(the planner of a body, what changes hands after it)."""
@@ -258,7 +293,7 @@ class Planner(Fusion):
             elif k in own:
                 child.values[v] = Place(slots[k - lead])
             else:
-                child.values[v] = self.values[x] if self.is_number(x) else self.in_memory(x)
+                child.values[v] = self.values[x] if self._passes(x) else self.in_memory(x)
         child.run()
         ends = child.ends_of_trip(slots)
         child.finish()

@@ -1,8 +1,11 @@
-"""Where a value of the tape is while it is planned: a number, a register, a place in memory, or a window that is not read yet."""
+"""Where a value of the tape is while it is planned.
+
+A number that is known or goes with the trips of a loop, a register, a place in memory, or a window that is not read yet.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sparsead.schedule.form import Index, Instr, Place
@@ -13,6 +16,35 @@ class Constant:
     """A value that is known: an array of its type, or one number for all elements."""
 
     value: Any
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A whole number that goes with the trips of a loop: `scale` times the counter in slot `slot`, plus `shift`."""
+
+    slot: int
+    trips: int
+    scale: int = 1
+    shift: int = 0
+
+    @property
+    def least(self):
+        """The least value that it takes."""
+        return self.shift + min(0, self.scale * (self.trips - 1))
+
+    @property
+    def most(self):
+        """The greatest value that it takes."""
+        return self.shift + max(0, self.scale * (self.trips - 1))
+
+    def with_number(self, op, number, first):
+        """What `op` makes of it and a number, which is the other operand; it is the first one itself, or the second."""
+        if op == "multiply":
+            return replace(self, scale=self.scale * number, shift=self.shift * number)
+        if op == "add":
+            return replace(self, shift=self.shift + number)
+        sign = 1 if first else -1
+        return replace(self, scale=sign * self.scale, shift=sign * (self.shift - number))
 
 
 @dataclass

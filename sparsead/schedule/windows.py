@@ -13,9 +13,9 @@ from sparsead.ops.structural import nested
 
 
 def meeting(a, b, space):
-    """How two `Access`es of one slot, both over `space`, meet."""
-    if a.moving or b.moving:
-        return "same" if a[:5] == b[:5] and nested(space, a.strides, a.dtype.itemsize) else "meet"
+    """How two `Access`es of one slot, both over `space`, meet; windows that the same numbers move keep their distance."""
+    if a.moving != b.moving:
+        return "meet"
     return _meeting((a.offset, space, a.strides, a.dtype.itemsize), (b.offset, space, b.strides, b.dtype.itemsize))
 
 
@@ -50,7 +50,7 @@ def _boxes_apart(a, b):
 
 
 def _box(window, steps):
-    """Least and greatest coordinate for each step of the lattice; None where the window leaves its box."""
+    """Least and greatest coordinate for each step of the lattice, and of the bytes in a cell; None where the window leaves its box."""
     low, _ = reach(window)
     extents = dict.fromkeys(steps, 0)
     for n, s in zip(window[1], window[2], strict=True):
@@ -64,7 +64,7 @@ def _box(window, steps):
             return None  # it wraps around into the next coordinate
         box.append((first, last))
         above = step
-    return box if low == 0 or window[3] <= steps[-1] - low else None
+    return [*box, (low, low + window[3] - 1)] if window[3] <= steps[-1] - low else None
 
 
 def spread(shape, strides, onto):

@@ -1,13 +1,13 @@
 """Kernels of published benchmark suites, as losses in plain NumPy.
 
-Each function here returns ``(f, args)`` like those of problems.py: ``f(*args)`` is the sum of squares of what the kernel computes, and
-leaves its arguments alone. The kernels update arrays in place as their sources do; time loops, and sweeps along an axis, are
+Each function here returns ``(f, args)`` like those of problems.py: ``f(*args)`` is the sum of squares of what a kernel computes,
+and leaves its arguments alone. Kernels update arrays in place as their sources do; time loops, and sweeps along an axis, are
 ``sparsead.steps``. Sizes are those of the sources.
 
 Sources
 -------
-NPBench, A. Ziogas et al., ICS 2021, doi:10.1145/3447818.3460360, https://github.com/spcl/npbench: jacobi_2d, seidel_2d and adi, which
-are from PolyBench/C 4.2 (L.-N. Pouchet, T. Yuki), hdiff and vadv, which are from the COSMO weather model by way of GT4Py.
+NPBench, A. Ziogas et al., ICS 2021, doi:10.1145/3447818.3460360, https://github.com/spcl/npbench: jacobi_2d, seidel_2d and adi,
+which are from PolyBench/C 4.2 (L.-N. Pouchet, T. Yuki), hdiff and vadv, which are from the COSMO weather model by way of GT4Py.
 ADBench, F. Srajer, Z. Kukelova and A. Fitzgibbon, Optim. Methods Softw. 33 (2018), doi:10.1080/10556788.2018.1435651,
 https://github.com/microsoft/ADBench: the log-likelihood of a Gaussian mixture.
 """
@@ -157,7 +157,7 @@ def vadv(size="M"):
 def gmm_constant(points, dimension, components):
     """What does not depend on the parameters of `gmm`: of the normal densities, and of the prior."""
     order = dimension + 1
-    gammas = sum(math.lgamma(0.5 * (order - j)) for j in range(dimension)) + 0.25 * dimension * (dimension - 1) * math.log(math.pi)
+    gammas = sum(math.lgamma(0.5 * (order - j)) + 0.5 * j * math.log(math.pi) for j in range(dimension))
     prior = components * (order * dimension * math.log(1 / math.sqrt(2)) - gammas)
     return -0.5 * points * dimension * math.log(2 * math.pi) - prior
 
@@ -188,5 +188,5 @@ def gmm(points=1000, dimension=10, components=25):
         return constant + np.sum(logsumexp(terms)) - points * logsumexp(alphas) + penalty
 
     below = dimension * (dimension - 1) // 2
-    parameters = [rng.normal(size=shape) for shape in ((components,), (components, dimension), (components, dimension + below))]
-    return loss, tuple(parameters)
+    shapes = (components,), (components, dimension), (components, dimension + below)
+    return loss, tuple(rng.normal(size=shape) for shape in shapes)

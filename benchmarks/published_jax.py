@@ -1,9 +1,7 @@
 """The losses of published.py for JAX: without writes into arrays, loops as `fori_loop` or `scan`.
 
-Each function here returns ``f``, to be called with the same arguments. JAX is an optional peer (``pip install "sparsead[bench]"``).
+Each function here returns ``f``, to be called with the same arguments. JAX is optional: ``pip install "sparsead[bench]"``.
 """
-
-import math
 
 import jax
 import jax.numpy as jnp

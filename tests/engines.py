@@ -2,6 +2,7 @@
 
 import numpy as np
 
+import sparsead
 from sparsead.engine import reference, vm
 from sparsead.tape.spec import BY_NAME
 from tapes import Builder
@@ -134,3 +135,13 @@ def one_op(name, operands, shapes, dtypes, attr=None, imm=0):
     inputs = [b.input(*operand) for operand in operands]
     types = [b.tape.pool.type(dtype, shape) for dtype, shape in zip(dtypes, shapes, strict=True)]
     return b.done(*b.tape.add(BY_NAME[name], inputs, types, attr, imm))
+
+
+def on_threads(n, f, *args):
+    """What ``f(*args)`` gives on `n` threads."""
+    before = sparsead.get_num_threads()
+    sparsead.set_num_threads(n)
+    try:
+        return f(*args)
+    finally:
+        sparsead.set_num_threads(before)

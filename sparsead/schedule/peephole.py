@@ -13,7 +13,7 @@ from sparsead.schedule.windows import meeting
 
 def shortened(kernel):
     """`kernel` with fewer instructions; a new one."""
-    return _sunk(_paired(_live(_Signs(_live(kernel)).kernel)))
+    return _sunk(_paired(_live(_Signs(_live(_lasting(kernel))).kernel)))
 
 
 def parts(instr):
@@ -32,6 +32,18 @@ def interferes(kernel, access, first, last, but, loads=False):
         and (not kernel.space or meeting(i.access, access, kernel.space) != "apart")
         for k, i in enumerate(kernel.instrs[first : last + 1], first)
     )  # fmt: skip
+
+
+def _lasting(kernel):
+    """Without stores that are overwritten before anybody reads there."""
+    lasting, later = [], {}
+    for k, instr in reversed(list(enumerate(kernel.instrs))):
+        again = later.get(instr.access[:5]) if instr.kind == "store" else None  # all but the user's line
+        if again is None or interferes(kernel, instr.access, k + 1, again - 1, k, loads=True):
+            lasting.append(instr)
+        if instr.kind == "store":
+            later[instr.access[:5]] = k
+    return kernel.with_instrs(lasting[::-1])
 
 
 def _live(kernel):

@@ -50,7 +50,7 @@ def _boxes_apart(a, b):
 
 
 def _box(window, steps):
-    """Least and greatest coordinate for each step of the lattice, and of the bytes in a cell; None where the window leaves its box."""
+    """Least and greatest coordinate for each step of the lattice, and in bytes of a cell; None if it leaves its box."""
     low, _ = reach(window)
     extents = dict.fromkeys(steps, 0)
     for n, s in zip(window[1], window[2], strict=True):

@@ -11,7 +11,7 @@ from engines import assert_bits, assert_close, both
 from loop_tapes import RandomBranches, RandomLoop
 from sized_tapes import SizedTape
 from sparsead.engine import reference, vm
-from sparsead.schedule import strips
+from sparsead.schedule import planner, strips
 from sparsead.schedule.form import Repeat, Strips, blocks_of
 from sparsead.schedule.planner import schedule_of
 from tapes import GROWING, RandomTape
@@ -246,3 +246,27 @@ def test_bands_of_large_arrays(monkeypatch):
     assert any(len(group.bounds) > 8 for group in groups(tape))
     results = vm.Program(tape).run([u, np.array(1.0)])
     assert_close(results, reference.Program(tape).run([u, np.array(1.0)]), 1e-13)
+
+
+def test_stores_in_place(monkeypatch):
+    """Sums that grow from kernel to kernel stay in one slot, and have the same bits as in slots of their own."""
+    u = np.random.default_rng(4).uniform(0.2, 0.9, (40, 37))
+    tape = prepared_adjoint(heat, u.copy())
+    results, fewer = vm.Program(tape).run([u, np.array(1.0)]), vm.Program(tape).schedule.nbytes
+    monkeypatch.setattr(planner, "reuse", lambda *arguments: None)
+    assert_bits(vm.Program(tape).run([u, np.array(1.0)]), results)
+    assert fewer < vm.Program(tape).schedule.nbytes
+
+
+def test_no_store_in_place_of_what_is_read_elsewhere():
+    """The new version is written row by row where another row of the old one is still to be read."""
+
+    def shifted(u):
+        v = u * u
+        w = v[::-1] + 1.0
+        w[1:] += v[1:]
+        return np.sum(w[1:] * w[:-1] * v[:-1])
+
+    u = np.random.default_rng(5).uniform(0.2, 0.9, (50, 3))
+    tape = prepared_adjoint(shifted, u)
+    assert_close(*both(tape, [u, np.array(1.0)]), 1e-15)

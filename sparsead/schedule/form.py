@@ -158,8 +158,8 @@ class Member(NamedTuple):
 class Ring(NamedTuple):
     """A slot of which only some rows are kept, in a memory that is used over and over.
 
-    A strip of `height` rows from row r on touches the bytes from ``r * pitch + low`` to ``(r + height - 1) * pitch + high`` of the
-    slot; what a bound b of bands leaves for later touches those from ``b * pitch + gap_low`` to ``b * pitch + gap_high``.
+    A strip of `height` rows from row r on touches the bytes from ``r * pitch + low`` to ``(r + height - 1) * pitch + high`` of
+    the slot; what a bound b of bands leaves for later touches those from ``b * pitch + gap_low`` to ``b * pitch + gap_high``.
     """
 
     slot: int

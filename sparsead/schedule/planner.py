@@ -11,6 +11,7 @@ from sparsead.schedule.form import Access, Call, Choose, Guard, Index, Place, Re
 from sparsead.schedule.fusion import COUNTER, Fusion
 from sparsead.schedule.inner import castable, signature
 from sparsead.schedule.memory import place_work
+from sparsead.schedule.reuse import reuse
 from sparsead.schedule.strips import strip
 from sparsead.schedule.values import Cleared, Constant, Counted, Held, Window
 from sparsead.schedule.windows import meeting, spread, squeezed
@@ -31,7 +32,9 @@ def schedule_of(tape):
     planner.run()
     schedule = Schedule(slots, planner.block, inputs, outputs, planner.results())
     planner.finish()
-    strip(planner.block, set().union(*planner.together))
+    turning = set().union(*planner.together)
+    reuse(planner.block, slots, turning)
+    strip(planner.block, turning)
     place_work(schedule, planner.together)
     if config.check_tapes:
         check(schedule)

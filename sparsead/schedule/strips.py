@@ -7,8 +7,10 @@ A row is a point of the first axis of a kernel's space. Where windows move from 
 a kernel can meet the rows r + low to r + high of another one, and no others. So the strips of a kernel stay `lag` rows behind
 those of the first one. Bands of rows are independent of each other if each kernel leaves some rows at the ends of its bands until
 all bands are through: those that meet rows which earlier kernels left out, or rows of its own that the next band may be running
-at the same time. What only one group needs has memory for some rows, in a ring. This is time skewing with split tiles: Wonnacott, Int. J. Parallel Program. 30 (2002); Grosser, Cohen, Kelly,
-Ramanujam, Sadayappan, Verdoolaege, "Split tiling for GPUs", GPGPU-6 (2013).
+at the same time. What only one group needs has memory for some rows, in a ring.
+
+This is time skewing with split tiles: Wonnacott, Int. J. Parallel Program. 30 (2002); Grosser, Cohen, Kelly, Ramanujam,
+Sadayappan, Verdoolaege, "Split tiling for GPUs", GPGPU-6 (2013).
 """
 
 from __future__ import annotations

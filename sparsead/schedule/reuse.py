@@ -1,0 +1,59 @@
+"""Stores in place: a slot that is written where another one is read for the last time gets its memory.
+
+Law: the kernel reads each element before it writes the one that takes its place, and nobody wants the old one afterwards.
+"""
+
+from __future__ import annotations
+
+from sparsead.ops.structural import nested
+from sparsead.schedule.form import Fill, Kernel, blocks_of
+from sparsead.schedule.memory import slots_of
+
+
+def reuse(block, slots, turning):
+    """Let slots of a block, and of blocks inside, take each other's place; those of `turning` change hands and do not."""
+    for step in block.steps:
+        for child in blocks_of(step):
+            reuse(child, slots, turning)
+    touching: dict[int, list[int]] = {}
+    for k, step in enumerate(block.steps):
+        for slot in set(slots_of(step)):
+            touching.setdefault(slot, []).append(k)
+    free = {slot for slot in block.own if slot not in turning and _by_kernels(block.steps, touching.get(slot, ()))}
+    for k, step in enumerate(block.steps):
+        for new in [slot for slot in step.windows if slot in free and touching[slot][0] == k] if isinstance(step, Kernel) else ():
+            old = _old(block.steps[k], new, [slot for slot in step.windows if slot in free and touching[slot][-1] == k])
+            if old is not None and slots[new].nbytes <= slots[old].nbytes:
+                for j in touching[new]:
+                    block.steps[j] = _renamed(block.steps[j], new, old)
+                touching[old] += touching.pop(new)[1:]
+                free.remove(new)
+
+
+def _by_kernels(steps, touching):
+    return bool(touching) and all(isinstance(steps[k], (Kernel, Fill)) for k in touching)
+
+
+def _old(kernel, new, dying):
+    """Of the slots that are `dying`, one that is read through one window, through which `new` is written after that; or None."""
+    (kind, target), *more = kernel.windows[new]
+    if more or kind != "store" or target.moving or not nested(kernel.space, target.strides, target.dtype.itemsize):
+        return None
+    order = {i.access: k for k, i in enumerate(kernel.instrs) if i.access is not None}
+    for old in dying:
+        if old != new and kernel.windows[old] == [("load", target._replace(slot=old, line=kernel.windows[old][0][1].line))]:
+            if order[kernel.windows[old][0][1]] < order[target]:
+                return old
+    return None
+
+
+def _renamed(step, new, old):
+    """A step with one slot in the place of another."""
+    if isinstance(step, Fill):
+        return Fill(old, step.nbytes) if step.slot == new else step
+
+    def change(access):
+        moving = tuple(index._replace(slot=old) if index.slot == new else index for index in access.moving)
+        return access._replace(slot=old if access.slot == new else access.slot, moving=moving)
+
+    return step.changed(step.space, change)

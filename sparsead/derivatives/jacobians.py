@@ -7,6 +7,7 @@ Gebremedhin, Manne and Pothen, SIAM Review 47 (2005)).
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -152,10 +153,11 @@ class Compressed:
         tape.outputs = tape.outputs[len(self.tape.outputs) :]
         return simplify(tape)
 
-    def _outputs(self, results):
-        """Each result with the number of its axes before lanes were added to it."""
+    @cached_property
+    def _ndims(self):
+        """Of each result the number of its axes before lanes were added to it."""
         sweep = self._forward_tape if self.coloring.partition == "column" else self._reverse_tape
-        return zip(results, [sweep.type(v).ndim for v in sweep.outputs], strict=True)
+        return [sweep.type(v).ndim for v in sweep.outputs]
 
     def data(self, inputs, out=None):
         """Values of the stored entries, in the order of the result's index arrays; in `out` if given."""
@@ -164,8 +166,8 @@ class Compressed:
         parts = []
         for first, last in self._chunks:
             begin_sweep()
-            results = self._program(first, last).run([np.asarray(x) for x in inputs])
-            parts.append(_joined([_flat_lanes(r, last - first, ndim) for r, ndim in self._outputs(results)], 1))
+            results = zip(self._program(first, last).run(inputs), self._ndims, strict=True)
+            parts.append(_joined([_flat_lanes(r, last - first, ndim) for r, ndim in results], 1))
         compressed = _joined(parts, 0).reshape(-1)
         if out is None or out.dtype != compressed.dtype or not out.flags.c_contiguous:
             return np.take(compressed, self.gather)
@@ -187,7 +189,14 @@ class Compressed:
             dense[...] = 0
             dense[self.gather_rows, self.gather_columns] = data
             return dense
-        return _sparse(FORMATS[self.format], data, self.out_indices, self.out_indptr, self.shape)
+        result = copy(self._empty)
+        result.data = data
+        return result
+
+    @cached_property
+    def _empty(self):
+        """A result without data: a copy of it costs a tenth of making one."""
+        return _sparse(FORMATS[self.format], np.zeros(0), self.out_indices, self.out_indptr, self.shape)
 
     def _check_structure(self, out):
         if type(out) is not FORMATS[self.format] or out.shape != self.shape:
@@ -213,6 +222,8 @@ def _flat_lanes(array, lanes, ndim):
     """Lanes of an output in the order of the value's memory: C order, or that of an input's layout."""
     if array.ndim == ndim:  # the same for all seeds
         return np.tile(_flat_lanes(array[None], 1, ndim), (lanes, 1))
+    if array.flags.c_contiguous:
+        return array.reshape(lanes, -1)
     order = sorted(range(1, array.ndim), key=lambda k: -abs(array.strides[k]))
     return array.transpose(0, *order).reshape(lanes, -1)
 

@@ -360,13 +360,14 @@ def test_results_of_later_calls_are_those_of_first_calls(face):
 def test_gradients_are_in_c_order_and_memory_of_their_own():
     m = np.linspace(0.5, 1.5, 24)
     shapes = [m[:6].reshape(2, 3), m[:6].reshape(3, 2).T, m.reshape(4, 6)[:2, ::2], m[:6].reshape(1, 6).T, m[:0].reshape(0, 3)]
-    slope = sparsead.grad(lambda x, y: (x * y).sum() + (x * x).sum(), wrt=(0, 1))
+    f = lambda x, y: (x * y).sum() + (x * x).sum()
+    slope, pulled, product = sparsead.grad(f, (0, 1)), sparsead.vjp(f, (0, 1)), sparsead.hvp(f)
     for x in [*shapes, *shapes]:
-        found = slope(x, x)
-        for g in found:
+        found = slope(x, x), pulled(x, x)[1](1.0), (product(x, x, x), product(x, x.copy(), x))
+        for g in itertools.chain(*found):
             assert type(g) is np.ndarray and g.flags.c_contiguous and g.flags.writeable and not np.shares_memory(g, m)
-            assert np.array_equal(g, 4 * x)
-        assert not np.shares_memory(*found)
+        assert all(np.array_equal(g, 4 * x) for g in [*found[0], *found[1], found[2][0]]) and np.array_equal(found[2][1], 2 * x)
+        assert not any(np.shares_memory(*pair) for pair in found)
 
 
 def test_structures_of_arguments_are_those_of_the_call():

@@ -116,12 +116,15 @@ def grad(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
     -------
     Grad
         Takes the arguments of `f`; gives the gradient in the structure of the argument (a tuple of them if `wrt` is a tuple;
-        ``(gradient, aux)`` with `has_aux`). Inspect it by ``.tape`` and ``.report()``; ``.prepare(*args)`` traces ahead.
+        ``(gradient, aux)`` with `has_aux`). Inspect it by ``.tape`` and ``.report()``; ``.prepare(*args)`` traces ahead,
+        ``.release()`` gives the memory of calls back.
 
     Raises
     ------
     TypeError
         `f` gives more than one number, or an argument of `wrt` holds no floating numbers.
+    MemoryError
+        At a call that would need more memory than there is, before it begins.
 
     Notes
     -----

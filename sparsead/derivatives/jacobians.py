@@ -404,7 +404,8 @@ def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natur
         Takes the arguments of `f`, and ``out=`` to refill an earlier result. Gives an array of shape (m, n) over the C-order
         raveled outputs and inputs. Its structure is the same at every call on the same path, with sorted read-only index
         arrays that the results share; entries that happen to be zero stay stored. Inspect it by ``.pattern``, ``.coloring``,
-        ``.tape`` and ``.report()``; ``.prepare(*args)`` traces, finds the pattern and colours ahead.
+        ``.tape`` and ``.report()``; ``.prepare(*args)`` traces, finds the pattern and colours ahead, ``.release()`` gives the
+        memory of calls back.
 
     Raises
     ------
@@ -412,6 +413,8 @@ def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natur
         Nothing to differentiate: `f` returned None and `of` was not given, or an argument holds no floating numbers.
     ValueError
         `out` has another structure.
+    MemoryError
+        At a call that would need more memory than there is, before it begins.
 
     Notes
     -----

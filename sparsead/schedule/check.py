@@ -5,7 +5,7 @@ Law: a window stays in its slot, wherever its indices move it; what is in use at
 
 from __future__ import annotations
 
-from sparsead.schedule.form import Call, Guard, Kernel, Strips, blocks_of
+from sparsead.schedule.form import Access, Call, Guard, Index, Kernel, Scalars, Strips, blocks_of
 from sparsead.schedule.windows import reach
 
 
@@ -19,6 +19,7 @@ def check(schedule):
 
 
 def _check_block(schedule, block):
+    known = set()  # byte offsets of registers that are set
     for k, step in enumerate(block.steps):
         for shape, access in _windows(step):
             slot = schedule.slots[access.slot]
@@ -31,6 +32,8 @@ def _check_block(schedule, block):
                 raise ScheduleError(f"step {k}, {step!r}: bytes {low} to {high} of a slot of {slot.nbytes}: {access}")
             if slot.kind == "work" and slot.offset < 0:
                 raise ScheduleError(f"step {k}, {step!r}: slot {access.slot} has no memory")
+        if isinstance(step, Scalars):
+            _check_registers(k, step, known)
         for child in blocks_of(step):
             _check_block(schedule, child)
 
@@ -41,5 +44,33 @@ def _windows(step):
         return [(step.space, access) for windows in step.windows.values() for _, access in windows]
     if isinstance(step, Strips):
         return [pair for member in step.members for pair in _windows(member.kernel)]
+    if isinstance(step, Scalars):
+        return list(_elements(step))
     arguments = step.operands if isinstance(step, Call) else [step.operand] if isinstance(step, Guard) else ()
     return [argument for argument in arguments if isinstance(argument, tuple)]
+
+
+def _elements(step):
+    """The windows of one element each of a `Scalars`."""
+    indices = {}  # register of bytes -> the indices that they are from
+    for form, words in step.instructions():
+        if form.name == "index":
+            _, before, made, which = words
+            indices[made] = (*(indices[before] if before >= 0 else ()), Index(-1, 0, form.dtypes[0], *step.indices[which][:3]))
+        elif form.name in ("load", "store", "accumulate", "load_at", "store_at", "accumulate_at"):
+            _, slot, low, high, *by = words
+            offset = (low & 0xFFFFFFFF) + (high << 32)
+            yield (), Access(slot, offset, (), form.dtypes[0], indices[by[0]] if by else ())
+
+
+def _check_registers(k, step, known):
+    """Raise unless registers are set before they are read, and are memory of the step's own; note those which it sets."""
+    known.update(range(0, len(step.numbers), 8))
+    for form, words in step.instructions():
+        read, made = form.registers(words)
+        for register, dtype in (*read, *made):
+            if not 0 <= 8 * register <= step.nbytes - dtype.itemsize:
+                raise ScheduleError(f"step {k}: register {register} of {step.nbytes // 8}")
+        if not {8 * register for register, _ in read} <= known:
+            raise ScheduleError(f"step {k}: {form.name}{words} reads a register that nothing has set")
+        known.update(8 * register for register, _ in made)

@@ -1,7 +1,7 @@
 """What a schedule consists of: steps over slots.
 
-A slot is memory: that of an input, a constant, an output, or of the workspace. A step is a kernel, a call of an op's own
-function, a guard, a loop or a branch. Everything is engine-neutral.
+A slot is memory: that of an input, a constant, an output, or of the workspace. A step is a kernel, a run of ops on single
+numbers, a call of an op's own function, a guard, a loop or a branch. Everything is engine-neutral.
 """
 
 from __future__ import annotations
@@ -229,6 +229,103 @@ class Guard:
 
     op: OpView
     operand: Any
+
+
+class Form(NamedTuple):
+    """What instructions of `Scalars` do, and the words that each of them takes.
+
+    Operands and results of a computation are registers, words count bytes from the beginning of their memory in eights.
+
+    ============================  ====================================================================================
+    name                          words behind the number of the form
+    ============================  ====================================================================================
+    an elementwise op             its operands, its results
+    copy, cast                    operand, result
+    load, store, accumulate       register, slot, byte offset (its lower half, its upper half)
+    load_at, store_at,            the same, and the register of the bytes that are added to the offset
+    accumulate_at
+    index                         register of an integer, of the bytes so far or -1, of the bytes with those of this index;
+                                  which of `Scalars.indices` says how many
+    guard                         register, which of `Scalars.guards`
+    pause, end                    none
+    ============================  ====================================================================================
+    """
+
+    name: str
+    dtypes: tuple[np.dtype, ...]  # of operands and results, or of the number that is moved or looked at
+    n_operands: int = 0  # of the dtypes
+
+    @property
+    def length(self):
+        """Words of an instruction."""
+        return LENGTHS[self.name] if self.name in LENGTHS else 1 + len(self.dtypes)
+
+    def registers(self, words):
+        """Those that are read and those that are set by an instruction, as (register, dtype)."""
+        if self.name not in LENGTHS:
+            pairs = list(zip(words, self.dtypes, strict=True))
+            return pairs[: self.n_operands], pairs[self.n_operands :]
+        numbers = list(zip(words[:1], self.dtypes, strict=True))
+        by = [(register, BYTES) for register in words[4:]]
+        if self.name == "index":
+            before = [(words[1], BYTES)] if words[1] >= 0 else []
+            return numbers + before, [(words[2], BYTES)]
+        return (by, numbers) if self.name in ("load", "load_at") else (numbers + by, [])
+
+
+BYTES = np.dtype(np.int64)  # what counts them
+LENGTHS = {
+    "load": 5, "store": 5, "accumulate": 5, "load_at": 6, "store_at": 6, "accumulate_at": 6, "index": 5, "guard": 3,
+    "pause": 1, "end": 1,
+}  # fmt: skip
+
+
+@dataclass
+class Scalars:
+    """A straight-line program on single numbers, run in order.
+
+    Those of one block share their registers: what one has left there the next ones read.
+
+    Attributes
+    ----------
+    code : ndarray, shape (words,), int32
+        The instructions: the number of a form, and its words.
+    forms : list of Form
+    numbers : ndarray, shape (nbytes,), uint8
+        What the first registers are set to at the beginning.
+    nbytes : int
+        Of the registers that are in use so far.
+    count : int
+        Of the instructions.
+    indices : list of (step, low, high, line)
+        Bytes for each unit of an index, its limits as in `Index`, and the user's line.
+    guards : list of (OpView, dtype)
+    registers : int
+        The slot that they are in.
+    slots : list of int
+        Which it reads or writes, the one of its registers among them.
+    """
+
+    code: np.ndarray
+    forms: list[Form]
+    numbers: np.ndarray
+    nbytes: int
+    count: int
+    indices: list
+    guards: list[tuple[OpView, np.dtype]]
+    registers: int = -1
+    slots: list[int] = field(default_factory=list)
+
+    def instructions(self):
+        """(form, words) of each instruction."""
+        k = 0
+        while k < len(self.code):
+            form = self.forms[self.code[k]]
+            yield form, self.code[k + 1 : k + form.length].tolist()
+            k += form.length
+
+    def __repr__(self):
+        return f"Scalars({self.count} instructions)"
 
 
 @dataclass

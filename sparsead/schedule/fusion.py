@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparsead.schedule._scalars import Runs
 from sparsead.schedule.form import Access, Block, Fill, Kernel, Place, Slot
 from sparsead.schedule.values import Cleared, Constant, Counted, Held, Window
 from sparsead.schedule.windows import meeting, spread, squeezed
@@ -26,10 +27,11 @@ class Fusion:
         self.tape, self.slots, self.together = tape, slots, together
         self.block = Block()
         self.steps = self.block.steps
-        self.ops = list(tape)
         self.at = 0  # the op that is planned
         self.values: dict = {}
-        self.last_use = self._last_uses()
+        self.runs = Runs(tape)
+        self.last_use = self.runs.last_use
+        self.registers = None  # the slot of those of runs
         # By slot: how often it was overwritten, the last steps that write and read it, the loads of what is there now.
         self.version: dict[int, int] = {}
         self.written: dict[int, int] = {}
@@ -39,12 +41,6 @@ class Fusion:
         self.fills: dict[int, list[int]] = {}  # step -> slots that are filled before it
         self.cleared: dict[int, Cleared] = {}  # by slot: the zeros that were stored last
         self.barrier = -1  # the last guard: what may fault comes after it
-
-    def _last_uses(self):
-        last = {}
-        for op in self.ops:
-            last.update(dict.fromkeys(op.operands, op.index))
-        return {**last, **dict.fromkeys(self.tape.outputs, len(self.ops))}
 
     def type(self, v):
         """The type of a value of the tape."""
@@ -163,7 +159,7 @@ class Fusion:
     def ends(self, slot, beside=None):
         """The memory is about to be overwritten: loads of it that are wanted afterwards are read."""
         for v in self.pending.pop(slot, ()):
-            if self.last_use.get(v, -1) > self.at and isinstance(self.values[v], Window):
+            if self.last_use[v] > self.at and isinstance(self.values[v], Window):
                 self.hold(v, beside)
 
     def overwritten(self, slot, k):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparsead.schedule.form import Block, Call, Choose, Fill, Guard, Kernel, Repeat, Strips
+from sparsead.schedule.form import Block, Call, Choose, Fill, Guard, Kernel, Repeat, Scalars, Strips
 
 
 def listing(schedule):
@@ -33,6 +33,9 @@ def _step(step):
             head, *rest = _step(member.kernel)
             rows += [f"{k}: {head}, from row {member.first}, {member.lag} behind", *(f"    {row}" for row in rest)]
         return rows
+    if isinstance(step, Scalars):
+        head = f"scalars, registers %{step.registers}, {step.nbytes} bytes"
+        return [head, *(_scalar(step, form, words) for form, words in step.instructions())]
     if isinstance(step, Fill):
         return [f"zeros in %{step.slot}"]
     if isinstance(step, Guard):
@@ -63,6 +66,24 @@ def _instr(kernel, instr):
     if instr.kind == "load":
         return f"{names[0]} = {where}"
     return f"{where} {'=' if instr.kind == 'store' else '+='} {names[0]}"
+
+
+def _scalar(step, form, words):
+    if form.name in ("pause", "end"):
+        return form.name
+    if form.name == "guard":
+        return f"guard r{words[0]} is {step.guards[words[1]][0].attr!r}"
+    if form.name == "index":
+        register, before, made, which = words
+        return f"r{made} = " + (f"r{before} + " if before >= 0 else "") + f"{step.indices[which][0]} * r{register}"
+    if form.name in ("load", "store", "accumulate", "load_at", "store_at", "accumulate_at"):
+        register, slot, low, high, *by = words
+        where = f"%{slot}[{(low & 0xFFFFFFFF) + (high << 32)}{''.join(f' + r{r}' for r in by)}]"
+        sign = "+=" if form.name.startswith("accumulate") else "="
+        return f"r{register} = {where}" if form.name.startswith("load") else f"{where} {sign} r{register}"
+    (read, made) = form.registers(words)
+    names = [", ".join(f"r{r}" for r, _ in registers) for registers in (made, read)]
+    return f"{names[0]} = {form.name}({names[1]})"
 
 
 def _argument(argument):

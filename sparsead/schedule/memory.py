@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 
-from sparsead.schedule.form import Call, Fill, Guard, Kernel, Repeat, Strips, blocks_of
+from sparsead.schedule.form import Call, Fill, Guard, Kernel, Repeat, Scalars, Strips, blocks_of
 
 ALIGNED = 64
 MANY = 1000
@@ -131,6 +131,8 @@ def slots_of(step):
     elif isinstance(step, Strips):
         for member in step.members:
             yield from slots_of(member.kernel)
+    elif isinstance(step, Scalars):
+        yield from step.slots
     elif isinstance(step, Fill):
         yield step.slot
     elif isinstance(step, Guard):

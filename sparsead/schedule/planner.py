@@ -6,6 +6,7 @@ import numpy as np
 
 from sparsead import config
 from sparsead.ops import registry  # noqa: F401  (fills the table of ops)
+from sparsead.schedule import runs
 from sparsead.schedule.check import check
 from sparsead.schedule.form import Access, Call, Choose, Guard, Index, Place, Repeat, Schedule, Slot
 from sparsead.schedule.fusion import COUNTER, Fusion
@@ -46,8 +47,18 @@ class Planner(Fusion):
 
     def run(self):
         """Plan all ops."""
-        for op in self.ops:
-            self.at = op.index
+        done = 0
+        for first, last in (*self.runs.found(), (len(self.tape), None)):
+            self._ops(done, first)
+            if last is not None:
+                runs.plan(self, self.runs, first, last)
+                done = last
+
+    def _ops(self, first, last):
+        """Plan ops `first` up to `last` one by one."""
+        for k in range(first, last):
+            op = self.tape.op(k)
+            self.at = k
             if op.op.code >= ELEMENTWISE:
                 self._elementwise(op)
             else:
@@ -372,8 +383,8 @@ class Planner(Fusion):
             place = self._end_place(v, turned)
             slot = self.slots[place.slot]
             slot.kind, slot.position = "output", position
-            self.block.own.remove(place.slot)
             places.append(place)
+        self.block.own = [slot for slot in self.block.own if self.slots[slot].kind == "work"]
         return places
 
 

@@ -22,7 +22,7 @@ from sparsead.engine._simd import isa
 from sparsead.engine.room import amount, require
 from sparsead.engine.threads import get_num_threads
 from sparsead.ops.moving import out_of_bounds
-from sparsead.schedule.form import Choose, Fill, Guard, Kernel, Member, Repeat, Strips
+from sparsead.schedule.form import Choose, Fill, Guard, Kernel, Member, Repeat, Scalars, Strips
 from sparsead.schedule.inner import loop_index
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.planner import schedule_of
@@ -44,7 +44,11 @@ cdef extern from "numpy/ufuncobject.h":
 cdef extern from "vm.h":
     enum: VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_SUM, VM_APPLY
     enum: VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER, VM_NUMBER
-    enum: VM_KERNEL, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE, VM_STRIPS
+    enum: VM_ADDS, VM_SUBTRACTS, VM_MULTIPLIES, VM_DIVIDES, VM_STRONG, VM_NEGATES, VM_SQUARES, VM_ROOTS, VM_INVERTS, VM_MODULUS
+    enum: VM_COPIES, VM_LESS, VM_LESS_EQUAL, VM_GREATER, VM_GREATER_EQUAL, VM_EQUAL, VM_NOT_EQUAL, VM_SELECTS
+    enum: VM_LOADS, VM_STORES, VM_ACCUMULATES, VM_LOADS_ANY, VM_STORES_ANY, VM_ACCUMULATES_ANY
+    enum: VM_LOADS_AT, VM_STORES_AT, VM_ACCUMULATES_AT, VM_INDEXES, VM_GUARDS, VM_APPLIES, VM_PAUSES, VM_ENDS, VM_PAUSE
+    enum: VM_KERNEL, VM_SCALARS, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE, VM_STRIPS
     enum: VM_DONE, VM_RAISED, VM_OUT_OF_BOUNDS
     enum: VM_AXES, VM_ARGS
     ctypedef void (*vm_loop)(char **args, const intptr_t *points, const intptr_t *strides, void *data) noexcept nogil
@@ -74,6 +78,21 @@ cdef extern from "vm.h":
         char **constant
         intptr_t *home
         intptr_t *stride
+    ctypedef struct vm_form:
+        int op, nargs, item, kind
+        vm_loop loop
+        void *data
+        intptr_t *steps
+    ctypedef struct vm_limits:
+        intptr_t step, low, high
+    ctypedef struct vm_scalars:
+        const int *code
+        vm_form *forms
+        const char *numbers
+        intptr_t n_numbers
+        int registers, rest
+        vm_limits *indices
+        double *expected
     ctypedef struct vm_repeat:
         int counter, n_turning
         intptr_t trips, first, by
@@ -105,6 +124,7 @@ cdef extern from "vm.h":
         int kind, number, slot
         intptr_t nbytes
         vm_kernel *kernel
+        vm_scalars *scalars
         vm_repeat *repeat
         vm_choose *choose
         vm_strips *strips
@@ -135,6 +155,23 @@ OURS = {"add", "subtract", "multiply", "divide", "negative", "square", "sqrt", "
         "mulsub", "negmuladd", "add3"}
 FUNCTIONS = {"exp", "expm1", "log", "sin", "cos", "arctan"}
 NARROW = {"log1p", "log2", "log10", "tan", "tanh", "sinh", "cosh", "arcsin", "arccos", "power"}  # better without AVX-512
+
+
+# What the interpreter of single numbers does itself, by name and dtypes; and what else it knows, by name.
+DIRECT = {
+    ("add", "ddd"): VM_ADDS, ("subtract", "ddd"): VM_SUBTRACTS, ("multiply", "ddd"): VM_MULTIPLIES, ("divide", "ddd"): VM_DIVIDES,
+    ("strong_multiply", "ddd"): VM_STRONG, ("negative", "dd"): VM_NEGATES, ("square", "dd"): VM_SQUARES, ("sqrt", "dd"): VM_ROOTS,
+    ("reciprocal", "dd"): VM_INVERTS, ("absolute", "dd"): VM_MODULUS, ("copy", "dd"): VM_COPIES, ("positive", "dd"): VM_COPIES,
+    ("stop_gradient", "dd"): VM_COPIES, ("less", "dd?"): VM_LESS, ("less_equal", "dd?"): VM_LESS_EQUAL,
+    ("greater", "dd?"): VM_GREATER, ("greater_equal", "dd?"): VM_GREATER_EQUAL, ("equal", "dd?"): VM_EQUAL,
+    ("not_equal", "dd?"): VM_NOT_EQUAL, ("select", "?ddd"): VM_SELECTS, ("load", "d"): VM_LOADS, ("store", "d"): VM_STORES,
+    ("accumulate", "d"): VM_ACCUMULATES,
+}
+SCALAR = {
+    "load": VM_LOADS_ANY, "store": VM_STORES_ANY, "accumulate": VM_ACCUMULATES_ANY, "load_at": VM_LOADS_AT,
+    "store_at": VM_STORES_AT, "accumulate_at": VM_ACCUMULATES_AT, "index": VM_INDEXES, "guard": VM_GUARDS, "pause": VM_PAUSES,
+    "end": VM_ENDS,
+}
 
 
 def better_functions():
@@ -218,6 +255,8 @@ cdef class Program:
         self.steps.append(step)
         if isinstance(step, Kernel):
             made.kind, made.kernel = VM_KERNEL, self._kernel(step)
+        elif isinstance(step, Scalars):
+            made.kind, made.scalars = VM_SCALARS, self._scalars(step)
         elif isinstance(step, Fill):
             made.kind, made.slot, made.nbytes = VM_FILL, step.slot, step.nbytes
         elif isinstance(step, Strips):
@@ -228,6 +267,36 @@ cdef class Program:
             made.kind, made.choose = VM_CHOOSE, self._choose(step)
         else:
             made.kind, self.calls = VM_CALL, True
+        return 0
+
+    cdef vm_scalars *_scalars(self, step) except NULL:
+        """The arrays of the step are those of the schedule, which lives as long."""
+        cdef vm_scalars *made = <vm_scalars *> self.memory.take(sizeof(vm_scalars))
+        made.code, made.numbers = <const int *> cnp.PyArray_DATA(step.code), <const char *> cnp.PyArray_DATA(step.numbers)
+        made.n_numbers, made.registers, made.rest = step.numbers.nbytes, step.registers, step.count % VM_PAUSE
+        made.forms = <vm_form *> self.memory.take(len(step.forms) * sizeof(vm_form))
+        made.indices = <vm_limits *> self.memory.take(len(step.indices) * sizeof(vm_limits))
+        made.expected = <double *> self.memory.take(len(step.guards) * sizeof(double))
+        for k, form in enumerate(step.forms):
+            self._form(&made.forms[k], form)
+        for k, (by, low, high, _) in enumerate(step.indices):
+            made.indices[k].step, made.indices[k].low, made.indices[k].high = by, low, high
+        for k, (guard, _) in enumerate(step.guards):
+            made.expected[k] = guard.attr
+        return made
+
+    cdef int _form(self, vm_form *made, form) except -1:
+        chars = "".join([dtype.char for dtype in form.dtypes])
+        item, op = form.dtypes[0].itemsize if chars else 0, form.name
+        cdef vm_instr loop
+        made.item, made.kind, made.nargs = item, vm_integer_kind(ord(chars[0])) if chars else -1, len(chars)
+        made.op = DIRECT.get((op, chars), SCALAR.get(op, VM_APPLIES))
+        for k, dtype in enumerate(form.dtypes):
+            made.steps[k] = dtype.itemsize
+        if made.op in (VM_ACCUMULATES_ANY, VM_ACCUMULATES_AT, VM_APPLIES):
+            dtypes = list(form.dtypes) if made.op == VM_APPLIES else [form.dtypes[0]] * 3
+            self._apply_loop(&loop, op if made.op == VM_APPLIES else "add", dtypes)
+            made.loop, made.data = loop.loop, loop.data
         return 0
 
     cdef int *_pairs(self, turning) except NULL:
@@ -588,6 +657,9 @@ cdef class Workspace:
             error, self.error = self.error, None
             raise error
         step = self.program.steps[self.work.failed_step]
+        if isinstance(step, Scalars):
+            _, low, high, line = step.indices[self.work.failed_index]
+            raise out_of_bounds(self.work.failed_value, low, high, line)
         if self.work.failed_index < 0:
             raise IndexError(f"a branch of {len(step.blocks)} bodies has no body {self.work.failed_value}")
         if isinstance(step, Choose):
@@ -604,6 +676,10 @@ cdef class Workspace:
         if number < 0:
             return PyErr_CheckSignals()
         step = self.program.steps[number]
+        if isinstance(step, Scalars):
+            guard, dtype = step.guards[self.work.failed_index]
+            guard.op.evaluate([self._array(step.registers, self.work.failed_value, (), (), dtype)], guard, ())
+            return 0
         if isinstance(step, Guard):
             step.op.op.evaluate([self._argument(step.operand)], step.op, ())
             return 0

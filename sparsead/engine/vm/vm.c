@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#define CHECK_EVERY 1e7 /* point instructions: some 10 ms */
 #define TRIP 100        /* what a trip counts that does nothing else */
 
 /* ---- integers in memory ------------------------------------------------------------------------------------------------- */
@@ -363,7 +362,7 @@ static int run_repeat(const vm_repeat *repeat, vm_work *work) {
         turn(repeat->turning, repeat->n_turning, work);
         work->until_check -= TRIP;
         if (work->until_check < 0) {
-            work->until_check = CHECK_EVERY;
+            work->until_check = VM_CHECK_EVERY;
             if (work->call(work->owner, -1)) return VM_RAISED;
         }
     }
@@ -398,6 +397,9 @@ int vm_run(const vm_block *block, vm_work *work) {
         case VM_KERNEL:
             status = run_kernel(step, work);
             break;
+        case VM_SCALARS:
+            status = vm_run_scalars(step->scalars, step->number, work);
+            break;
         case VM_CALL:
             status = work->call(work->owner, step->number) ? VM_RAISED : VM_DONE;
             break;
@@ -416,7 +418,7 @@ int vm_run(const vm_block *block, vm_work *work) {
         }
         if (status) return status;
         if (work->until_check < 0) {
-            work->until_check = CHECK_EVERY;
+            work->until_check = VM_CHECK_EVERY;
             if (work->call(work->owner, -1)) return VM_RAISED;
         }
     }

@@ -100,13 +100,47 @@ typedef struct {
     intptr_t known; /* the body to run if `which` is no memory (slot -1) */
 } vm_choose;
 
-enum { VM_KERNEL, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE, VM_STRIPS };
+/* What instructions on single numbers do. Those from ADDS to ACCUMULATES are for doubles. */
+enum {
+    VM_ADDS, VM_SUBTRACTS, VM_MULTIPLIES, VM_DIVIDES, VM_STRONG, VM_NEGATES, VM_SQUARES, VM_ROOTS, VM_INVERTS, VM_MODULUS, VM_COPIES,
+    VM_LESS, VM_LESS_EQUAL, VM_GREATER, VM_GREATER_EQUAL, VM_EQUAL, VM_NOT_EQUAL, VM_SELECTS, VM_LOADS, VM_STORES, VM_ACCUMULATES,
+    VM_LOADS_ANY, VM_STORES_ANY, VM_ACCUMULATES_ANY, VM_LOADS_AT, VM_STORES_AT, VM_ACCUMULATES_AT, VM_INDEXES, VM_GUARDS, VM_APPLIES,
+    VM_PAUSES, VM_ENDS
+};
+
+typedef struct {
+    int op, nargs;
+    int item, kind; /* bytes of the number; which integer it is, or -1 */
+    vm_loop loop;
+    void *data;
+    intptr_t steps[VM_ARGS];
+} vm_form;
+
+typedef struct {
+    intptr_t step, low, high;
+} vm_limits;
+
+#define VM_PAUSE 8192 /* instructions between two pauses */
+
+/* See `Scalars` in sparsead/schedule/form.py. */
+typedef struct {
+    const int32_t *code;
+    vm_form *forms;
+    const char *numbers;
+    intptr_t n_numbers;
+    int registers, rest; /* rest: instructions behind the last pause */
+    vm_limits *indices;
+    double *expected; /* by guards */
+} vm_scalars;
+
+enum { VM_KERNEL, VM_SCALARS, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE, VM_STRIPS };
 
 typedef struct {
     int kind, number; /* number: of the step, for what is called back */
     int slot;
     intptr_t nbytes;
     vm_kernel *kernel;
+    vm_scalars *scalars;
     vm_repeat *repeat;
     vm_choose *choose;
     vm_strips *strips;
@@ -134,7 +168,10 @@ struct vm_work {
 
 enum { VM_DONE = 0, VM_RAISED = -1, VM_OUT_OF_BOUNDS = -2 };
 
+#define VM_CHECK_EVERY 1e7 /* point instructions: some 10 ms */
+
 int vm_run(const vm_block *block, vm_work *work);
+int vm_run_scalars(const vm_scalars *program, int step, vm_work *work);
 vm_loop vm_cast(char from, char to);      /* NULL if there is none */
 vm_loop vm_copy(int item);
 vm_loop vm_select(int item);

@@ -26,7 +26,7 @@ from sparsead.transform._linear cimport last_uses
 cdef enum:
     FEW = 2         # ops of a run that compute something, at least
     MANY = 32       # the same between large arrays, whose kernels run together if they are not torn apart
-    SCALAR_CODE = 8 # elements that other ops make, at most, for each op of a run, where arrays are not large
+    SCALAR_CODE = 8  # elements that other ops make, at most, for each op of a run, where arrays are not large
     PAUSE = 8192    # instructions between two looks at the clock
     MOST = 8        # operands and results of an op
     CELL = 8        # bytes
@@ -41,7 +41,8 @@ cdef enum: NO_RUN, SILENT, COMPUTES  # what an op means for a run
 
 cdef str INTEGERS = "?bBhHiIlLqQ"
 cdef list DTYPES = [None, *map(np.dtype, KINDS)]  # by kind, from 1 on
-cdef int ADDRESS = KINDS.index("l") + 1  # what a number of bytes is kept as
+cdef dict NUMBERS = {DTYPES[kind]: kind for kind in range(N_KINDS, 0, -1)}
+cdef int ADDRESS = NUMBERS[np.dtype(np.int64)]  # what a number of bytes is kept as
 cdef int[N_KINDS + 1] CELLS
 for _kind in range(1, N_KINDS + 1):
     CELLS[_kind] = -(-DTYPES[_kind].itemsize // CELL)
@@ -53,10 +54,9 @@ cdef list FORMS = []  # all that were met in this process
 
 
 cdef class Resolved:
-    """A form of an elementwise op, and how its operands are cast."""
+    """A form of an elementwise op, by its number in `FORMS`."""
 
-    cdef int form, n_in, n_out
-    cdef int[MOST] kinds  # of operands and results of the loop
+    cdef int number, n_in, n_out
 
 
 cdef int new_form(str name, list kinds, int n_in=0):
@@ -93,22 +93,17 @@ for _kind in range(1, N_KINDS + 1):
 
 
 cdef int kind_of(dtype):
-    return KINDS.index(dtype.char) + 1 if dtype.isnative and dtype.char in KINDS else OTHER
+    return NUMBERS.get(dtype, OTHER)
 
 
 cdef Resolved resolved(int code, list operands, list results):
     """The form of an elementwise op for operands and results of these kinds; None if there is none."""
-    cdef int j
-    dtypes = signature(OPS[code].elementwise, [DTYPES[a] for a in operands], [DTYPES[a] for a in results])
-    if dtypes is None or len(dtypes) > MOST:
+    dtypes = [DTYPES[<int> kind] for kind in (*operands, *results)]
+    found = signature(OPS[code].elementwise, dtypes[:len(operands)], dtypes[len(operands):])
+    if found is None or list(found) != dtypes:
         return None
     cdef Resolved made = Resolved()
-    kinds = [kind_of(dtype) for dtype in dtypes]
-    made.form, made.n_in, made.n_out = new_form(OPS[code].name, kinds, len(operands)), len(operands), len(results)
-    for j in range(len(kinds)):
-        made.kinds[j] = kinds[j]
-        if j < made.n_in:
-            cast_form(operands[j], kinds[j])
+    made.number, made.n_in, made.n_out = new_form(OPS[code].name, [*operands, *results], len(operands)), len(operands), len(results)
     return made
 
 
@@ -190,8 +185,8 @@ cdef class Runs:
             how = self._sort(k)
             while how != NO_RUN:
                 k += 1
-                if how == COMPUTES:
-                    worth += 1
+                worth += how == COMPUTES
+                if how == COMPUTES or self.tape.code[k - 1] == GUARD:
                     last = k  # loads behind it are better read where they are used
                 if k == self.tape.n_ops:
                     break
@@ -273,7 +268,7 @@ cdef class Runs:
             return SILENT if self._kind(v) != OTHER else NO_RUN
         if code == COPY or code == CAST:
             a, b = self._kind(operands[0]), self._kind(v)
-            return COMPUTES if a != OTHER and b != OTHER and cast_form(a, b) >= 0 else NO_RUN
+            return COMPUTES if a != OTHER and b != OTHER and cast_form(a, b) > 0 else NO_RUN
         if code == GUARD:
             return SILENT if self._guarded(operands[0], self.tape.attr[k]) else NO_RUN
         if code == LOAD or code == LOAD_AT:
@@ -283,9 +278,7 @@ cdef class Runs:
         else:
             return NO_RUN
         kind = self._view(k)
-        if kind == OTHER or (how == SILENT and self._kind(v) != kind) or (how == COMPUTES and self._kind(operands[1]) == OTHER):
-            return NO_RUN
-        if how == COMPUTES and cast_form(self._kind(operands[1]), kind) < 0:
+        if kind == OTHER or self._kind(v if how == SILENT else operands[1]) != kind:
             return NO_RUN
         if self._single(operands[0]) and (self._kind(operands[0]) != kind or self.tape.imm[k] or n > first):
             return NO_RUN
@@ -512,14 +505,6 @@ cdef class Runs:
         push(&self.words, <int32_t> (offset >> 32))
         return 0
 
-    cdef int _cast(self, int register, int a, int b) except -1:
-        """A new register of kind `b` with what a register of kind `a` holds."""
-        cdef int made = self._take(b)
-        self._word(cast_form(a, b))
-        push(&self.words, register)
-        push(&self.words, made)
-        return made
-
     def program(self, int first, int last):
         """The `Scalars` of a run; its registers have no slot yet."""
         cdef int k, v
@@ -585,32 +570,30 @@ cdef class Runs:
 
     cdef int _apply(self, int k, Resolved form) except -1:
         """Apply the form to the operands of op `k`."""
-        cdef int[MOST] at, cast
-        cdef int j, v
+        cdef int[MOST] at
+        cdef int j, first = self.tape.start[k], made = self.tape.out[k]
         for j in range(form.n_in):
-            v = self.tape.operand[self.tape.start[k] + j]
-            at[j], cast[j] = self._value(v), -1
-            if self._kind(v) != form.kinds[j]:
-                at[j] = cast[j] = self._cast(at[j], self._kind(v), form.kinds[j])
-        for j in range(form.n_in, form.n_in + form.n_out):
-            at[j] = self._take(form.kinds[j])
-        self._word(form.form)
+            at[j] = self._value(self.tape.operand[first + j])
+        for j in range(form.n_out):
+            at[form.n_in + j] = self._take(self._kind(made + j))
+        self._word(form.number)
         for j in range(form.n_in + form.n_out):
             push(&self.words, at[j])
-        for j in range(form.n_in):
-            if cast[j] >= 0:
-                self._give(cast[j], form.kinds[j])
         for j in range(form.n_out):
-            self._made(self.tape.out[k] + j, at[form.n_in + j])
+            self._made(made + j, at[form.n_in + j])
         return 0
 
     cdef int _copy(self, int k, int x) except -1:
         """The result of op `k` is `x`, or a cast of it."""
-        cdef int a = self._kind(x), v = self.tape.out[k], register = self._value(x)
-        if a == self._kind(v) and not self._known(x) and self.last_in[x] == k:
+        cdef int v = self.tape.out[k], a = self._kind(x), b = self._kind(v), register = self._value(x), made
+        if a == b and not self._known(x) and self.last_in[x] == k:
             self.home[x] = NOWHERE  # nobody else wants its register
         else:
-            register = self._cast(register, a, self._kind(v))
+            made = self._take(b)
+            self._word(cast_form(a, b))
+            push(&self.words, register)
+            push(&self.words, made)
+            register = made
         return self._made(v, register)
 
     cdef int _guard(self, int k) except -1:
@@ -631,14 +614,10 @@ cdef class Runs:
         """A store or an accumulation."""
         cdef int kind = self._view(k), code = self.tape.code[k]
         cdef int x = self.tape.operand[self.tape.start[k]], v = self.tape.operand[self.tape.start[k] + 1]
-        cdef int by = self._moved(k, 2), register = self._value(v), other = self._kind(v)
+        cdef int by = self._moved(k, 2), register = self._value(v)
         cdef bint stores = code == STORE or code == STORE_AT
-        if other != kind:
-            register = self._cast(register, other, kind)
         form = (F_STORE[kind] if stores else F_ADD[kind]) if by < 0 else F_STORE_AT[kind] if stores else F_ADD_AT[kind]
         self._moving(form, register, self.home[x], self.tape.imm[k], by)
-        if other != kind:
-            self._give(register, kind)
         self.home[self.tape.out[k]] = self.home[x]
         return 0
 

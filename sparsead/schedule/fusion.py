@@ -31,6 +31,7 @@ class Fusion:
         self.values: dict = {}
         self.runs = Runs(tape)
         self.last_use = self.runs.last_use
+        self.mine: set[int] = set()  # the slots of the block's own
         self.registers = None  # the slot of those of runs
         # By slot: how often it was overwritten, the last steps that write and read it, the loads of what is there now.
         self.version: dict[int, int] = {}
@@ -52,6 +53,7 @@ class Fusion:
         """The place of new memory of the block's own."""
         self.slots.append(Slot("work", nbytes))
         self.block.own.append(len(self.slots) - 1)
+        self.mine.add(len(self.slots) - 1)
         return Place(len(self.slots) - 1)
 
     def seen(self, v, shape):

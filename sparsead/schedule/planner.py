@@ -343,7 +343,7 @@ class Planner(Fusion):
         if self.is_number(v):
             return self._copy_of(v)
         place = self.own_memory(v)
-        mine = place.slot in slots or place.slot in self.block.own
+        mine = place.slot in slots or place.slot in self.mine
         fits = mine and not place.offset and place.slot not in taken and place.slot not in self.zeroed
         return place if fits else self._copy_of(v)
 
@@ -378,11 +378,12 @@ class Planner(Fusion):
     def results(self):
         """The places of the outputs, in slots of their own."""
         places = []
-        turned = set().union(*self.together)
+        taken = set().union(*self.together)
         for position, v in enumerate(self.tape.outputs):
-            place = self._end_place(v, turned)
+            place = self._end_place(v, taken)
             slot = self.slots[place.slot]
             slot.kind, slot.position = "output", position
+            taken.add(place.slot)
             places.append(place)
         self.block.own = [slot for slot in self.block.own if self.slots[slot].kind == "work"]
         return places

@@ -103,7 +103,8 @@ cdef Resolved resolved(int code, list operands, list results):
     if found is None or list(found) != dtypes:
         return None
     cdef Resolved made = Resolved()
-    made.number, made.n_in, made.n_out = new_form(OPS[code].name, [*operands, *results], len(operands)), len(operands), len(results)
+    made.n_in, made.n_out = len(operands), len(results)
+    made.number = new_form(OPS[code].name, operands + results, made.n_in)
     return made
 
 
@@ -138,8 +139,8 @@ cdef class Runs:
 
     Notes
     -----
-    For each run of `found`, in their order: `around`, then `place` for each value that has a place in memory, then `program`, then
-    `where`.
+    For each run of `found`, in their order: `around`, then `place` for each value that has a place in memory, then `program`,
+    then `where`.
     """
 
     cdef Tape tape

@@ -21,6 +21,7 @@ import published
 import sparsead
 from bench_loops import burgers
 from measuring import cpu
+from sparsead.engine import vm
 
 TOLERANCE = 1e-10  # of the largest entry
 
@@ -152,16 +153,45 @@ def rosenbrock():
 
 def recurrence():
     compare("recurrence", sparsead.value_and_grad, *problems.recurrence(1000))
-    for n in (1_000, 10_000):
-        f, args = problems.recurrence(n)
-        derivative = sparsead.value_and_grad(f, engine="vm")
-        start = time.process_time()
-        derivative.prepare(*args)
-        prepare = time.process_time() - start
-        seconds = cpu(lambda: derivative(*args), 5)  # noqa: B023
-        ops = len(derivative.prepared.adjoint_tape)
-        row = f"{cpu(lambda: f(*args), 3) * 1e3:.1f} | {seconds * 1e3:.2f} | {1e6 * seconds / ops:.3f} us an op"  # noqa: B023
-        yield f"recurrence n={n}, {ops} ops; prepared in {prepare:.1f} s", row, "<= 0.05 us"
+    for n in (1_000, 10_000, 100_000):
+        yield by_op(f"recurrence n={n}", *problems.recurrence(n), "<= 0.05 us")
+    yield by_op("irregular, 1e5 operations", *problems.irregular(100_000), "")
+    yield by_op("Burgers n=200, 1000 unrolled steps", *problems.burgers(200, 1000), "")
+
+
+def by_op(name, f, args, asked):
+    """A row of a function that is traced op by op: planning and replay, in microseconds for each op of the tape."""
+    derivative = sparsead.value_and_grad(f)
+    derivative.prepare(*args)
+    tape = derivative.prepared.adjoint_tape
+    start = time.process_time()
+    vm.Program(tape)
+    planning = (time.process_time() - start) / len(tape)
+    derivative(*args)
+    seconds = cpu(lambda: derivative(*args), 5)
+    row = f"{cpu(lambda: f(*args), 3) * 1e3:.1f} | {seconds * 1e3:.2f} | {1e6 * seconds / len(tape):.3f} us an op"
+    return f"{name}, {len(tape)} ops, planned in {1e6 * planning:.2f} us each", row, asked
+
+
+def lorenz(y, trips):
+    """The Lorenz system by the classical Runge-Kutta method, number by number."""
+    x, y, z = y
+    dt = 0.01
+    slope = lambda x, y, z: (10.0 * (y - x), x * (28.0 - z) - y, x * y - 8.0 / 3.0 * z)
+    for _ in sparsead.steps(trips):
+        a = slope(x, y, z)
+        b = slope(x + 0.5 * dt * a[0], y + 0.5 * dt * a[1], z + 0.5 * dt * a[2])
+        c = slope(x + 0.5 * dt * b[0], y + 0.5 * dt * b[1], z + 0.5 * dt * b[2])
+        d = slope(x + dt * c[0], y + dt * c[1], z + dt * c[2])
+        x, y, z = (u + dt / 6.0 * (p + 2.0 * q + 2.0 * r + s) for u, p, q, r, s in zip((x, y, z), a, b, c, d, strict=True))
+    return x * y + z
+
+
+def scalar_loop():
+    y, trips = np.array([1.0, 2.0, 3.0]), 10_000
+    f = partial(lorenz, trips=trips)
+    compare("Lorenz", sparsead.value_and_grad, partial(lorenz, trips=100), (y,))
+    yield from gradients(f"Lorenz, {trips} steps of Runge-Kutta on numbers", f, (y,), 0, "", 3)
 
 
 def memory():
@@ -175,7 +205,7 @@ def memory():
     yield "Burgers n=1e6, 100 steps: peak memory in arrays of n", f"| | {peak / (8 * n):.0f}", "<= 110"
 
 
-ROWS = {f.__name__: f for f in (brusselator, loops, heat, pointwise, rosenbrock, recurrence, memory)}
+ROWS = {f.__name__: f for f in (brusselator, loops, heat, pointwise, rosenbrock, recurrence, scalar_loop, memory)}
 ROWS |= {name: partial(kernels, name, "<= 0.8") for name in ("jacobi_2d", "hdiff")}
 ROWS["vadv"] = partial(kernels, "vadv", "<= 0.8", tol=1e-5)  # pivots near zero: another order of operations shows
 ROWS |= {name: partial(kernels, name, "<= 0.5") for name in ("seidel_2d", "adi")}

@@ -1,7 +1,6 @@
 """Engines: what runs a tape. `sparsead.engine.reference` says what a tape means; the others are faster."""
 
 ENGINES = ("auto", "vm", "reference")
-LONG = 10_000  # ops: a second of planning
 
 
 def program(tape, engine="auto", name="a tape"):
@@ -11,11 +10,11 @@ def program(tape, engine="auto", name="a tape"):
     ----------
     tape : Tape
     engine : {"auto", "vm", "reference"}
-        "auto" is the tiled engine, "vm", but for long tapes of scalar code, which take long to plan.
+        "auto" is the tiled engine, "vm".
     name : str
         What the tape computes, for messages.
     """
-    if engine == "reference" or (engine == "auto" and len(tape) > LONG):
+    if engine == "reference":
         from sparsead.engine import reference
 
         return reference.Program(tape)

@@ -158,6 +158,21 @@ def test_the_same_bits_at_every_run(seed):
         assert_bits(first, copy)
 
 
+def test_a_number_that_fills_an_array_is_the_same_at_every_run():
+    def f(u):
+        r = np.empty_like(u)
+        r[:] = 1.0
+        r[0] += u[1]
+        r[1:] *= u[1:]
+        np.add.at(r, [0, 2, 2], u[:3])
+        return r
+
+    u = np.arange(1.0, 5.0)
+    expected, value = f(u), sparsead.vjp(f, engine="vm")
+    for _ in range(3):
+        assert np.array_equal(value(u)[0], expected)
+
+
 def test_a_program_that_runs_itself():
     depth = []
 

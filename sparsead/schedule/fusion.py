@@ -83,9 +83,21 @@ class Fusion:
 
     def own_memory(self, v):
         """The place of a value that is going to be overwritten."""
+        if self.is_number(v):  # the memory of a constant is the same at every run
+            self.values[v] = self.copy_of(v)
         if isinstance(self.values[v], Window):
             self.hold(v)
         return self.in_memory(v)
+
+    def copy_of(self, v):
+        """The place of a new copy of a value."""
+        t = self.type(v)
+        place = self.work(t.nbytes)
+        target = Access(place.slot, 0, spread(t.shape, t.strides, t.shape), t.dtype)
+        k, (register,) = self.settled([v], t.shape, ("store", target))
+        self.steps[k].write("store", self.cast(k, register, t.dtype), target)
+        self.written[place.slot] = k
+        return place
 
     def _constant(self, value, t):
         array = blank(t.shape, t.strides, t.dtype)

@@ -341,21 +341,11 @@ class Planner(Fusion):
     def _end_place(self, v, taken, slots=()):
         """The place of a value if it begins a slot of the block's own, or of `slots`, and none of `taken`; else of a copy."""
         if self.is_number(v):
-            return self._copy_of(v)
+            return self.copy_of(v)
         place = self.own_memory(v)
         mine = place.slot in slots or place.slot in self.mine
         fits = mine and not place.offset and place.slot not in taken and place.slot not in self.zeroed
-        return place if fits else self._copy_of(v)
-
-    def _copy_of(self, v):
-        """The place of a new copy of a value."""
-        t = self.type(v)
-        place = self.work(t.nbytes)
-        target = Access(place.slot, 0, spread(t.shape, t.strides, t.shape), t.dtype)
-        k, (register,) = self.settled([v], t.shape, ("store", target))
-        self.steps[k].write("store", self.cast(k, register, t.dtype), target)
-        self.written[place.slot] = k
-        return place
+        return place if fits else self.copy_of(v)
 
     # ---- sums --------------------------------------------------------------------------------------------------------
 

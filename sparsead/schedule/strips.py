@@ -26,10 +26,10 @@ from sparsead.schedule.memory import slots_of
 from sparsead.schedule.windows import meeting, reach
 
 BIG = 1 << 20  # bytes that kernels touch: less is in a second-level cache all the time
-STRIP = 1 << 17  # bytes of a strip, in all slots
-LAGGING = 1 << 18  # bytes that the last kernel may be behind the first
-MOST = 64  # kernels of a group
-TRIPS = 4  # of a loop, that are run together
+STRIP = 1 << 19  # bytes of a strip, in all slots; measured on second-level caches of 1 MB
+LAGGING = 1 << 20  # bytes that the last kernel may be behind the first
+MOST = 128  # kernels of a group
+TRIPS = 8  # of a loop, that are run together
 BANDS = 16  # at most
 BAND_WORK = 2_000_000  # points times instructions of a band, at least
 

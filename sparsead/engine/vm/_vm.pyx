@@ -24,6 +24,7 @@ from sparsead.engine.threads import get_num_threads
 from sparsead.ops.moving import out_of_bounds
 from sparsead.schedule.form import Choose, Fill, Guard, Kernel, Member, Repeat, Scalars, Strips
 from sparsead.schedule.inner import loop_index
+from sparsead.schedule.later import for_later
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.planner import schedule_of
 from sparsead.tape.spec import BY_NAME, GuardFailed
@@ -146,6 +147,7 @@ cdef extern from "vm.h":
     int vm_run(const vm_block *block, vm_work *work) nogil
     vm_loop vm_cast(char a, char b)
     vm_loop vm_copy(int item)
+    vm_loop vm_copy_past(int item)
     vm_loop vm_select(int item)
     vm_loop vm_strong_multiply(char a)
     int vm_integer_kind(char a)
@@ -221,6 +223,7 @@ cdef class Program:
     cdef readonly object schedule
     cdef readonly object tape
     cdef object name
+    cdef set later  # slots to which copies go past the caches
     cdef list steps, idle, inputs, results  # layouts of inputs; (slot, layout) of results
     cdef Memory memory
     cdef vm_block *block
@@ -233,6 +236,7 @@ cdef class Program:
         self.schedule = schedule_of(tape)
         self.steps, self.idle = [], []
         self.scratch, self.rings, self.sums, self.most_turning, self.calls = 64, 0, 0, 1, False
+        self.later = for_later(self.schedule)
         self.block = self._block(self.schedule.block)
         self.inputs = [layout_of(t.shape, t.strides, t.dtype) for t in self.schedule.inputs]
         types = self.schedule.outputs
@@ -473,6 +477,8 @@ cdef class Program:
         elif instr.kind == "store":
             at.kind = VM_STORE
             self._apply_loop(at, "copy", dtypes)
+            if instr.access.slot in self.later:
+                at.loop = vm_copy_past(dtypes[0].itemsize)
         elif instr.kind == "accumulate":
             at.kind = VM_ADD
             self._apply_loop(at, "add", [dtypes[0]] * 3)

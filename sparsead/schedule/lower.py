@@ -6,6 +6,7 @@ A register has memory for one tile, reused when it is dead, or it is the window 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import combinations
 from math import prod
 from typing import NamedTuple
@@ -80,7 +81,36 @@ class Lowered(NamedTuple):
 
 
 def lowered(kernel, by_rows=False):
-    """The `Lowered` form of a `Kernel`; with `by_rows` its first axis stays what it is."""
+    """The `Lowered` form of a `Kernel`; with `by_rows` its first axis stays what it is.
+
+    Kernels that differ in their slots and numbers only are lowered once: in a long tape most are copies of a few.
+    """
+    slots: dict[int, int] = {}
+    for access in (i.access for i in kernel.instrs if i.access is not None):
+        for slot in (access.slot, *(index.slot for index in access.moving)):
+            slots.setdefault(slot, len(slots))
+    number = slots.__getitem__
+    instrs = tuple(i if i.access is None else i._replace(access=_elsewhere(i.access, number)) for i in kernel.instrs)
+    low = _lowered(kernel.space, instrs, tuple(kernel.dtypes), tuple(kernel.constants), by_rows)
+    slot_of = list(slots).__getitem__
+    own = low.kernel.with_instrs(
+        i if i.access is None else i._replace(access=_elsewhere(i.access, slot_of)) for i in low.kernel.instrs
+    )
+    own.constants = kernel.constants
+    windows = [None if w is None else w._replace(access=i.access) for i, w in zip(own.instrs, low.windows, strict=True)]
+    return low._replace(kernel=own, windows=windows)
+
+
+def _elsewhere(access, slot):
+    """The same window on slot ``slot(number)``, moved by numbers in such slots."""
+    moving = tuple(i._replace(slot=slot(i.slot)) for i in access.moving) if access.moving else ()
+    return access._replace(slot=slot(access.slot), moving=moving)
+
+
+@lru_cache(maxsize=1 << 10)
+def _lowered(space, instrs, dtypes, constants, by_rows):
+    kernel = Kernel(space)
+    kernel.instrs, kernel.dtypes, kernel.constants = list(instrs), list(dtypes), dict.fromkeys(constants)
     kernel = shortened(kernel)
     instrs = kernel.instrs
     extents, strides = coalesced(kernel.space, [i.access.strides for i in instrs if i.access is not None], int(by_rows))

@@ -67,6 +67,7 @@ def _box(window, steps):
     return [*box, (low, low + window[3] - 1)] if window[3] <= steps[-1] - low else None
 
 
+@lru_cache(maxsize=1 << 14)
 def spread(shape, strides, onto):
     """Strides of an array of `shape` seen as one of shape `onto`, without axes of one point."""
     lead = len(onto) - len(shape)
@@ -76,6 +77,7 @@ def spread(shape, strides, onto):
     return tuple(s for n, s in zip(onto, full, strict=True) if n != 1)
 
 
+@lru_cache(maxsize=1 << 12)
 def squeezed(shape):
     """`shape` without axes of one point."""
     return tuple(n for n in shape if n != 1)

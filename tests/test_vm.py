@@ -549,3 +549,47 @@ def test_what_is_cleared_is_restored_once(shape):
     x = b.store(x, all_of_it, b.load(b.const(0.0), lambda a: np.broadcast_to(a, shape)))
     b.done(b.accumulate(b.accumulate(x, all_of_it, before), all_of_it, before))
     assert_bits(*both(b.tape, [np.ones(shape), np.full(shape, 2.0)]))
+
+
+def test_elements_of_a_size_that_no_loop_copies():
+    b = Builder()
+    x = b.input((3,), dtype=np.dtype("S3"))
+    b.done(b.op("copy", (x,), (3,), dtype=np.dtype("S3")))
+    with pytest.raises(NotImplementedError, match=r"no inner loop for load of \[dtype\('S3'\)\]"):
+        vm.Program(b.tape)
+
+
+# ---- many axes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [40, 64])
+def test_as_many_axes_as_numpy_has(n):
+    """In kernels, and in what is handed to an op's own function."""
+    shape = (2, 3) + (1,) * (n - 2)
+    b = Builder()
+    x, y = b.input(shape), b.input(shape[::-1])
+    turned = b.load(b.op("sin", (y,), shape[::-1]), lambda a: a.T)
+    x = b.accumulate(b.op("multiply", (x, x), shape), lambda a: a[::-1], turned)
+    x = b.store(x, lambda a: a[0], b.load(x, lambda a: a[1]))
+    (scanned,) = b.tape.add(BY_NAME["scan"], [x], [b.tape.type(x)], ("add", 1))
+    b.done(x, scanned, b.op("sum", (x,), shape[1:], (0,)))
+    rng = np.random.default_rng(0)
+    assert_bits(*both(b.tape, [rng.normal(size=shape), rng.normal(size=shape[::-1])]))
+
+
+def test_axes_of_no_points():
+    """More of them than a kernel has, which cannot be joined."""
+    shape = (2,) * 39 + (0,)
+    b = Builder()
+    x, y = b.input(shape), b.input(shape[::-1])
+    b.done(b.op("add", (x, b.load(y, lambda a: a.T)), shape))
+    assert_bits(*both(b.tape, [np.zeros(shape), np.zeros(shape[::-1])]))
+
+
+def test_a_kernel_of_too_many_axes():
+    b = Builder()
+    x, shape = b.input((2,) * 17), (2,) * 34
+    spread = b.load(x, lambda a: np.broadcast_to(a.reshape((2, 1) * 17), shape))
+    b.done(b.op("sum", (spread,), (), tuple(range(34))))
+    with pytest.raises(NotImplementedError, match="34 axes that cannot be joined"):
+        vm.Program(b.tape)

@@ -41,6 +41,16 @@ def nested(shape, strides, width):
     return True
 
 
+def broadcast_shape(*shapes):
+    """``np.broadcast_shapes``, for more than 32 axes, and without the arrays that it makes, which would be on the tape."""
+    ndim = max(map(len, shapes), default=0)
+    columns = zip(*((1,) * (ndim - len(shape)) + tuple(shape) for shape in shapes), strict=True)
+    lengths = [set(column) - {1} for column in columns]
+    if any(len(different) > 1 for different in lengths):
+        raise ValueError(f"shapes {' and '.join(map(str, shapes))} do not broadcast")
+    return tuple(different.pop() if different else 1 for different in lengths)
+
+
 def positions(view, offset):
     """Element positions of `view` in the memory it looks into, an integer array of the view's shape."""
     item = view.dtype.itemsize

@@ -84,7 +84,12 @@ def squeezed(shape):
 
 
 def coalesced(space, strides, apart=0):
-    """(space, strides of each window) with axes joined where all windows allow it, but for the first `apart`."""
+    """(space, strides of each window) with axes joined where all windows allow it, but for the first `apart`.
+
+    Where there are no points there is one axis.
+    """
+    if 0 in space and not apart:
+        return (0,), [(0,)] * len(strides)
     axes = list(zip(space, *strides, strict=True)) if space else []
     joined: list = []
     for axis in axes:

@@ -31,11 +31,18 @@ cdef class Layout:
         Py_INCREF(self.dtype)                  # PyArray_NewFromDescr steals it
         return PyArray_NewFromDescr(cnp.ndarray, self.dtype, self.nd, self.shape, self.strides, NULL, 0, None)
 
+    cdef object at(self, char *data):
+        """An array on memory that the caller keeps alive."""
+        Py_INCREF(self.dtype)                  # PyArray_NewFromDescr steals it
+        return PyArray_NewFromDescr(cnp.ndarray, self.dtype, self.nd, self.shape, self.strides, data, cnp.NPY_ARRAY_WRITEABLE, None)
+
 
 cdef Layout layout_of(tuple shape, tuple strides, cnp.dtype dtype):
     cdef Layout layout = Layout.__new__(Layout)
     cdef int k
     layout.nd, layout.dtype = len(shape), dtype
+    if layout.nd > AXES:
+        raise ValueError(f"an array of {layout.nd} axes: NumPy's have at most {AXES}")
     for k in range(layout.nd):
         layout.shape[k], layout.strides[k] = shape[k], strides[k]
     return layout
@@ -47,10 +54,7 @@ def window(cnp.ndarray base, Py_ssize_t offset, tuple shape, tuple strides, cnp.
     Like ``np.lib.stride_tricks.as_strided``, for any dense `base` and 30 times cheaper. Bounds are the tape's
     concern: it records only windows that NumPy itself made.
     """
-    cdef Layout layout = layout_of(shape, strides, dtype)
-    Py_INCREF(dtype)                           # PyArray_NewFromDescr steals it
-    cdef object view = PyArray_NewFromDescr(cnp.ndarray, dtype, layout.nd, layout.shape, layout.strides,
-                                            <char *> cnp.PyArray_DATA(base) + offset, cnp.NPY_ARRAY_WRITEABLE, None)
+    cdef object view = layout_of(shape, strides, dtype).at(<char *> cnp.PyArray_DATA(base) + offset)
     Py_INCREF(base)
     cnp.PyArray_SetBaseObject(view, base)
     return view

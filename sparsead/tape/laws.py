@@ -16,6 +16,7 @@ from sparsead.ops.branch import Branch
 from sparsead.ops.effect import Effect
 from sparsead.ops.loop import Loop
 from sparsead.ops.moving import Moving
+from sparsead.ops.structural import broadcast_shape, injective, positions
 from sparsead.tape._tape import TapeError
 from sparsead.tape.spec import View
 
@@ -110,8 +111,6 @@ def _store(op, operands, results):
 
 @lru_cache(maxsize=4096)
 def _overlaps(view):
-    from sparsead.ops.structural import injective, positions
-
     return not injective(view) and np.unique(positions(view, 0)).size < np.prod(view.shape)
 
 
@@ -250,7 +249,7 @@ def _dtypes(function, dtypes):
     return function.resolve_dtypes(dtypes + (None,) * function.nout)
 
 
-_broadcast = lru_cache(maxsize=4096)(np.broadcast_shapes)
+_broadcast = lru_cache(maxsize=4096)(broadcast_shape)
 
 
 def _names(dtypes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsead.ops.reductions import WEIGHTS
+from sparsead.ops.structural import broadcast_shape
 from sparsead.ops.table import CODE_OF_UFUNC
 from sparsead.tracing._traced import Traced, TracedArray, TracedScalar, as_array, concrete_of, select
 from sparsead.tracing.errors import TraceError
@@ -84,10 +85,10 @@ def _check_out(trace, ufunc, out):
 def _check_fit(ufunc, result, out, casting):
     if not np.can_cast(result.dtype, out.dtype, casting=casting):
         np.add(concrete_of(result), 0, out=concrete_of(out), casting=casting)  # raises NumPy's own UFuncTypeError
-    if np.broadcast_shapes(result.shape, out.shape) != out.shape:
+    if broadcast_shape(result.shape, out.shape) != out.shape:
         raise ValueError(
             f"non-broadcastable output operand with shape {out.shape} doesn't match the broadcast shape "
-            f"{np.broadcast_shapes(result.shape, out.shape)}"
+            f"{broadcast_shape(result.shape, out.shape)}"
         )
 
 
@@ -95,7 +96,7 @@ def _into(trace, ufunc, result, out, where):
     if where is True:
         return _stored(out, result)
     if out is None:
-        shape = np.broadcast_shapes(result.shape, np.shape(concrete_of(where)))
+        shape = broadcast_shape(result.shape, np.shape(concrete_of(where)))
         out = trace.fresh(np.empty(shape, result.dtype))
     return _stored(out, select(trace, where, result, out))
 

@@ -4,7 +4,6 @@ Law: results are those of the reference interpreter, up to the order in which su
 """
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.ref cimport Py_INCREF
 from libc.stdint cimport intptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -31,10 +30,6 @@ from sparsead.tape.spec import BY_NAME, GuardFailed
 
 cnp.import_array()
 
-
-cdef extern from "numpy/arrayobject.h":
-    object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, cnp.npy_intp *dims, cnp.npy_intp *strides, void *data,
-                                int flags, object obj)
 
 cdef extern from "numpy/ufuncobject.h":
     ctypedef void *PyUFuncGenericFunction
@@ -400,6 +395,8 @@ cdef class Program:
     cdef vm_kernel *_kernel(self, kernel, by_rows=False) except NULL:
         low = lowered(kernel, by_rows)
         kernel = low.kernel
+        if len(low.extents) > VM_AXES:
+            raise NotImplementedError(f"a kernel over {len(low.extents)} axes that cannot be joined: at most {VM_AXES}")
         cdef vm_kernel *made = <vm_kernel *> self.memory.take(sizeof(vm_kernel))
         cdef int k, n = len(kernel.dtypes)
         made.n_axes, made.axis, made.rows, made.inner = len(low.extents), low.axis, low.rows, low.inner
@@ -486,6 +483,8 @@ cdef class Program:
         else:
             at.kind = VM_APPLY
             self._apply_loop(at, instr.op, dtypes)
+        if at.loop is NULL:
+            raise NotImplementedError(f"no inner loop for {instr.op or instr.kind} of {dtypes}")
         return 0
 
     cdef int _apply_loop(self, vm_instr *at, op, dtypes) except -1:
@@ -506,8 +505,6 @@ cdef class Program:
             at.loop = vm_strong_multiply(ord(dtypes[0].char))
         else:
             self._ufunc_loop(at, BY_NAME[op].elementwise.ufunc, dtypes)
-        if at.loop is NULL:
-            raise NotImplementedError(f"no inner loop for {op} of {dtypes}")
         return 0
 
     cdef int _sum_loop(self, vm_instr *at, dtype) except -1:
@@ -711,13 +708,7 @@ cdef class Workspace:
         return self._array(access.slot, offset, shape, access.strides, access.dtype)
 
     cdef object _array(self, int slot, intptr_t offset, tuple shape, tuple strides, cnp.dtype dtype):
-        cdef cnp.npy_intp[32] dims, steps
-        cdef int k, nd = len(shape)
-        for k in range(nd):
-            dims[k], steps[k] = shape[k], strides[k]
-        Py_INCREF(dtype)  # PyArray_NewFromDescr steals it
-        return PyArray_NewFromDescr(cnp.ndarray, dtype, nd, dims, steps, self.work.slots[slot] + offset,
-                                    cnp.NPY_ARRAY_WRITEABLE | cnp.NPY_ARRAY_ALIGNED, None)
+        return layout_of(shape, strides, dtype).at(self.work.slots[slot] + offset)
 
 
 cdef int call_back(void *owner, int number) noexcept with gil:

@@ -57,16 +57,6 @@ def merge_axes(a, axis):
     return moved.transpose(len(rest), *range(len(rest)))
 
 
-def broadcast_shape(*shapes):
-    """``np.broadcast_shapes``, which makes arrays for it, and so would make them on the tape."""
-    ndim = max(map(len, shapes), default=0)
-    columns = zip(*((1,) * (ndim - len(shape)) + tuple(shape) for shape in shapes), strict=True)
-    lengths = [set(column) - {1} for column in columns]
-    if any(len(different) > 1 for different in lengths):
-        raise ValueError(f"shapes {' and '.join(map(str, shapes))} do not broadcast")
-    return tuple(different.pop() if different else 1 for different in lengths)
-
-
 # -- memory layouts
 
 

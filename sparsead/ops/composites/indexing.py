@@ -9,13 +9,14 @@ import math
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from sparsead.ops.structural import broadcast_shape
+
 from . import _primitives as prim
 from ._registry import composite, method
 from ._shared import (
     along,
     as_dtype,
     at_axis,
-    broadcast_shape,
     c_ordered,
     deliver,
     is_contiguous,

@@ -10,9 +10,11 @@ import operator
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from sparsead.ops.structural import broadcast_shape
+
 from . import _primitives as prim
 from ._registry import composite, method
-from ._shared import at_axis, broadcast_shape, c_ordered, empty_joint, layout_order, one_axis
+from ._shared import at_axis, c_ordered, empty_joint, layout_order, one_axis
 from .views import atleast_1d, atleast_2d, atleast_3d
 
 # -- joining

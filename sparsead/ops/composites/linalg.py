@@ -3,9 +3,11 @@
 import numpy as np
 from numpy.linalg import slogdet as _slogdet
 
+from sparsead.ops.structural import broadcast_shape
+
 from . import _primitives as prim
 from ._registry import composite
-from ._shared import as_dtype, broadcast_shape, is_inexact, result_type
+from ._shared import as_dtype, is_inexact, result_type
 
 SlogdetResult = type(_slogdet(np.ones((1, 1))))
 

@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from sparsead.ops.structural import broadcast_shape
+
 from . import _primitives as prim
 from ._registry import composite
-from ._shared import along, at_axis, broadcast_shape, layout_order
+from ._shared import along, at_axis, layout_order
 from .reductions import amax, amin, mean
 from .sorting import median
 

@@ -5,9 +5,11 @@ import warnings
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from sparsead.ops.structural import broadcast_shape
+
 from . import _primitives as prim
 from ._registry import composite, method
-from ._shared import as_dtype, broadcast_shape, conjugate
+from ._shared import as_dtype, conjugate
 from .views import moveaxis
 
 # -- traces

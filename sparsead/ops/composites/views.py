@@ -7,9 +7,11 @@ import operator
 from numpy.exceptions import AxisError
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from sparsead.ops.structural import broadcast_shape
+
 from . import _primitives as prim
 from ._registry import composite, method
-from ._shared import at_axis, broadcast_shape, conjugate, layout_order, zeros_like
+from ._shared import at_axis, conjugate, layout_order, zeros_like
 
 # -- what an array is
 

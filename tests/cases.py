@@ -1,18 +1,10 @@
-"""Tables of small functions, and the checks that each of them passes: first order, sparse Jacobian, second order.
-
-Loaded by the test files with `runpy.run_path`, since test modules cannot import one another in importlib mode.
-"""
-
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
+"""Tables of small functions, and the checks that each of them passes: first order, sparse Jacobian, second order."""
 
 import numpy as np
 import pytest
 
+import oracle
 import sparsead
-
-oracle = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("oracle.py"))))
 
 
 def sample(shape, seed=0):

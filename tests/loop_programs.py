@@ -2,8 +2,6 @@
 
 A program is drawn statement by statement; each draft is run with ``range`` on copies of the arguments, and kept if it
 succeeds and its numbers stay moderate. So every program is one that plain NumPy can run, and no chaos is in it.
-
-Loaded by the test file with `runpy.run_path`, since test modules cannot import one another in importlib mode.
 """
 
 import linecache

@@ -3,8 +3,6 @@
 A tested function may write into its arguments and into arrays that it captures, and its arguments may overlap. So
 every run here works in a `World` of copies that keeps strides, order and overlaps, and a perturbation goes into memory:
 if two arguments share it, both change.
-
-Loaded by the test files with `runpy.run_path`, since test modules cannot import one another in importlib mode.
 """
 
 import copy

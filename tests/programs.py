@@ -2,21 +2,16 @@
 
 A program is drawn statement by statement. Each draft is run on real numbers, on copies of all that exists so far, and
 is kept if it succeeds and its numbers stay moderate; so shapes, overlaps and margins to kinks are known, not guessed.
-
-Loaded by the test file with `runpy.run_path`, since test modules cannot import one another in importlib mode.
 """
 
 import itertools
 import linecache
-import runpy
 import zlib
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 from hypothesis import strategies as st
 
-oracle = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("oracle.py"))))
+import oracle
 
 SHAPES = [(6,), (4,), (2, 3), (3, 2), (3, 3), (2, 2, 2)]
 MARGIN = 0.02  # between numbers and kinks, for the differences that check second derivatives

@@ -5,16 +5,13 @@ Oracle: central differences of the function run by plain NumPy, since some doors
 
 import ctypes
 import operator
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import cases
 import sparsead
 
-cases = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("cases.py"))))
 oracle, sample = cases.oracle, cases.sample
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # setting shape, strides: NumPy 2.4 and later
 

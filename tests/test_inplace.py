@@ -1,12 +1,9 @@
 """Functions that write into arrays: every derivative entry by entry, against plain NumPy under complex steps."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 
-cases = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("cases.py"))))
+import cases
+
 sample, table = cases.sample, cases.Table()
 case = table.case
 

@@ -4,10 +4,8 @@ import copy
 import itertools
 import math
 import pickle
-import runpy
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,10 +13,10 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
 
+import oracle
 import sparsead
 from sparsead.transform._split import guards_first
 
-oracle = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("oracle.py"))))
 X = np.array([0.5, 1.5, 2.5])
 Y = np.array([2.0, -1.0, 0.25])
 

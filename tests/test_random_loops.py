@@ -1,20 +1,16 @@
 """Random loops: the primal to the bit against plain NumPy, the derivatives of rolled loops against unrolled ones."""
 
 import re
-import runpy
 from collections import Counter
 from functools import partial
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+import loop_programs as programs
+import oracle
 import sparsead
-
-programs = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("loop_programs.py"))))
-oracle = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("oracle.py"))))
 
 OF = ("return", "u", "v", "F")
 WRT = ("u", "v", "F", "c")

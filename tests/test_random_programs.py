@@ -4,17 +4,14 @@ The counters at the end of each test prove that what the programs are meant to c
 statements that carry a derivative.
 """
 
-import runpy
 from collections import Counter
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 
+import programs
 import sparsead
 
-programs = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("programs.py"))))
 oracle = programs.oracle
 
 EXAMPLES = 3 * settings().max_examples  # of the profile: SPARSEAD_TEST_EXAMPLES sets it

@@ -1,13 +1,10 @@
 """Views, copies, memory layouts, shared memory and captured arrays: against plain NumPy, entry by entry."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
-cases = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("cases.py"))))
+import cases
+
 sample, table = cases.sample, cases.Table()
 case = table.case
 

@@ -42,18 +42,7 @@ class BranchAdjoint(NamedTuple):
 
 @remembered
 def adjoint_of_branch(branch, operands, results, zero_kind):
-    """The `BranchAdjoint` of `branch`.
-
-    Parameters
-    ----------
-    branch : Branch
-    operands : tuple of bool
-        Operands by which derivatives are taken.
-    results : tuple of bool
-        Results that have an adjoint.
-    zero_kind : int
-        Structural zeros that the adjoints of the results may have.
-    """
+    """The `BranchAdjoint` of `branch`; parameters are those of `adjoint_of_loop`."""
     m, which = branch.carries, len(operands) - 1
     useful = useful_operands(branch, operands, results)
     wanted = [i for i in range(which) if operands[i] and useful[i]]

@@ -12,6 +12,15 @@ def sample(shape, seed=0):
     return np.random.default_rng(seed).uniform(0.5, 2.0, shape)
 
 
+class Functions(dict):
+    """Functions by their names; as a decorator it takes one more."""
+
+    def __call__(self, f):
+        assert f.__name__ not in self
+        self[f.__name__] = f
+        return f
+
+
 class Table:
     """Functions under test, each with its arguments, what to differentiate and how exact the numbers are."""
 

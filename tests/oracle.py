@@ -244,32 +244,32 @@ def basis(example):
         yield from (tuple([*zeros[:i], seed, *zeros[i + 1 :]]) for seed in basis(part))
 
 
-def same_bits(value, expected):
-    """Assert equal shape, dtype and bits (any NaN equals any NaN)."""
+def alike(value, expected):
+    """Pairs of arrays of two results; they have to have the same structure, shapes and dtypes."""
     if isinstance(expected, tuple):
         assert isinstance(value, tuple) and len(value) == len(expected)
         for v, e in zip(value, expected, strict=True):
-            same_bits(v, e)
+            yield from alike(v, e)
         return
     value, expected = np.asarray(value), np.asarray(expected)
     assert (value.shape, value.dtype) == (expected.shape, expected.dtype)
-    np.testing.assert_array_equal(value, expected)
-    numbers = ~np.isnan(expected)
-    np.testing.assert_array_equal(np.signbit(value)[numbers], np.signbit(expected)[numbers])
+    yield value, expected
+
+
+def same_bits(value, expected):
+    """Assert equal shape, dtype and bits (any NaN equals any NaN)."""
+    for v, e in alike(value, expected):
+        np.testing.assert_array_equal(v, e)
+        numbers = ~np.isnan(e)
+        np.testing.assert_array_equal(np.signbit(v)[numbers], np.signbit(e)[numbers])
 
 
 def same_values(value, expected):
     """Assert equal shape and dtype, and numbers equal up to the order in which sums are taken."""
-    if isinstance(expected, tuple):
-        assert isinstance(value, tuple) and len(value) == len(expected)
-        for v, e in zip(value, expected, strict=True):
-            same_values(v, e)
-        return
-    value, expected = np.asarray(value), np.asarray(expected)
-    assert (value.shape, value.dtype) == (expected.shape, expected.dtype)
-    scale = np.nanmax(np.abs(expected), initial=1.0, where=np.isfinite(expected)) if expected.dtype.kind in "fc" else 0
-    eps = np.finfo(expected.dtype).eps if expected.dtype.kind in "fc" else 0
-    np.testing.assert_allclose(value, expected, rtol=0, atol=32 * eps * scale)
+    for v, e in alike(value, expected):
+        scale = np.nanmax(np.abs(e), initial=1.0, where=np.isfinite(e)) if e.dtype.kind in "fc" else 0
+        eps = np.finfo(e.dtype).eps if e.dtype.kind in "fc" else 0
+        np.testing.assert_allclose(v, e, rtol=0, atol=32 * eps * scale)
 
 
 def close(value, expected, tol=1e-10):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sparsead
+from cases import Functions
 from loop_tapes import LoopBuilder, RandomBranches, row
 from sparsead.engine.reference import Program
 from sparsead.ops.branch import BRANCH
@@ -491,12 +492,7 @@ def test_an_op_without_a_law_is_refused(law, lawless):
 
 # ---- traced loops ------------------------------------------------------------------------------------------------------
 
-CASES = {}
-
-
-def case(f):
-    CASES[f.__name__] = f
-    return f
+CASES = case = Functions()
 
 
 @case
@@ -553,7 +549,7 @@ def loss(f, steps):
 WAYS = (sparsead.steps, functools.partial(sparsead.steps, unroll=True))
 
 
-@pytest.mark.parametrize("f", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("f", CASES.values(), ids=CASES.keys())
 def test_traced_loops_with_several_paths(f):
     rng = np.random.default_rng(1)
     u, v, w = rng.random((3, 6))

@@ -6,15 +6,11 @@ import numpy as np
 import pytest
 
 import sparsead
+from cases import Functions
 
 steps = partial(sparsead.steps, unroll=False)  # what is short would be unrolled else
 
-CASES = {}
-
-
-def case(f):
-    CASES[f.__name__] = f
-    return f
+CASES = case = Functions()
 
 
 def rolled(f, *args):

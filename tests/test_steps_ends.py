@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import sparsead
+from cases import Functions
 from sparsead import steps
 from sparsead.engine.reference import Program
 from sparsead.ops.effect import Effect
@@ -52,12 +53,7 @@ def assert_same(rows, expected):
 
 # ---- on_step: loops of all kinds, each a function of (u, log) that gives one number
 
-SHOWN = {}
-
-
-def shown(f):
-    SHOWN[f.__name__] = f
-    return f
+SHOWN = shown = Functions()
 
 
 @shown
@@ -618,12 +614,7 @@ def test_endless_loops_are_stopped(monkeypatch):
 
 # ---- enumerate, zip, reversed, comprehensions
 
-ALONG = {}
-
-
-def along(f):
-    ALONG[f.__name__] = f
-    return f
+ALONG = along = Functions()
 
 
 @along
@@ -693,12 +684,7 @@ def through_a_generator(u, F):
     return u * t
 
 
-UNROLLED = {}
-
-
-def unrolled(f):
-    UNROLLED[f.__name__] = f
-    return f
+UNROLLED = unrolled = Functions()
 
 
 @unrolled

@@ -22,7 +22,7 @@ def for_later(schedule):
 
 
 def _look(block, seen, soon):
-    """Add the slots that kernels of a block touch, and those that are touched twice in a step, or in steps that are neighbours."""
+    """Add the slots that kernels of a block touch, and those that are touched twice in a step, or by neighbours."""
     before: set[int] = set()
     for step in block.steps:
         here: set[int] = set()

@@ -355,10 +355,8 @@ class Planner(Fusion):
         if not t.inexact or t.dtype != whole.dtype or t.dtype.char not in "fdFD" or 0 in whole.shape or not whole.shape:
             self._call(op)
             return
-        axes = op.attr if isinstance(op.attr, tuple) else (op.attr,)
-        axes = {axis % len(whole.shape) for axis in axes} if op.attr is not None else set(range(len(whole.shape)))
         kept = iter(t.strides)
-        strides = tuple(0 if axis in axes else next(kept) for axis in range(len(whole.shape)))
+        strides = tuple(0 if axis in op.attr else next(kept) for axis in range(len(whole.shape)))
         self._zeros(op)
         target = Access(self.values[v].slot, 0, spread(whole.shape, strides, whole.shape), t.dtype)
         self._write_to("accumulate", x, target, whole.shape)

@@ -1,0 +1,127 @@
+"""Laws of schedules that a run need not break to show that they are broken: threads that write to one place, memory in use."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from engines import assert_bits, both
+from loop_tapes import LoopBuilder
+from sparsead.schedule.form import Kernel, blocks_of
+from sparsead.schedule.lower import lowered
+from sparsead.schedule.planner import schedule_of
+from sparsead.tape.spec import BY_NAME
+from tapes import Builder
+
+# ---- chunks ------------------------------------------------------------------------------------------------------------
+
+WIDE = [(200_000,), (300, 400), (3, 40_000), (40_000, 3), (20, 30, 200), (2, 2, 20_000), (100_000, 1)]
+APART = {"any": 0, "alternating": 1}  # chunks further apart than that may be run at the same time
+
+
+def kernels(block):
+    """All kernels of a block, lowered."""
+    for step in block.steps:
+        if isinstance(step, Kernel):
+            yield lowered(step)
+        for child in blocks_of(step):
+            yield from kernels(child)
+
+
+def chunk_of(low):
+    """For each point of a kernel, in C order, the chunk that it belongs to."""
+    length = low.extents[low.axis]
+    per_row = -(-length // low.rows)
+    row, place = np.divmod(np.arange(np.prod(low.extents)) // low.inner, length)
+    return (row * per_row + place // low.rows) // low.chunk
+
+
+def places(low, window, at):
+    """Bytes at which the elements of a window begin, in C order, where its indices have the values ``at(index)``."""
+    axes = zip(np.indices(low.extents, sparse=True), window.strides, strict=True)
+    return window.access.offset + sum(i.step * at(i) for i in window.access.moving) + sum(axis * stride for axis, stride in axes)
+
+
+def assert_apart(low, at=None):
+    """No element that one chunk writes is read or written by a chunk that may be run at the same time."""
+    chunk, least, most, written = chunk_of(low), {}, {}, {}
+    for instr, window in zip(low.kernel.instrs, low.windows, strict=True):
+        if window is None or (instr.kind == "accumulate" and not any(window.strides)):  # a sum: each chunk has its own
+            continue
+        slot = window.access.slot
+        size = 1 + max(places(low, w, at).max() for w in low.windows if w is not None and w.access.slot == slot)
+        here = np.broadcast_to(places(low, window, at), low.extents).ravel()
+        np.minimum.at(least.setdefault(slot, np.full(size, len(chunk))), here, chunk)
+        np.maximum.at(most.setdefault(slot, np.full(size, -1)), here, chunk)
+        written.setdefault(slot, np.zeros(size, bool))[here] |= instr.kind != "load"
+    for slot, flags in written.items():
+        assert (most[slot] - least[slot])[flags].max(initial=0) <= APART[low.order]
+
+
+def shifted(shape, axis, begins, length):
+    """A tape that adds parts of an array to parts of another, `length` of an axis each."""
+    b = LoopBuilder()
+    y, z = b.ew("sin", b.input(shape)), b.zeros(shape)
+    for one, other in itertools.pairwise(begins):
+        part, to = ((slice(None),) * axis + (np.s_[k : k + length],) for k in (one, other))
+        z = b.accumulate(z, lambda a, to=to: a[to], b.load(y, lambda a, part=part: a[part]))
+    return b.done(z)
+
+
+@pytest.mark.parametrize("shape", WIDE, ids=str)
+def test_chunks_that_are_run_at_once_write_to_different_places(shape):
+    rng, orders = np.random.default_rng(0), set()
+    for axis, far in itertools.product(range(len(shape)), (1, 3, 1000, 50_000)):
+        most = min(far, shape[axis] // 2)
+        tape = shifted(shape, axis, rng.integers(0, most + 1, 5), shape[axis] - most)
+        for low in kernels(schedule_of(tape).block):
+            orders.add(low.order)
+            if low.order in APART:
+                assert_apart(low)
+    assert "alternating" in orders
+
+
+@pytest.mark.parametrize("shape", [s for s in WIDE if len(s) > 1], ids=str)
+def test_sums_along_axes_have_one_writer(shape):
+    for axis in range(len(shape)):
+        b = Builder()
+        b.done(b.op("sum", (b.ew("sin", b.input(shape)),), shape[:axis] + shape[axis + 1 :], (axis,)))
+        for low in kernels(schedule_of(b.tape).block):
+            if low.order in APART:
+                assert_apart(low)
+
+
+def test_windows_that_move_on_their_own_are_written_in_order():
+    """Nobody knows how far apart they are: at any places, chunks that are no neighbours may write to the same elements."""
+    n, width, rng = 100_000, 1000, np.random.default_rng(0)
+    b = LoopBuilder()
+
+    def step(b, j, z, y):
+        k = b.integer("add", j, 5)
+        for index, limits in ((j, (0, 10)), (k, (5, 15))):
+            z = b.accumulate_at(z, lambda a, i: a[i * width : i * width + n], y, [index], [limits])
+        return [z]
+
+    b.done(*b.loop(10, [b.zeros((n + 20 * width,))], [b.input((n,))], step))
+    found = [low for low in kernels(schedule_of(b.tape).block) if sum(i.kind == "accumulate" for i in low.kernel.instrs) == 2]
+    assert found
+    for low, _ in itertools.product(found, range(8)):
+        values = {}
+        if low.order in APART:
+            assert_apart(
+                low, lambda index, values=values: values.setdefault(index.slot, int(rng.integers(index.low, index.high)))
+            )
+
+
+# ---- memory ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trips", [2, 3])
+def test_memory_that_changed_hands_lasts_as_long_as_the_value(trips):
+    """What a loop leaves behind may be in memory of its body's; the steps after the loop have to leave it alone."""
+    b = LoopBuilder()
+    x = b.input((100,))
+    (u,) = b.loop(trips, [b.ew("sin", x)], [], lambda b, j, u: [b.ew("tanh", u)])
+    (scanned,) = b.tape.add(BY_NAME["scan"], [x], [b.tape.type(x)], ("add", 0))
+    b.done(b.ew("multiply", u, scanned))
+    assert_bits(*both(b.tape, [np.linspace(0.5, 1, 100)]))

@@ -4,14 +4,49 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engines import assert_bits, both
 from loop_tapes import LoopBuilder
-from sparsead.schedule.form import Kernel, blocks_of
+from sparsead.schedule.form import Access, Kernel, blocks_of
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.planner import schedule_of
+from sparsead.schedule.windows import meeting
 from sparsead.tape.spec import BY_NAME
 from tapes import Builder
+
+# ---- windows -----------------------------------------------------------------------------------------------------------
+
+
+def random_access(rng, shape):
+    """A window on memory of a few bytes: strides that nest, or any."""
+    dtype = np.dtype(rng.choice(["f8", "f4", "c16"]))
+    nest = np.cumprod([1, *rng.integers(1, 5, len(shape) - 1)]) * rng.choice([4, 8, 16, 24])
+    strides = nest[rng.permutation(len(shape))] if rng.random() < 0.8 else 4 * rng.integers(-6, 7, len(shape))
+    return Access(0, 4 * int(rng.integers(0, 30)), tuple(int(s) for s in strides * rng.choice([-1, 1, 1], len(shape))), dtype)
+
+
+def elements(access, shape):
+    """The bytes of each element, in C order."""
+    axes = zip(np.indices(shape, sparse=True), access.strides, strict=True)
+    first = np.broadcast_to(access.offset + sum(axis * stride for axis, stride in axes), shape).ravel()
+    return first[:, None] + np.arange(access.dtype.itemsize)
+
+
+@settings(max_examples=10 * settings().max_examples)
+@given(st.integers(0, 2**32 - 1))
+def test_windows_meet_as_their_elements_do(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in rng.integers(2, 5, rng.integers(1, 4)))
+    a = random_access(rng, shape)
+    b = a._replace(offset=a.offset + 4 * int(rng.integers(-9, 9))) if rng.random() < 0.7 else random_access(rng, shape)
+    here, there = elements(a, shape), elements(b, shape)
+    if meeting(a, b, shape) == "apart":
+        assert not np.intersect1d(here, there).size
+    if meeting(a, b, shape) == "same":
+        assert np.array_equal(here, there) and np.unique(here).size == here.size
+
 
 # ---- chunks ------------------------------------------------------------------------------------------------------------
 
@@ -93,7 +128,7 @@ def test_sums_along_axes_have_one_writer(shape):
 
 def test_windows_that_move_on_their_own_are_written_in_order():
     """Nobody knows how far apart they are: at any places, chunks that are no neighbours may write to the same elements."""
-    n, width, rng = 100_000, 1000, np.random.default_rng(0)
+    n, width, rng = 100_000, 5000, np.random.default_rng(0)
     b = LoopBuilder()
 
     def step(b, j, z, y):

@@ -559,6 +559,43 @@ def test_elements_of_a_size_that_no_loop_copies():
         vm.Program(b.tape)
 
 
+# ---- results that are computed where they are stored -------------------------------------------------------------------
+
+
+def in_memory(b, shape):
+    """A value that has memory of its own, and no register."""
+    x = b.input(shape)
+    return b.tape.add(BY_NAME["scan"], [x], [b.tape.type(x)], ("add", 0))[0]
+
+
+def read_again(b, x, y):
+    """What is overwritten was loaded before the result is computed, and is used afterwards."""
+    s = b.ew("sin", b.ew("add", x, y))
+    return b.ew("multiply", x, s), b.store(x, lambda a: a[...], s)
+
+
+def read_late(b, x, y):
+    """What is overwritten is loaded after the result is computed, and used after it is stored."""
+    s, before = b.ew("sin", y), b.load(x, lambda a: a[...])
+    x = b.store(x, lambda a: a[...], s)
+    return b.ew("multiply", before, s), x
+
+
+def stored_and_overwritten(b, x, y):
+    """What is stored is used after something else is stored in its place."""
+    s, t = b.ew("sin", y), b.ew("cos", y)
+    x = b.store(b.store(x, lambda a: a[...], s), lambda a: a[...], t)
+    return b.ew("multiply", s, t), x
+
+
+@pytest.mark.parametrize("program", [read_again, read_late, stored_and_overwritten])
+@pytest.mark.parametrize("shape", [(1,), (3000,)])
+def test_results_wait_for_what_is_read_where_they_are_stored(program, shape):
+    b = Builder()
+    b.done(*program(b, in_memory(b, shape), b.input(shape)))
+    assert_bits(*both(b.tape, [np.linspace(0, 1, *shape), np.linspace(1, 2, *shape)]))
+
+
 # ---- many axes ---------------------------------------------------------------------------------------------------------
 
 

@@ -34,7 +34,8 @@ cdef class Layout:
     cdef object at(self, char *data):
         """An array on memory that the caller keeps alive."""
         Py_INCREF(self.dtype)                  # PyArray_NewFromDescr steals it
-        return PyArray_NewFromDescr(cnp.ndarray, self.dtype, self.nd, self.shape, self.strides, data, cnp.NPY_ARRAY_WRITEABLE, None)
+        return PyArray_NewFromDescr(cnp.ndarray, self.dtype, self.nd, self.shape, self.strides, data,
+                                    cnp.NPY_ARRAY_WRITEABLE, None)
 
 
 cdef Layout layout_of(tuple shape, tuple strides, cnp.dtype dtype):

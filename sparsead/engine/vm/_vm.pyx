@@ -148,8 +148,8 @@ cdef extern from "vm.h":
     int vm_integer_kind(char a)
 
 # Kernels of our own where they beat NumPy's loops (benchmarks/RESULTS.md): always, and by instruction set.
-OURS = {"add", "subtract", "multiply", "divide", "negative", "square", "sqrt", "reciprocal", "absolute", "select", "copy", "muladd",
-        "mulsub", "negmuladd", "add3"}
+OURS = {"add", "subtract", "multiply", "divide", "negative", "square", "sqrt", "reciprocal", "absolute", "select", "copy",
+        "muladd", "mulsub", "negmuladd", "add3"}
 FUNCTIONS = {"exp", "expm1", "log", "sin", "cos", "arctan"}
 NARROW = {"log1p", "log2", "log10", "tan", "tanh", "sinh", "cosh", "arcsin", "arccos", "power"}  # better without AVX-512
 

@@ -633,6 +633,35 @@ def test_interrupts_arrive_within_a_second(name):
         right(program, [np.array(0), x])
 
 
+def one_long_kernel(b, x):
+    """15 functions over more points than a test has time for, added up: nothing but the registers of tiles."""
+    y = b.load(x, lambda a: np.broadcast_to(a, (1000, 1000, N)))
+    for k in range(15):
+        y = b.ew(("sin", "exp", "tanh")[k % 3], y)
+    return b.op("sum", (y,), (), (0, 1, 2))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupt_arrives_within_a_second_in_the_middle_of_a_kernel(threads, with_threads):
+    """A SIGINT as the terminal sends it; what has been computed of the kernel until then is thrown away."""
+    b = LoopBuilder()
+    go, u = b.input((), I8), b.input((N,))
+    short, long = lambda b, u: [b.op("sum", (b.ew("sin", u),), (), (0,))], lambda b, u: [one_long_kernel(b, u)]
+    way = lambda f: lambda b, s, u: f(b, u)
+    b.done(*b.branch(go, [b.zeros(())], [u], way(short), way(long)))
+    program, x = vm.Program(b.tape), np.linspace(0, 1, N)
+    with_threads(threads)
+    for _ in range(2):
+        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+        begin = time.process_time()
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            program.run([np.array(1), x])
+        assert time.process_time() - begin < threads * (0.3 + 1)
+        timer.join()
+        right(program, [np.array(0), x])
+
+
 # ---- memory ----------------------------------------------------------------------------------------------------------
 
 

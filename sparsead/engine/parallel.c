@@ -6,9 +6,11 @@
 
 #if defined(_WIN32) || defined(__STDC_NO_ATOMICS__)
 
-void parallel_for(intptr_t n, int threads, parallel_body body, void *context) {
+int parallel_for(intptr_t n, int threads, parallel_body body, void *context) {
     (void)threads;
-    for (intptr_t part = 0; part < n; part++) body(context, part, 0);
+    for (intptr_t part = 0; part < n; part++)
+        if (body(context, part, 0)) return 1;
+    return 0;
 }
 
 #else
@@ -30,6 +32,7 @@ typedef struct {
     intptr_t n;
     int threads;
     atomic_intptr_t next;
+    atomic_int stopped;
 } job;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all below */
@@ -43,7 +46,8 @@ static atomic_int forked;
 
 static void work_on(job *j, int thread) {
     intptr_t part;
-    while ((part = atomic_fetch_add(&j->next, 1)) < j->n) j->body(j->context, part, thread);
+    while (!atomic_load(&j->stopped) && (part = atomic_fetch_add(&j->next, 1)) < j->n)
+        if (j->body(j->context, part, thread)) atomic_store(&j->stopped, 1);
 }
 
 static void *worker(void *argument) {
@@ -91,14 +95,15 @@ static void need_workers(int count) {
     }
 }
 
-void parallel_for(intptr_t n, int threads, parallel_body body, void *context) {
+int parallel_for(intptr_t n, int threads, parallel_body body, void *context) {
     job j = {.body = body, .context = context, .n = n};
     atomic_init(&j.next, 0);
+    atomic_init(&j.stopped, 0);
     if (threads > n) threads = (int)n;
     j.threads = threads;
     if (threads < 2 || atomic_load(&forked) || pthread_mutex_trylock(&owner)) {
         work_on(&j, 0);
-        return;
+        return atomic_load(&j.stopped);
     }
     pthread_mutex_lock(&lock);
     need_workers(threads - 1);
@@ -116,6 +121,7 @@ void parallel_for(intptr_t n, int threads, parallel_body body, void *context) {
     while (atomic_load(&inside)) pthread_cond_wait(&done, &lock);
     pthread_mutex_unlock(&lock);
     pthread_mutex_unlock(&owner);
+    return atomic_load(&j.stopped);
 }
 
 #endif

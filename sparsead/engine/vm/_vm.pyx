@@ -113,7 +113,6 @@ cdef extern from "vm.h":
         int n, n_windows, n_sums, n_rings
         intptr_t height, low, high, lag, n_bands, ring_bytes
         intptr_t *bounds
-        double work
         vm_member *members
         vm_ring *rings
     ctypedef struct vm_step:
@@ -134,7 +133,8 @@ cdef extern from "vm.h":
         char *sums
         int threads
         intptr_t *turned
-        double until_check
+        double until_look, checked
+        int stopped
         int (*call)(void *owner, int number) noexcept
         void *owner
         int failed_step, failed_window, failed_index
@@ -360,7 +360,6 @@ cdef class Program:
             at.first_window, at.first_sum = made.n_windows, made.n_sums
             made.n_windows += at.kernel.n_windows
             made.n_sums += at.kernel.n_sums
-            made.work += <double> at.kernel.points * at.kernel.n_instrs
             begin, end = at.first + at.lag, at.first + at.lag + at.kernel.extent[0]
             made.low = min(made.low, begin) if k else begin
             made.high = max(made.high, end) if k else end
@@ -636,7 +635,7 @@ cdef class Workspace:
             self.work.slots[k] = <char *> cnp.PyArray_DATA(array)
         for (slot, _), array in zip(program.results, outputs):
             self.work.slots[<int> slot] = <char *> cnp.PyArray_DATA(array)
-        self.work.until_check = 1e7
+        self.work.until_look = self.work.checked = self.work.stopped = 0
         try:
             if program.calls:
                 with errstate(all="ignore"):

@@ -63,7 +63,7 @@ int vm_run_scalars(const vm_scalars *program, int step, vm_work *work) {
     char **slots = work->slots, *registers = slots[program->registers];
     const vm_form *forms = program->forms;
     memcpy(registers, program->numbers, (size_t)program->n_numbers);
-    work->until_check -= WORTH * (double)program->rest;
+    if (vm_interrupted(work, WORTH * (double)program->rest)) return VM_RAISED;
 
 #define AT(k) (registers + 8 * (intptr_t)word[k])
 #define X number(AT(1))
@@ -161,11 +161,7 @@ int vm_run_scalars(const vm_scalars *program, int step, vm_work *work) {
             break;
         }
         case VM_PAUSES:
-            work->until_check -= WORTH * VM_PAUSE;
-            if (work->until_check < 0) {
-                work->until_check = VM_CHECK_EVERY;
-                if (work->call(work->owner, -1)) return VM_RAISED;
-            }
+            if (vm_interrupted(work, WORTH * VM_PAUSE)) return VM_RAISED;
             word += 1;
             break;
         case VM_ENDS:

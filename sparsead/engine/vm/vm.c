@@ -1,10 +1,40 @@
+#define _POSIX_C_SOURCE 200809L /* declares clock_gettime */
+
 #include "vm.h"
 
 #include "../parallel.h"
 
 #include <string.h>
+#include <time.h>
 
-#define TRIP 100        /* what a trip counts that does nothing else */
+#define LOOK_EVERY 1e6   /* point instructions: 0.3 to 50 ms */
+#define CHECK_EVERY 0.05 /* seconds: who asks Python may have to wait for its lock */
+#define TRIP 100         /* what a trip counts that does nothing else */
+
+/* ---- interrupts --------------------------------------------------------------------------------------------------------- */
+
+static double seconds(void) {
+    struct timespec now;
+#ifdef CLOCK_MONOTONIC
+    clock_gettime(CLOCK_MONOTONIC, &now);
+#else
+    timespec_get(&now, TIME_UTC);
+#endif
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Whether the user wants to stop; asked by the caller's thread after so many point instructions. */
+int vm_interrupted(vm_work *work, double done) {
+    work->until_look -= done;
+    if (work->until_look > 0) return 0;
+    work->until_look = LOOK_EVERY;
+    const double now = seconds();
+    if (!work->checked) work->checked = now;
+    if (now < work->checked + CHECK_EVERY) return 0;
+    if (work->call(work->owner, -1)) atomic_store(&work->stopped, 1);
+    work->checked = seconds();
+    return atomic_load(&work->stopped);
+}
 
 /* ---- integers in memory ------------------------------------------------------------------------------------------------- */
 
@@ -104,8 +134,14 @@ static void by_rows(const vm_kernel *kernel, const vm_instr *in, const vm_window
     }
 }
 
-/* Run rows `first` to `last` - 1 of the first axis; a kernel of one point has one row. */
-static void run_rows(const vm_kernel *kernel, char *const *base, char *scratch, char *sums, intptr_t first, intptr_t last) {
+/* Whether a thread is to stop what it does, which was so many point instructions since it asked last. */
+static int stopping(vm_work *work, int thread, double done) {
+    return thread ? atomic_load(&work->stopped) : vm_interrupted(work, done);
+}
+
+/* Run rows `first` to `last` - 1 of the first axis; a kernel of one point has one row. Not 0: the user wants to stop. */
+static int run_rows(const vm_kernel *kernel, vm_work *work, int thread, char *const *base, char *sums, intptr_t first, intptr_t last) {
+    char *scratch = work->scratch + thread * work->scratch_bytes;
     const int axis = kernel->axis;
     const intptr_t row = kernel->n_axes ? kernel->extent[kernel->n_axes - 1] : 1; /* points of a row, where there are several */
     char *ptr[kernel->n_registers + 1];
@@ -119,6 +155,7 @@ static void run_rows(const vm_kernel *kernel, char *const *base, char *scratch, 
     const intptr_t cuts = (high - low + kernel->rows - 1) / kernel->rows;
     intptr_t tiles = axis ? cuts * (last - first) : cuts;
     for (int k = 1; k < axis; k++) tiles *= kernel->extent[k];
+    double done = 0; /* point instructions */
     for (intptr_t tile = 0; tile < tiles; tile++) {
         intptr_t begin = low + tile % cuts * kernel->rows, outer = tile / cuts;
         const intptr_t rows = begin + kernel->rows > high ? high - begin : kernel->rows;
@@ -185,7 +222,13 @@ static void run_rows(const vm_kernel *kernel, char *const *base, char *scratch, 
                 break;
             }
         }
+        done += (double)n * kernel->n_instrs;
+        if (done > LOOK_EVERY) {
+            if (stopping(work, thread, done)) return 1;
+            done = 0;
+        }
     }
+    return stopping(work, thread, done);
 }
 
 typedef struct {
@@ -195,7 +238,7 @@ typedef struct {
     intptr_t first, by; /* of the chunks that are run */
 } span;
 
-static void run_chunk(void *context, intptr_t part, int thread) {
+static int run_chunk(void *context, intptr_t part, int thread) {
     const span *s = context;
     const vm_kernel *kernel = s->kernel;
     const intptr_t chunk = s->first + part * s->by, first = chunk * kernel->chunk;
@@ -203,7 +246,7 @@ static void run_chunk(void *context, intptr_t part, int thread) {
     const intptr_t last = first + kernel->chunk < all ? first + kernel->chunk : all;
     char *sums = s->work->sums + chunk * kernel->n_sums * VM_NUMBER;
     memset(sums, 0, (size_t)kernel->n_sums * VM_NUMBER);
-    run_rows(kernel, s->base, s->work->scratch + thread * s->work->scratch_bytes, sums, first, last);
+    return run_rows(kernel, s->work, thread, s->base, sums, first, last);
 }
 
 /* Add `n` sums of parts, which begin at `sums` and are `apart` from each other, one after the other. */
@@ -221,13 +264,13 @@ static int run_kernel(const vm_step *step, vm_work *work) {
         if (place(kernel->windows + k, step->number, k, work, base + k)) return VM_OUT_OF_BOUNDS;
     span all = {kernel, work, base, 0, 1}, even = {kernel, work, base, 0, 2}, odd = {kernel, work, base, 1, 2};
     if (kernel->order == VM_ALTERNATING) {
-        parallel_for((kernel->n_chunks + 1) / 2, work->threads, run_chunk, &even);
-        parallel_for(kernel->n_chunks / 2, work->threads, run_chunk, &odd);
+        if (parallel_for((kernel->n_chunks + 1) / 2, work->threads, run_chunk, &even)) return VM_RAISED;
+        if (parallel_for(kernel->n_chunks / 2, work->threads, run_chunk, &odd)) return VM_RAISED;
     } else {
-        parallel_for(kernel->n_chunks, kernel->order == VM_IN_ORDER ? 1 : work->threads, run_chunk, &all);
+        const int threads = kernel->order == VM_IN_ORDER ? 1 : work->threads;
+        if (parallel_for(kernel->n_chunks, threads, run_chunk, &all)) return VM_RAISED;
     }
     if (kernel->n_sums) add_sums(kernel, base, work->sums, kernel->n_chunks, kernel->n_sums);
-    work->until_check -= (double)kernel->points * kernel->n_instrs;
     return VM_DONE;
 }
 
@@ -239,15 +282,13 @@ typedef struct {
     char *const *base;
 } group;
 
-static char *scratch_of(const group *g, int thread) { return g->work->scratch + thread * g->work->scratch_bytes; }
-
 /* Run the rows of a member that are from `low` to `high` in the group. */
-static void run_member(char *const *base, const vm_member *m, intptr_t low, intptr_t high, char *scratch, char *sums) {
+static int run_member(char *const *base, const vm_member *m, intptr_t low, intptr_t high, vm_work *work, int thread, char *sums) {
     const intptr_t rows = m->kernel->extent[0];
     low = low < m->first ? 0 : low - m->first;
     high = high > m->first + rows ? rows : high - m->first;
-    if (low < high)
-        run_rows(m->kernel, base + m->first_window, scratch, sums + m->first_sum * VM_NUMBER, low, high);
+    if (low >= high) return 0;
+    return run_rows(m->kernel, work, thread, base + m->first_window, sums + m->first_sum * VM_NUMBER, low, high);
 }
 
 enum { RING_NEW, RING_IN_USE, RING_NOT_USED };
@@ -297,12 +338,12 @@ static char *cleared_sums(const group *g, intptr_t part) {
     return sums;
 }
 
-static void run_band(void *context, intptr_t band, int thread) {
+static int run_band(void *context, intptr_t band, int thread) {
     const group *g = context;
     const vm_strips *s = g->strips;
-    char *sums = cleared_sums(g, band), *scratch = scratch_of(g, thread), *base[s->n_windows + 1];
+    char *sums = cleared_sums(g, band), *base[s->n_windows + 1];
     memcpy(base, g->base, s->n_windows * sizeof *base);
-    char *const rings = scratch + g->work->scratch_bytes;
+    char *const rings = g->work->scratch + (thread + 1) * g->work->scratch_bytes;
     int state[s->n_rings + 1];
     intptr_t pos[s->n_rings + 1];
     for (int k = 0; k < s->n_rings; k++) state[k] = RING_NEW;
@@ -314,20 +355,22 @@ static void run_band(void *context, intptr_t band, int thread) {
             const intptr_t begin = first ? INTPTR_MIN / 2 : s->bounds[band] + m->before;
             const intptr_t stop = last ? INTPTR_MAX / 2 : s->bounds[band + 1] - m->behind;
             const intptr_t low = at - m->lag, high = low + s->height;
-            run_member(base, m, low < begin ? begin : low, high > stop ? stop : high, scratch, sums);
+            if (run_member(base, m, low < begin ? begin : low, high > stop ? stop : high, g->work, thread, sums)) return 1;
         }
         for (int k = 0; k < s->n_rings; k++)
             if (state[k] == RING_IN_USE) advance_ring(s, s->rings + k, rings - s->rings[k].offset, pos + k);
     }
+    return 0;
 }
 
 /* What two bands that are neighbours have left out. */
-static void run_gap(void *context, intptr_t gap, int thread) {
+static int run_gap(void *context, intptr_t gap, int thread) {
     const group *g = context;
     const vm_strips *s = g->strips;
     char *sums = cleared_sums(g, s->n_bands + gap);
     for (const vm_member *m = s->members, *end = m + s->n; m < end; m++)
-        run_member(g->base, m, s->bounds[gap + 1] - m->behind, s->bounds[gap + 1] + m->before, scratch_of(g, thread), sums);
+        if (run_member(g->base, m, s->bounds[gap + 1] - m->behind, s->bounds[gap + 1] + m->before, g->work, thread, sums)) return 1;
+    return 0;
 }
 
 static int run_strips(const vm_strips *s, vm_work *work) {
@@ -336,12 +379,11 @@ static int run_strips(const vm_strips *s, vm_work *work) {
         for (int k = 0; k < m->kernel->n_windows; k++)
             if (place(m->kernel->windows + k, m->number, k, work, base + m->first_window + k)) return VM_OUT_OF_BOUNDS;
     group g = {s, work, base};
-    parallel_for(s->n_bands, work->threads, run_band, &g);
-    parallel_for(s->n_bands - 1, work->threads, run_gap, &g);
+    if (parallel_for(s->n_bands, work->threads, run_band, &g)) return VM_RAISED;
+    if (parallel_for(s->n_bands - 1, work->threads, run_gap, &g)) return VM_RAISED;
     for (const vm_member *m = s->members, *end = m + s->n; m < end; m++)
         if (m->kernel->n_sums)
             add_sums(m->kernel, base + m->first_window, work->sums + m->first_sum * VM_NUMBER, 2 * s->n_bands - 1, s->n_sums);
-    work->until_check -= s->work;
     return VM_DONE;
 }
 
@@ -360,11 +402,7 @@ static int run_repeat(const vm_repeat *repeat, vm_work *work) {
         int status = vm_run(repeat->body, work);
         if (status) return status;
         turn(repeat->turning, repeat->n_turning, work);
-        work->until_check -= TRIP;
-        if (work->until_check < 0) {
-            work->until_check = VM_CHECK_EVERY;
-            if (work->call(work->owner, -1)) return VM_RAISED;
-        }
+        if (vm_interrupted(work, TRIP)) return VM_RAISED;
     }
     return VM_DONE;
 }
@@ -417,10 +455,6 @@ int vm_run(const vm_block *block, vm_work *work) {
             break;
         }
         if (status) return status;
-        if (work->until_check < 0) {
-            work->until_check = VM_CHECK_EVERY;
-            if (work->call(work->owner, -1)) return VM_RAISED;
-        }
     }
     return VM_DONE;
 }

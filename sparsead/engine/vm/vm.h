@@ -6,6 +6,7 @@
 #ifndef SPARSEAD_VM_H
 #define SPARSEAD_VM_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -78,7 +79,6 @@ typedef struct {
     int n, n_windows, n_sums, n_rings;
     intptr_t height, low, high, lag; /* of a strip; where the first begins and the last ends; the greatest of members */
     intptr_t n_bands, *bounds, ring_bytes;
-    double work; /* points times instructions */
     vm_member *members;
     vm_ring *rings;
 } vm_strips;
@@ -159,7 +159,9 @@ struct vm_work {
     char *sums;             /* VM_NUMBER bytes for each sum of each chunk */
     int threads;
     intptr_t *turned; /* room for as many pointers as change hands at once */
-    double until_check; /* point instructions until somebody looks whether the user wants to stop */
+    double until_look; /* point instructions until the caller's thread looks at the clock */
+    double checked;    /* when it last asked whether the user wants to stop, in seconds of the clock; 0: not yet in this run */
+    atomic_int stopped; /* the user does */
     int (*call)(void *owner, int number); /* not 0: an exception is set */
     void *owner;
     int failed_step, failed_window, failed_index; /* what was out of bounds; index -1: the number of a body */
@@ -168,9 +170,9 @@ struct vm_work {
 
 enum { VM_DONE = 0, VM_RAISED = -1, VM_OUT_OF_BOUNDS = -2 };
 
-#define VM_CHECK_EVERY 1e7 /* point instructions: some 10 ms */
 
 int vm_run(const vm_block *block, vm_work *work);
+int vm_interrupted(vm_work *work, double done); /* whether the user wants to stop; asked after so many point instructions */
 int vm_run_scalars(const vm_scalars *program, int step, vm_work *work);
 vm_loop vm_cast(char from, char to);      /* NULL if there is none */
 vm_loop vm_copy(int item);

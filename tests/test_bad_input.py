@@ -163,7 +163,7 @@ def test_seeds_of_the_wrong_structure(seed):
     assert "seed" in message(sparsead.vjp(lambda x: x * x)(X)[1], seed)
 
 
-@pytest.mark.parametrize("options", [{"format": "coo"}, {"engine": "warp"}, {"formt": "csr"}], ids=repr)
+@pytest.mark.parametrize("options", [{"format": "coo"}, {"engine": "warp"}, {"method": "colours"}, {"formt": "csr"}], ids=repr)
 def test_unknown_options(options):
     text = message(lambda: sparsead.jacobian(lambda x: x * x, **options)(X))
     assert any(word in text for word in (*options, *options.values()))

@@ -1,8 +1,9 @@
-"""Sparse Jacobians and Hessians: pattern, colouring, one compressed sweep, and a gather into a ``scipy.sparse`` array.
+"""Sparse Jacobians and Hessians: a pattern, and the entries, by colours or directly, as a ``scipy.sparse`` array.
 
-Columns (rows) that share no row (column) of the pattern get one colour and one seed; so a batch of as many tangents
-(adjoints) as there are colours holds every entry once (Curtis, Powell and Reid, IMA J. Appl. Math. 13 (1974);
-Gebremedhin, Manne and Pothen, SIAM Review 47 (2005)).
+By colours: columns (rows) that share no row (column) of the pattern get one colour and one seed; so a batch of as many
+tangents (adjoints) as there are colours holds every entry once, and a gather picks them (Curtis, Powell and Reid, IMA J.
+Appl. Math. 13 (1974); Gebremedhin, Manne and Pothen, SIAM Review 47 (2005)). Directly: entry by entry, where each is a
+product and sum of few partial derivatives (`sparsead.sparsity.direct`). What counts as cheaper is taken.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from sparsead.derivatives.gradients import _check_scalar
 from sparsead.derivatives.prepared import Derivative
 from sparsead.ops.effect import begin_sweep
 from sparsead.sparsity.colouring import color_columns, color_rows
+from sparsead.sparsity.direct.assembly import assembly
+from sparsead.sparsity.direct.cost import cost_of, cost_of_sweeps
+from sparsead.sparsity.direct.pieces import Structure
 from sparsead.sparsity.pattern import jacobian_pattern
 from sparsead.tracing.errors import TraceError
 from sparsead.transform._adjoint import adjoint
@@ -25,10 +29,12 @@ from sparsead.transform._simplify import simplify
 from sparsead.transform._split import bind
 from sparsead.transform._tangent import tangent
 from sparsead.transform.fixed import precomputed
+from sparsead.transform.partials.terms import GiveUp
 
 LANES_BYTES = 1 << 28  # a batch of seeds is split where one array of it would take more
 REVERSE_COST = 2.0  # of a reverse sweep with its forward sweep, in forward sweeps
 FORMATS = {"csr": csr_array, "csc": csc_array, "dense": np.ndarray}
+METHODS = ("auto", "direct", "column", "row")
 
 
 class Axis:
@@ -63,6 +69,14 @@ class Axis:
         sizes = [tape.type(tape.outputs[v]).size for v in values]
         return cls(values, sizes, np.arange(sum(sizes)))
 
+    def numbers(self):
+        """By position in the concatenated memory the row (column), -1 for none; None for the identity."""
+        if self.where is None:
+            return None
+        numbers = np.full(self.total, -1, np.int64)
+        numbers[self.where] = np.arange(self.length)
+        return numbers
+
 
 class Compressed:
     """Everything about one recording's Jacobian that does not depend on the point.
@@ -72,22 +86,101 @@ class Compressed:
     tape : Tape
     rows, columns : Axis
         Over outputs and inputs of `tape`.
+    format, order, method : str
+        See `jacobian`.
     program : callable
         Makes a tape ready to run.
+
+    Attributes
+    ----------
+    method : {"direct", "column", "row"}
+        How entries are computed.
+    costs : dict
+        By method, what was counted for it; see `sparsead.sparsity.direct.cost`.
+    obstacle : str or None
+        Why entries cannot be computed directly.
     """
 
-    def __init__(self, tape, rows, columns, format, order, program):
+    def __init__(self, tape, rows, columns, format, order, program, method="auto"):
         self.tape, self.rows, self.columns, self.format, self.program = tape, rows, columns, format, program
+        self.order, self.asked = order, method
         indptr, indices, self.assumed_dense = jacobian_pattern(tape, columns.values, rows.values)
         self.shape = (rows.length, columns.length)
         self.indptr, self.indices = _selected(indptr, indices, (rows.total, columns.total), rows.where, columns.where)
-        self.coloring = _cheaper_coloring(self.indptr, self.indices, self.shape, order)
-        self.programs = {}
-        self._final()
+        self.out_indptr, self.out_indices, _ = self._result()
+        for array in (self.indptr, self.indices, self.out_indptr, self.out_indices):
+            array.flags.writeable = False
+        self.programs, self.costs, self.obstacle = {}, {}, None
+        self.method = self._choice()
 
-    def _final(self):
-        """Index arrays of the result, and for each stored entry its place in the compressed matrix (colour, element)."""
-        row_of = np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
+    def _result(self):
+        """Index arrays of the result, and its entries as positions among compressed rows; None if these are the same."""
+        if self.format != "csc":
+            return self.indptr, self.indices, None
+        index = csr_array((np.arange(len(self.indices)), self.indices, self.indptr), self.shape).tocsc()
+        index.sort_indices()
+        return index.indptr, index.indices, index.data
+
+    # ---- the method ----------------------------------------------------------------------------------------------
+
+    def _choice(self):
+        """The method that was asked for, or the cheaper one."""
+        if self.asked in ("column", "row"):
+            return self.asked
+        self._direct_tape = self._tape_of_entries()
+        if self.asked == "direct":
+            if self._direct_tape is None:
+                raise ValueError(f"method='direct' is not possible here: {self.obstacle}; leave it to method='auto'")
+            return "direct"
+        partition = self.coloring.partition
+        if self._direct_tape is not None:
+            self.costs["direct"] = cost_of(self._direct_tape)
+            sweep = self._forward_tape if partition == "column" else self._reverse_tape
+            self.costs[partition] = cost_of_sweeps(self.tape, sweep, self.coloring.count, len(self.indices))
+        return min(self.costs, key=self.costs.__getitem__, default=partition)
+
+    def _tape_of_entries(self):
+        """The tape from inputs to data, or None."""
+        structure = Structure(
+            self.out_indptr, self.out_indices, self.format == "csc", self.rows.numbers(), self.columns.numbers()
+        )  # fmt: skip
+        try:
+            return assembly(self.tape, self.columns.values, self.rows.values, structure)
+        except GiveUp as error:
+            self.obstacle = str(error)
+            return None
+
+    @cached_property
+    def coloring(self):
+        """The `Coloring`, of columns unless rows were asked for or are cheaper."""
+        if self.asked == "row":
+            return color_rows(self.indptr, self.indices, self.shape, order=self.order)
+        if self.asked == "column":
+            return color_columns(self.indptr, self.indices, self.shape, order=self.order)
+        return _cheaper_coloring(self.indptr, self.indices, self.shape, self.order)
+
+    # ---- entry by entry ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _direct_program(self):
+        return self.program(self._direct_tape)
+
+    def _direct(self, inputs, out):
+        (v,) = self._direct_tape.outputs
+        mine = (
+            out is not None and out.dtype == self._direct_tape.type(v).dtype and out.flags.carray
+            and not any(np.may_share_memory(out, x) for x in inputs)
+        )  # fmt: skip
+        begin_sweep()
+        (data,) = self._direct_program.run([np.asarray(x) for x in inputs], [out] if mine else None)
+        return data
+
+    # ---- sweeps --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def gather(self):
+        """For each stored entry of the result its place in the compressed matrix (colour, element)."""
+        row_of = self._row_of_entries()
         colors = self.coloring.colors
         if self.coloring.partition == "column":
             element = row_of if self.rows.where is None else self.rows.where[row_of]
@@ -96,17 +189,11 @@ class Compressed:
             element = self.indices if self.columns.where is None else self.columns.where[self.indices]
             lane, width = colors[row_of], self.columns.total
         gather = lane.astype(np.int64) * width + element
-        self.out_indptr, self.out_indices, self.gather = self.indptr, self.indices, gather
-        if self.format == "csc":
-            index = csr_array((np.arange(len(gather)), self.indices, self.indptr), self.shape).tocsc()
-            index.sort_indices()
-            self.out_indptr, self.out_indices, self.gather = index.indptr, index.indices, gather[index.data]
-        if self.format == "dense":
-            self.gather_rows, self.gather_columns = row_of, self.indices
-        for array in (self.indptr, self.indices, self.out_indptr, self.out_indices):
-            array.flags.writeable = False
+        entries = self._result()[2]
+        return gather if entries is None else gather[entries]
 
-    # ---- sweeps ------------------------------------------------------------------------------------------------
+    def _row_of_entries(self):
+        return np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
 
     @cached_property
     def _chunks(self):
@@ -161,8 +248,10 @@ class Compressed:
 
     def data(self, inputs, out=None):
         """Values of the stored entries, in the order of the result's index arrays; in `out` if given."""
-        if not self.coloring.count or not len(self.gather):
-            return np.zeros(len(self.gather))
+        if not len(self.indices):
+            return np.zeros(0)
+        if self.method == "direct":
+            return self._direct(inputs, out)
         parts = []
         for first, last in self._chunks:
             begin_sweep()
@@ -172,6 +261,17 @@ class Compressed:
         if out is None or out.dtype != compressed.dtype or not out.flags.c_contiguous:
             return np.take(compressed, self.gather)
         return np.take(compressed, self.gather, out=out, mode="clip")  # the default mode writes by way of another array
+
+    def make_ready(self):
+        """Make what a call runs."""
+        if not len(self.indices):
+            return
+        if self.method == "direct":
+            self._direct_program  # noqa: B018  (made where it is looked at)
+            return
+        self.gather  # noqa: B018
+        for first, last in self._chunks:
+            self._program(first, last)
 
     # ---- results -----------------------------------------------------------------------------------------------
 
@@ -187,7 +287,7 @@ class Compressed:
         if self.format == "dense":
             dense = np.zeros(self.shape, data.dtype) if out is None else _checked_dense(out, self.shape, data.dtype)
             dense[...] = 0
-            dense[self.gather_rows, self.gather_columns] = data
+            dense[self._row_of_entries(), self.indices] = data
             return dense
         result = copy(self._empty)
         result.data = data
@@ -207,6 +307,16 @@ class Compressed:
         )
         if not same:
             raise ValueError("out has another structure than this Jacobian; pass one of its own results")
+
+    def described(self):
+        """In words: the method, and why."""
+        if self.method == "direct":
+            text = "entry by entry, without colours"
+        else:
+            text = f"{self.coloring!r}, {len(self._chunks)} sweep(s)"
+        if self.costs:
+            text += "; counted: " + ", ".join(f"{name} {cost:.3g}" for name, cost in sorted(self.costs.items()))
+        return text if self.obstacle is None else f"{text}; not entry by entry: {self.obstacle}"
 
     @cached_property
     def pattern(self):
@@ -277,10 +387,11 @@ class Jacobian(Derivative):
 
     kind = "jacobian"
 
-    def __init__(self, function, wrt=0, of="return", has_aux=False, engine="auto", format="csr", order="natural"):
-        if format not in FORMATS:
-            raise ValueError(f"format={format!r} is unknown; choose one of {', '.join(map(repr, FORMATS))}")
-        super().__init__(function, wrt, of, has_aux, engine, format=format, order=order)
+    def __init__(self, function, wrt=0, of="return", has_aux=False, engine="auto", format="csr", order="natural", method="auto"):
+        for name, value, known in (("format", format, FORMATS), ("method", method, METHODS)):
+            if value not in known:
+                raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(map(repr, known))}")
+        super().__init__(function, wrt, of, has_aux, engine, format=format, order=order, method=method)
 
     def __call__(self, *args, out=None, **kwargs):
         """The Jacobian at the arguments; ``(jacobian, aux)`` with ``has_aux``."""
@@ -297,9 +408,7 @@ class Jacobian(Derivative):
         return jacobian, prepared.values(primal.run(inputs))[1]
 
     def _ready(self, prepared):
-        compressed = self._compressed(prepared)
-        for first, last in compressed._chunks:
-            compressed._program(first, last)
+        self._compressed(prepared).make_ready()
 
     def _compressed(self, prepared):
         return prepared.once("compressed", lambda: self._compress(prepared))
@@ -310,7 +419,7 @@ class Jacobian(Derivative):
         return self._finish(prepared, prepared.tape, rows, columns)
 
     def _finish(self, prepared, tape, rows, columns):
-        compressed = Compressed(tape, rows, columns, self.options["format"], self.options["order"], prepared.program)
+        compressed = Compressed(tape, rows, columns, program=prepared.program, **self.options)
         return self._like_another(compressed)
 
     def _like_another(self, compressed):
@@ -336,7 +445,7 @@ class Jacobian(Derivative):
     def _report_on(self, prepared):
         compressed = self._compressed(prepared)
         lines = [f"  pattern: {compressed.shape[0]} x {compressed.shape[1]}, {len(compressed.indices)} entries",
-                 f"  {compressed.coloring!r}, {len(compressed._chunks)} sweep(s)"]  # fmt: skip
+                 f"  {compressed.described()}"]  # fmt: skip
         if compressed.assumed_dense:
             lines.append(f"  pattern assumed dense for: {', '.join(sorted(set(compressed.assumed_dense)))}")
         return lines
@@ -377,7 +486,7 @@ def _one(vtype):
     return np.ones(vtype.shape, vtype.dtype) if vtype.shape else vtype.dtype.type(1)
 
 
-def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natural", engine="auto"):
+def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natural", method="auto", engine="auto"):
     """The Jacobian of a function as a sparse array, as a function.
 
     Parameters
@@ -395,6 +504,9 @@ def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natur
         ``csr_array``, ``csc_array`` or ``ndarray``.
     order : {"natural", "largest_first", "random"}
         Order of the greedy colouring.
+    method : {"auto", "direct", "column", "row"}
+        How entries are computed: "direct", one by one, as sums of products of few partial derivatives; by sweeps for colours of
+        "column" or of "row"; or by what counts as cheapest, which ``.report()`` tells.
     engine : {"auto", "vm", "reference"}
         What runs the sweeps: the tiled engine, or NumPy op by op.
 
@@ -412,12 +524,15 @@ def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natur
     TypeError
         Nothing to differentiate: `f` returned None and `of` was not given, or an argument holds no floating numbers.
     ValueError
-        `out` has another structure.
+        `out` has another structure; an option is unknown; or `method` is "direct" and the entries cannot be computed so.
     MemoryError
         At a call that would need more memory than there is, before it begins.
 
     Notes
     -----
+    Where a factor is infinite, sweeps for colours may give NaN for 0 * inf in entries of other columns (rows) of that colour;
+    "direct" computes each entry from its own factors.
+
     The pattern is structural and global: valid for all inputs on the same path through the code, both sides of a ``np.where``
     included. Colouring: greedy distance-2, Gebremedhin, Manne and Pothen, SIAM Review 47 (2005), algorithm 3.2.
 
@@ -434,10 +549,10 @@ def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natur
            [ 0.,  1., -2.]])
 
     """
-    return Jacobian(f, wrt, of, has_aux, engine, format, order)
+    return Jacobian(f, wrt, of, has_aux, engine, format, order, method)
 
 
-def hessian(f, wrt=0, of="return", *, format="csr", order="natural", engine="auto"):
+def hessian(f, wrt=0, of="return", *, format="csr", order="natural", method="auto", engine="auto"):
     """The Hessian of a scalar function as a sparse array, as a function.
 
     Parameters are those of `jacobian`; `f` gives one number.
@@ -449,7 +564,7 @@ def hessian(f, wrt=0, of="return", *, format="csr", order="natural", engine="aut
 
     Notes
     -----
-    The Jacobian of the gradient's tape, by columns: forward over reverse.
+    The Jacobian of the gradient's tape: forward over reverse, or directly.
 
     Examples
     --------
@@ -461,7 +576,7 @@ def hessian(f, wrt=0, of="return", *, format="csr", order="natural", engine="aut
            [  0.,  -8.,   2.]])
 
     """
-    return Hessian(f, wrt, of, False, engine, format, order)
+    return Hessian(f, wrt, of, False, engine, format, order, method)
 
 
 __all__ = ["Hessian", "Jacobian", "hessian", "jacobian"]

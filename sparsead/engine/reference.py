@@ -51,8 +51,10 @@ class Program:
                 dropped[k if k >= 0 else tape.maker(v)].append(v)
         self._dropped = [tuple(dropped[op.index]) for op in ops if op.op is not INPUT]
 
-    def run(self, inputs):
+    def run(self, inputs, out=None):
         """Outputs for `inputs`, which are left alone; no output shares memory with an input or another output.
+
+        `out` are arrays of the outputs' types that are written to, if all guards hold, instead of new ones.
 
         Raises
         ------
@@ -71,7 +73,12 @@ class Program:
                     values[v] = result
                 for v in dropped:
                     values[v] = None
-        return [_output(values[v], self.tape.type(v), own) for v, own in zip(self.tape.outputs, self._own, strict=True)]
+        results = [_output(values[v], self.tape.type(v), own) for v, own in zip(self.tape.outputs, self._own, strict=True)]
+        if out is None:
+            return results
+        for array, result in zip(out, results, strict=True):
+            array[...] = result
+        return out
 
     def release(self):
         """Nothing is kept from run to run."""

@@ -41,7 +41,7 @@ class Fusion:
         self.zeroed: set[int] = set()  # slots that are to be filled with zeros before somebody touches them
         self.fills: dict[int, list[int]] = {}  # step -> slots that are filled before it
         self.cleared: dict[int, Cleared] = {}  # by slot: the zeros that were stored last
-        self.barrier = -1  # the last guard: what may fault comes after it
+        self.barrier = -1  # the last guard: what may fault comes after it, and what is written, perhaps to the caller's memory
 
     def type(self, v):
         """The type of a value of the tape."""
@@ -215,7 +215,7 @@ class Fusion:
     def kernel(self, shape, accesses, write=None, first=0):
         """A step whose kernel may read `accesses` and then do `write`: one of the last, or a new one."""
         space = squeezed(shape)
-        first = max(first, self._after(accesses, write and write[1]))
+        first = max(first, self._after(accesses, write and write[1]), -1 if write is None else self.barrier + 1)
         for k in range(len(self.steps) - 1, max(first, len(self.steps) - NEAR) - 1, -1):
             if self._joins(k, space, accesses, write, first):
                 return k

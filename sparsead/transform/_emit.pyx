@@ -378,6 +378,20 @@ cdef class Emitter:
                 out.append(self.partial(t, i, refs, temps))
         return out
 
+    def partial_of(self, str name, operands, results, int result, int operand):
+        """A partial of an elementwise op at (operands, results): a float where it is one everywhere, else a value."""
+        cdef CompiledTemplate t = compiled(CODE_OF_NAME[name])
+        cdef int[8] refs
+        cdef int[64] temps
+        cdef int i, root = result * t.nin + operand
+        if t.root_is_const[root]:
+            return float(t.root_consts[root])
+        for i in range(64):
+            temps[i] = -1
+        for i, v in enumerate((*operands, *results)):
+            refs[i] = v
+        return self.partial(t, root, refs, temps)
+
     def array_type(self, dtype, shape):
         """The C-order `ValueType` of (dtype, shape)."""
         return self.tape.pool.type(dtype, shape)

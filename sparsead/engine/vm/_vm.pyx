@@ -521,8 +521,10 @@ cdef class Program:
 
     # ---- running -----------------------------------------------------------------------------------------------------
 
-    def run(self, inputs):
+    def run(self, inputs, out=None):
         """Outputs for `inputs`, which are left alone; no output shares memory with an input or another output.
+
+        `out` are arrays of the outputs' types that are written to, if all guards hold, instead of new ones.
 
         Raises
         ------
@@ -531,7 +533,7 @@ cdef class Program:
         MemoryError
             There is not enough memory; nothing has been computed then.
         """
-        workspace, outputs = self._room()
+        workspace, outputs = self._room(out)
         try:
             (<Workspace> workspace).run(self, inputs, outputs)
         except GuardFailed:
@@ -544,14 +546,15 @@ cdef class Program:
         """Give back the memory of idle workspaces; the next run takes it anew."""
         self.idle.clear()
 
-    cdef tuple _room(self):
-        """A workspace that nobody else uses, and arrays for the results."""
-        workspace, needed = self._idle(), self.result_bytes
+    cdef tuple _room(self, out):
+        """A workspace that nobody else uses, and arrays for the results, `out` if given."""
+        workspace, needed = self._idle(), self.result_bytes if out is None else 0
         if workspace is None:
             needed += self._workspace_bytes(get_num_threads())
         require(needed, self.name)
         try:
-            return workspace or Workspace(self), [(<Layout> layout).blank() for _, layout in self.results]
+            workspace = workspace or Workspace(self)
+            return workspace, [(<Layout> layout).blank() for _, layout in self.results] if out is None else out
         except MemoryError as error:
             raise MemoryError(f"{self.name} needs {amount(needed)}, which the system does not give") from error
 

@@ -1,0 +1,48 @@
+"""What running a tape costs, roughly: in additions of numbers that are in the cache.
+
+The weights are rounded from measurements of the tiled engine: NumPy's index arrays cost some ten times what kernels do for an
+element, and a call of a NumPy function as much as thousands of elements.
+"""
+
+from __future__ import annotations
+
+import math
+
+from sparsead.tape.spec import ELEMENTWISE
+
+OP = 50  # of a step, whatever its size
+CALL = 5000
+GATHERED = 8
+FUNCTION = 10
+ASSEMBLED = 3  # an entry fetched from a compressed matrix
+ARITHMETIC = {"add", "subtract", "multiply", "negative", "square", "absolute", "select", "maximum", "minimum", "positive", "sign"}
+FREE = {"input", "const", "empty", "zeros", "load", "guard"}
+WINDOWED = {"store", "accumulate"}
+INDEXED = {"gather", "scatter", "scatter_add"}
+
+
+def cost_of(tape):
+    """The cost of running a tape once."""
+    return sum(_cost(tape, op) for op in tape)
+
+
+def _cost(tape, op):
+    name = op.op.name
+    if name in FREE:
+        return 0
+    if name in WINDOWED:
+        return OP + math.prod(op.attr.shape)
+    if name in INDEXED:
+        return CALL + GATHERED * tape.type(op.operands[-1 if name != "gather" else 1]).size
+    if hasattr(op.attr, "bodies"):
+        return OP + getattr(op.attr, "trips", 1) * max(map(cost_of, op.attr.bodies))
+    size = max((tape.type(v).size for v in (*op.operands, *op.results)), default=0)
+    if op.op.code >= ELEMENTWISE:
+        return OP + size * (1 if name in ARITHMETIC else FUNCTION)
+    return OP + size if name in ("copy", "cast", "sum") else CALL + FUNCTION * size
+
+
+def cost_of_sweeps(tape, sweep, lanes, entries):
+    """The cost of a compressed Jacobian: `sweep` is the tangent or adjoint of `tape` with its primal, run for that many seeds."""
+    primal = cost_of(tape)
+    return primal + lanes * max(cost_of(sweep) - primal, 0) + ASSEMBLED * entries

@@ -1,0 +1,180 @@
+"""Terms of the results of structural ops: ``rule(s, op)`` gives those of the one result of `op`; `s` is the `Sweep`."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+
+from sparsead.ops.structural import positions
+from sparsead.tape.spec import View
+from sparsead.transform.partials.coefficients import Stored
+from sparsead.transform.partials.geometry import in_layout, memory, places
+from sparsead.transform.partials.terms import GiveUp, Term
+
+UNROLLED = 8  # summands: a sum of so few is one term for each, else one with rows
+
+
+def _load(s, op):
+    (x,), (z,) = op.operands, op.results
+    if op.attr.dtype != s.type(x).dtype:
+        raise GiveUp("real and imaginary parts")
+    return s.terms.loaded(s.of(x), s.type(x), op.attr, op.imm, s.type(z))
+
+
+def _copy(s, op):
+    (x,), (z,) = op.operands, op.results
+    return s.terms.times(s.of(x), 1.0, s.type(x), s.type(z)) if s.type(x).dtype == s.type(z).dtype else _cast(s, op)
+
+
+def _cast(s, op):
+    (x,), (z,) = op.operands, op.results
+    t, made = s.type(x), s.type(z)
+    if not made.inexact or made.dtype.kind == "c":
+        return []
+    found = []
+    for term in s.of(x):
+        space = t if term.rows is None else s.e.array_type(t.dtype, term.rows.shape)
+        term = term._replace(coefficient=s.terms.c.cast(term.coefficient, space, made.dtype))
+        cast = s.e.tape.pool.type(made.dtype, t.shape, tuple(n // t.dtype.itemsize * made.dtype.itemsize for n in t.strides))
+        found += s.terms.times([term], 1.0, cast, made)
+    return found
+
+
+def _store(s, op):
+    x, v = op.operands
+    return _written(s, op, s.of(x), s.of(v), s.type(v))
+
+
+def _accumulate(s, op):
+    x, v = op.operands
+    at = positions(op.attr, op.imm)
+    if np.unique(at).size < at.size:
+        return s.of(x) + [s.terms.with_rows(term, s.type(v), at) for term in s.of(v)]
+    if not s.of(v):
+        return s.of(x)
+    window = s.type(v)
+    before = s.terms.loaded(s.of(x), s.type(x), op.attr, op.imm, window)
+    return _written(s, op, s.of(x), s.terms.joined(before + s.of(v), window), window)
+
+
+def _written(s, op, terms, new, given):
+    """`terms` with those of a window replaced."""
+    t, view, offset = s.type(op.results[0]), op.attr, op.imm
+    if view.dtype != t.dtype:
+        raise GiveUp("real and imaginary parts")
+    at = positions(view, offset)
+    window = s.e.array_type(given.dtype, view.shape)
+    new = [_at_places(s, term, given, window, at) for term in new]
+    kept = s.terms.cleared(terms, t, at)
+    before = terms if len(kept) == len(terms) else ()
+    return s.terms.placed(kept, before, t, at, new, lambda base, part: Stored(base, view, offset, part))
+
+
+def _at_places(s, term, given, window, at):
+    """A term of what is written: its columns in C order, or its rows in the memory that it is written to."""
+    if term.rows is None:
+        return s.terms.respread(term, given, window)
+    table = np.empty(max(given.size, 1), np.int64)
+    table[places(given)] = at
+    rows = table[term.rows]
+    return Term(np.where(rows >= 0, term.columns, -1).astype(np.int32), term.coefficient, np.maximum(rows, 0))
+
+
+def _gather(s, op):
+    x, pos = op.operands
+    t, z = s.type(x), s.type(op.results[0])
+    at = s.known(pos, op)
+    found = []
+    for term in s.of(x):
+        if term.rows is not None:
+            raise GiveUp("a gather from a sum or a scattered array")
+        columns = memory(term.columns)[at]
+        if (columns >= 0).any():
+            c = s.terms.c.gathered(term.coefficient, t, s.value[pos], at.shape)
+            found.append(s.terms.respread(Term(s.terms.moved(columns), c), s.e.array_type(t.dtype, at.shape), z))
+    return found
+
+
+def _last_writers(at, size):
+    """Positions that are written, -1 for those that a later element writes again."""
+    writer = np.empty(size, np.int64)
+    writer[at.ravel()] = np.arange(at.size)
+    return np.where(writer[at] == np.arange(at.size).reshape(at.shape), at, -1)
+
+
+def _scatter(s, op):
+    x, pos, v = op.operands
+    t, at = s.type(op.results[0]), s.known(pos, op)
+    window = s.e.array_type(t.dtype, at.shape)
+    new = [_at_places(s, term, s.type(v), window, _last_writers(at, t.size)) for term in s.of(v)]
+    kept = s.terms.cleared(s.of(x), t, at)
+    before = s.of(x) if len(kept) == len(s.of(x)) else ()
+
+    def store(base, part):
+        base = s.e.zeros(t) if base is None else s.terms.c.value(base, t)
+        return s.e.op("scatter", (base, s.value[pos], s.terms.c.value(part, window)), t)
+
+    return s.terms.placed(kept, before, t, at, new, store)
+
+
+def _scatter_add(s, op):
+    x, pos, v = op.operands
+    at = s.known(pos, op)
+    return s.of(x) + [s.terms.with_rows(term, s.type(v), at) for term in s.of(v)]
+
+
+def _sum(s, op):
+    (x,), (z,) = op.operands, op.results
+    t, made = s.type(x), s.type(z)
+    if t.dtype != made.dtype:
+        raise GiveUp("a sum in another dtype")
+    extents = [range(t.shape[axis]) for axis in op.attr]
+    if math.prod(map(len, extents)) <= UNROLLED:
+        kept = [axis for axis in range(t.ndim) if axis not in op.attr]
+        view = View(tuple(t.shape[a] for a in kept), tuple(t.strides[a] for a in kept), t.dtype)
+        parts = [
+            s.terms.loaded(s.of(x), t, view, sum(t.strides[a] * i for a, i in zip(op.attr, index, strict=True)), made)
+            for index in product(*extents)
+        ]
+        return s.terms.joined([term for part in parts for term in part], made)
+    rows = places(made)[tuple(slice(None) if axis not in op.attr else None for axis in range(t.ndim))]
+    rows = np.broadcast_to(rows, t.shape)
+    return [s.terms.with_rows(term, t, rows) for term in s.of(x)]
+
+
+def _select(s, op):
+    """Both sides; a side that is not taken counts as 0, whatever its derivative is."""
+    condition, *sides = op.operands
+    z, found, c = s.type(op.results[0]), [], s.terms.c
+    if any(term.rows is not None for v in sides for term in s.of(v)):
+        raise GiveUp("a choice from a sum or a scattered array")
+    for side, v in enumerate(sides):
+        for term in s.of(v):
+            term = s.terms.respread(term, s.type(v), z)
+            chosen = (term.coefficient, 0.0) if side == 0 else (0.0, term.coefficient)
+            found.append(term._replace(coefficient=c.choose(s.value[condition], *chosen, z)))
+    return s.terms.joined(found, z)
+
+
+def seeds(s, v, first):
+    """The identity: an element of an input depends on its own column."""
+    t = s.type(v)
+    columns = in_layout(np.empty(t.shape, np.int32), t)
+    memory(columns)[:] = np.arange(first, first + t.size)
+    return [Term(columns, 1.0)]
+
+
+RULES = {
+    "load": _load,
+    "copy": _copy,
+    "cast": _cast,
+    "store": _store,
+    "accumulate": _accumulate,
+    "gather": _gather,
+    "scatter": _scatter,
+    "scatter_add": _scatter_add,
+    "sum": _sum,
+    "select": _select,
+}

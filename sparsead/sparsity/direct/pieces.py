@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsead.ops.structural import positions
 from sparsead.sparsity._places import places_of
+from sparsead.tape.spec import View
 from sparsead.transform.partials.coefficients import Stored
-from sparsead.transform.partials.geometry import memory, places
+from sparsead.transform.partials.geometry import memory, seen
 
 
 class Structure(NamedTuple):
@@ -82,16 +82,17 @@ def pieces_of(terms, vtype, windows, first, structure, coefficients):
 def _cut(c, where, vtype, windows, key, coefficients):
     """Pieces of one coefficient; `where` is a vector over the memory of `vtype`, and used up."""
     if isinstance(c, Stored):
-        at = positions(c.view, c.offset)
+        window = seen(where, c.view, c.offset)
         part = coefficients.e.array_type(vtype.dtype, c.view.shape)
-        yield from _cut(c.part, where[at].reshape(-1), part, [], (*key, c.view, c.offset), coefficients)
-        where[at] = -1
+        yield from _cut(c.part, np.array(window, order="C").reshape(-1), part, [], (*key, c.view, c.offset), coefficients)
+        window[...] = -1
         yield from _cut(c.base, where, vtype, windows, key, coefficients)
         return
     for view, offset in windows if (where >= 0).any() else ():
-        at = positions(view, offset)
-        if (where[at] >= 0).any():
-            yield Piece((*key, view, offset), np.asarray(where[at]), coefficients.loaded(c, vtype, view, offset))
-            where[at] = -1
+        window = seen(where, view, offset)
+        if (window >= 0).any():
+            yield Piece((*key, view, offset), np.array(window, order="C"), coefficients.loaded(c, vtype, view, offset))
+            window[...] = -1
     if (where >= 0).any():
-        yield Piece(key, np.asarray(where[places(vtype)]), c)
+        whole = View(vtype.shape, vtype.strides, vtype.dtype)
+        yield Piece(key, np.array(seen(where, whole, 0), order="C"), c)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsead.ops.structural import positions
+from sparsead.tape.laws import span
 from sparsead.tape.spec import View
 from sparsead.transform.partials.geometry import affine
 
@@ -128,6 +129,11 @@ class Coefficients:
 
     def _through(self, c, vtype, view, offset):
         """What a window sees of a `Stored` if that is all of one side; else `c` itself."""
+        made = self.e.array_type(vtype.dtype, c.view.shape)
+        if (view, offset) == (c.view, c.offset):
+            return c.part if self.is_uniform(c.part) else self.value(c.part, made)
+        if _are_apart(span(view, offset), span(c.view, c.offset)):
+            return self.loaded(c.base, vtype, view, offset)
         inside = np.full(vtype.size, -1, np.int64)
         inside[positions(c.view, c.offset)] = np.arange(math.prod(c.view.shape)).reshape(c.view.shape)
         seen = inside[positions(view, offset)]
@@ -138,7 +144,7 @@ class Coefficients:
             return c
         item = vtype.dtype.itemsize
         part = View(view.shape, tuple(s * item for s in strides), view.dtype)
-        return self.loaded(c.part, self.e.array_type(vtype.dtype, c.view.shape), part, start * item)
+        return self.loaded(c.part, made, part, start * item)
 
     def gathered(self, c, vtype, pos, shape):
         """Elements at positions in memory, `pos` a value of the tape with that shape."""
@@ -146,3 +152,7 @@ class Coefficients:
             return c
         value = self.value(c, vtype)
         return self.e.op("gather", (value, pos), self.e.array_type(self.e.type(value).dtype, shape))
+
+
+def _are_apart(a, b):
+    return a[1] <= b[0] or b[1] <= a[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from sparsead.ops.structural import positions
@@ -25,6 +27,44 @@ def seen(array, view, offset):
     """A window, given in bytes of another dtype, on an array made by `in_layout`; not a copy."""
     item = view.dtype.itemsize
     return window(array, offset // item * array.itemsize, view.shape, _scaled(view.strides, view.dtype, array), array.dtype)
+
+
+class Window:
+    """Elements of arrays in one layout that a view shows; `shape` is its shape."""
+
+    def __init__(self, view, offset):
+        self.view, self.offset, self.shape = view, offset, view.shape
+
+    def of(self, array):
+        """Those elements; not a copy."""
+        return seen(array, self.view, self.offset)
+
+    def put(self, array, elements):
+        """Overwrite them."""
+        seen(array, self.view, self.offset)[...] = elements
+
+    @cached_property
+    def positions(self):
+        """Where they are in memory."""
+        return positions(self.view, self.offset)
+
+
+class Elements:
+    """The same for elements at given positions in memory; where the last of several stays, negative ones stand for the others."""
+
+    def __init__(self, at, size):
+        writer = np.empty(size, np.int64)
+        writer[at.ravel()] = np.arange(at.size)
+        self.at, self.shape = at, at.shape
+        self.positions = np.where(writer[at] == np.arange(at.size).reshape(at.shape), at, -1)
+
+    def of(self, array):
+        """Those elements; a copy."""
+        return memory(array)[self.at]
+
+    def put(self, array, elements):
+        """Overwrite them, one after the other."""
+        memory(array)[self.at] = elements
 
 
 def memory(array):

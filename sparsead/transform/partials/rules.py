@@ -7,10 +7,10 @@ from itertools import product
 
 import numpy as np
 
-from sparsead.ops.structural import positions
+from sparsead.ops.structural import injective, positions
 from sparsead.tape.spec import View
 from sparsead.transform.partials.coefficients import Stored
-from sparsead.transform.partials.geometry import in_layout, memory, places
+from sparsead.transform.partials.geometry import Elements, Window, in_layout, memory, places
 from sparsead.transform.partials.terms import GiveUp, Term
 
 UNROLLED = 8  # summands: a sum of so few is one term for each, else one with rows
@@ -49,8 +49,8 @@ def _store(s, op):
 
 def _accumulate(s, op):
     x, v = op.operands
-    at = positions(op.attr, op.imm)
-    if np.unique(at).size < at.size:
+    if not injective(op.attr):
+        at = positions(op.attr, op.imm)
         return s.of(x) + [s.terms.with_rows(term, s.type(v), at) for term in s.of(v)]
     if not s.of(v):
         return s.of(x)
@@ -64,20 +64,23 @@ def _written(s, op, terms, new, given):
     t, view, offset = s.type(op.results[0]), op.attr, op.imm
     if view.dtype != t.dtype:
         raise GiveUp("real and imaginary parts")
-    at = positions(view, offset)
-    window = s.e.array_type(given.dtype, view.shape)
-    new = [_at_places(s, term, given, window, at) for term in new]
-    kept = s.terms.cleared(terms, t, at)
-    before = terms if len(kept) == len(terms) else ()
-    return s.terms.placed(kept, before, t, at, new, lambda base, part: Stored(base, view, offset, part))
+    return _placed(s, terms, new, given, t, Window(view, offset), lambda base, part: Stored(base, view, offset, part))
 
 
-def _at_places(s, term, given, window, at):
+def _placed(s, terms, new, given, t, window, store):
+    """`terms` of an array of type `t` with `new` ones, of one of type `given`, in place of those in a window."""
+    made = s.e.array_type(given.dtype, window.shape)
+    new = [_at_places(s, term, given, made, window) for term in new]
+    kept = s.terms.cleared(terms, t, window)
+    return s.terms.placed(kept, terms if len(kept) == len(terms) else (), t, window, new, store)
+
+
+def _at_places(s, term, given, made, window):
     """A term of what is written: its columns in C order, or its rows in the memory that it is written to."""
     if term.rows is None:
-        return s.terms.respread(term, given, window)
+        return s.terms.respread(term, given, made)
     table = np.empty(max(given.size, 1), np.int64)
-    table[places(given)] = at
+    table[places(given)] = window.positions
     rows = table[term.rows]
     return Term(np.where(rows >= 0, term.columns, -1).astype(np.int32), term.coefficient, np.maximum(rows, 0))
 
@@ -97,26 +100,16 @@ def _gather(s, op):
     return found
 
 
-def _last_writers(at, size):
-    """Positions that are written, -1 for those that a later element writes again."""
-    writer = np.empty(size, np.int64)
-    writer[at.ravel()] = np.arange(at.size)
-    return np.where(writer[at] == np.arange(at.size).reshape(at.shape), at, -1)
-
-
 def _scatter(s, op):
     x, pos, v = op.operands
     t, at = s.type(op.results[0]), s.known(pos, op)
-    window = s.e.array_type(t.dtype, at.shape)
-    new = [_at_places(s, term, s.type(v), window, _last_writers(at, t.size)) for term in s.of(v)]
-    kept = s.terms.cleared(s.of(x), t, at)
-    before = s.of(x) if len(kept) == len(s.of(x)) else ()
+    made = s.e.array_type(t.dtype, at.shape)
 
     def store(base, part):
         base = s.e.zeros(t) if base is None else s.terms.c.value(base, t)
-        return s.e.op("scatter", (base, s.value[pos], s.terms.c.value(part, window)), t)
+        return s.e.op("scatter", (base, s.value[pos], s.terms.c.value(part, made)), t)
 
-    return s.terms.placed(kept, before, t, at, new, store)
+    return _placed(s, s.of(x), s.of(v), s.type(v), t, Elements(at, t.size), store)
 
 
 def _scatter_add(s, op):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsead.transform.partials.coefficients import Coefficients, Stored
-from sparsead.transform.partials.geometry import copied, in_layout, memory, places, seen
+from sparsead.transform.partials.geometry import copied, in_layout, places, seen
 
 MAX_TERMS = 256  # of one value
 # Work that is not for elements: of making an array, and of looking whether two are equal.
@@ -156,24 +156,25 @@ class Terms:
         self.moved(columns)
         return [Term(columns, term.coefficient, np.maximum(rows, 0))] if (columns >= 0).any() else []
 
-    def cleared(self, terms, vtype, at):
-        """Terms without those of the elements at positions `at` in memory."""
+    def cleared(self, terms, vtype, window):
+        """Terms without those of the elements in a `Window`, or among `Elements`."""
         found, self.fresh = [], set()
         for term in terms:
             if term.rows is not None:
                 gone = np.zeros(vtype.size, bool)
-                gone[at] = True
+                gone[window.positions] = True  # a position of -1 is written by another element
+                gone[-1] = (window.positions == vtype.size - 1).any()
                 found += self._kept(term, np.where(gone[term.rows], -1, term.rows))
-            elif (memory(term.columns)[at] >= 0).any():
+            elif (window.of(term.columns) >= 0).any():
                 columns = self._own(term.columns)
-                memory(columns)[at] = -1
+                window.put(columns, -1)
                 found.append(term._replace(columns=columns))
             else:
                 found.append(term)
         return found
 
-    def placed(self, terms, before, vtype, at, new, store):
-        """Terms with `new` ones put at positions `at`, an array of the shape of what is written.
+    def placed(self, terms, before, vtype, window, new, store):
+        """Terms with `new` ones put into a `Window`, or onto `Elements`.
 
         Terms are joined where that keeps a coefficient uniform, or the columns were there `before`; of terms with
         coefficients of their own, one takes in another if it has nothing where that comes to.
@@ -181,32 +182,32 @@ class Terms:
         Parameters
         ----------
         store : callable
-            ``store(base, part)``: the coefficient that is `part` at those positions, else `base`.
+            ``store(base, part)``: the coefficient that is `part` there, else `base`.
         """
         terms, taken = list(terms), set()
         for term in new:
             if term.rows is not None:
                 terms.append(term)
                 continue
-            k = self._home(terms, before, term, at, taken)
+            k = self._home(terms, before, term, window, taken)
             if k is None:
                 terms.append(Term(self._nothing(term.columns.dtype, vtype), None))
                 k = len(terms) - 1
             taken.add(k)
-            terms[k] = self._put(terms[k], vtype, at, term, store)
+            terms[k] = self._put(terms[k], window, term, store)
         if len(terms) > MAX_TERMS:
             raise GiveUp(f"more than {MAX_TERMS} terms")
         return [t for t in terms if t.rows is not None or (t.columns >= 0).any()]
 
-    def _home(self, terms, before, term, at, taken):
+    def _home(self, terms, before, term, window, taken):
         """The number of the term that takes in a new one, or None."""
         c = self.c
         free = [
             k for k, t in enumerate(terms)
-            if t.rows is None and k not in taken and (memory(t.columns)[at] < 0).all()
+            if t.rows is None and k not in taken and not (window.of(t.columns) >= 0).any()
         ]  # fmt: skip
         for k in free:
-            if k < len(before) and is_equal(memory(before[k].columns)[at], term.columns):
+            if k < len(before) and is_equal(window.of(before[k].columns), term.columns):
                 return k
         for k in free:
             if c.are_equal(terms[k].coefficient, term.coefficient):
@@ -232,10 +233,10 @@ class Terms:
         self.fresh.add(id(columns))
         return self.moved(columns)
 
-    def _put(self, base, vtype, at, term, store):
+    def _put(self, base, window, term, store):
         columns = self._own(base.columns)
         empty = not (columns >= 0).any()
-        memory(columns)[at] = term.columns
+        window.put(columns, term.columns)
         c, part = base.coefficient, term.coefficient
         if self.c.is_uniform(part) and (empty or c is None or self.c.are_equal(c, part)):
             return Term(columns, part)

@@ -56,8 +56,21 @@ def _pitches(steps):
     return {slot: stride for slot, (_, stride) in pitch.items()}
 
 
+def _bytes(steps):
+    """Bytes between the first and the last one that kernels touch, over all slots."""
+    spans: dict[int, tuple[int, int]] = {}
+    for kernel in steps:
+        for slot, access in _accesses(kernel) if isinstance(kernel, Kernel) else ():
+            low, high = reach((access.offset, kernel.space, access.strides, access.dtype.itemsize))
+            first, last = spans.get(slot, (low, high))
+            spans[slot] = min(first, low), max(last, high)
+    return sum(high - low for low, high in spans.values())
+
+
 def _grouped(steps):
     """Steps, with kernels that follow each other in groups."""
+    if _bytes(steps) <= BIG // 2:  # no group of them pays; finding them takes as long as the rest of planning
+        return list(steps)
     pitch = _pitches(steps)
     if MOST * max((_bytes(step, pitch) for step in steps), default=0) <= BIG:
         return steps  # no group would pay

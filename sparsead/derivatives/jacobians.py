@@ -438,8 +438,13 @@ class Jacobian(Derivative):
         return self._compressed(self.prepared).pattern
 
     @property
+    def method(self):
+        """How the most recent recording's entries are computed: "direct", or by sweeps for colours of "column" or "row"."""
+        return self._compressed(self.prepared).method
+
+    @property
     def coloring(self):
-        """The `Coloring` of the most recent recording."""
+        """The `Coloring` of the most recent recording; entries that are computed directly do not need it."""
         return self._compressed(self.prepared).coloring
 
     def _report_on(self, prepared):
@@ -515,9 +520,9 @@ def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natur
     Jacobian
         Takes the arguments of `f`, and ``out=`` to refill an earlier result. Gives an array of shape (m, n) over the C-order
         raveled outputs and inputs. Its structure is the same at every call on the same path, with sorted read-only index
-        arrays that the results share; entries that happen to be zero stay stored. Inspect it by ``.pattern``, ``.coloring``,
-        ``.tape`` and ``.report()``; ``.prepare(*args)`` traces, finds the pattern and colours ahead, ``.release()`` gives the
-        memory of calls back.
+        arrays that the results share; entries that happen to be zero stay stored. Inspect it by ``.pattern``, ``.method``,
+        ``.coloring``, ``.tape`` and ``.report()``; ``.prepare(*args)`` traces, finds the pattern and plans the work ahead,
+        ``.release()`` gives the memory of calls back.
 
     Raises
     ------

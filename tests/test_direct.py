@@ -206,6 +206,17 @@ def test_outputs_of_several_dtypes():
     agree(f, sample(6), tol=1e-6)
 
 
+def test_single_and_double_precision_in_one_expression():
+    def f(x, y):
+        u = x.copy()
+        u[1:] *= x[:-1]
+        return u * y * x * u, (u * y).astype(np.float32) * x
+
+    x, y = sample(5).astype(np.float32), sample(5, seed=1)
+    for wrt in (0, 1, (0, 1)):
+        agree(f, x, y, wrt=wrt, tol=1e-12)  # a coefficient in single precision would miss by 1e-8
+
+
 def test_scalar_code():
     def f(y):
         r = np.empty(4)
@@ -263,6 +274,12 @@ def broadcasts(u):
     return u[:, None] * np.array([1.0, 2.0]) + np.ones((6, 1)) * u[2] + np.broadcast_to(u[:2], (6, 2))
 
 
+def written_in_part_and_broadcast(u):
+    v = u.copy()
+    v[1:] *= u[:-1]
+    return v * np.arange(12.0).reshape(2, 6) * u[None, :]
+
+
 def choices(u):
     x = np.where(u > 1, np.sqrt(np.abs(u - 1)), 0 * u)
     x[u < 0.8] = 0.0
@@ -275,10 +292,11 @@ def two_results(u):
     return whole + part * np.modf(u)[0]
 
 
-@pytest.mark.parametrize(
-    "f", [mesh, last_one_wins, added_to_what_is_there, windows_that_overlap, sums, broadcasts, choices, two_results],
-    ids=lambda f: f.__name__,
-)  # fmt: skip
+INDEXED = [mesh, last_one_wins, added_to_what_is_there, windows_that_overlap]
+OTHERS = [sums, broadcasts, written_in_part_and_broadcast, choices, two_results]
+
+
+@pytest.mark.parametrize("f", INDEXED + OTHERS, ids=lambda f: f.__name__)
 def test_indices_sums_and_choices(f):
     agree(f, sample(6))
 

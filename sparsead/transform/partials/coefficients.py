@@ -42,19 +42,16 @@ class Coefficients:
         return type(a) is type(b) and a == b and self.is_uniform(a)
 
     def value(self, c, vtype):
-        """A value of the shape and the layout of `vtype`."""
+        """A value of type `vtype`."""
         if isinstance(c, Stored):
             return self._materialised(c, vtype)
         if isinstance(c, float):
             c = self._number(c, vtype)
-        c = self.e.broadcast(c, vtype.shape)
-        return c if self.e.type(c).strides == vtype.strides else self.e.op("copy", (c,), self._like(vtype, c))
+        c = self.e.broadcast(self.e.cast(c, vtype.dtype), vtype.shape)
+        return c if self.e.type(c) is vtype else self.e.op("copy", (c,), vtype)
 
     def _number(self, c, vtype):
         return self.e.tape.const(vtype.dtype.type(c))
-
-    def _like(self, vtype, c):
-        return self.e.tape.pool.type(self.e.type(c).dtype, vtype.shape, vtype.strides)
 
     def _materialised(self, c, vtype):
         key = id(c), vtype.id
@@ -68,16 +65,16 @@ class Coefficients:
     # ---- arithmetic ------------------------------------------------------------------------------------------------------
 
     def times(self, c, partial, vtype, strong=None):
-        """``c * partial`` over an array of type `vtype`; `partial` is a float or a value.
+        """``c * partial`` over an array of type `vtype`; `partial` is a float, or it is a value and `c` no `Stored`.
 
         `strong` is the position of the operand of a product in which zeros win (see `Elementwise.strong`).
         """
         if isinstance(partial, float):
             return self._scaled(c, partial)
+        partial = self.e.cast(partial, vtype.dtype)
         if isinstance(c, float):
             scaled = partial if c == 1 else self.e.ew("negative", partial) if c == -1 else self.e.ew("multiply", c, partial)
             return self.fitted(scaled, vtype)
-        c = self.value(c, vtype) if isinstance(c, Stored) else c
         if strong is None:
             return self.fitted(self.e.ew("multiply", c, partial), vtype)
         return self.fitted(self.e.ew("strong_multiply", *((c, partial) if strong == 0 else (partial, c))), vtype)
@@ -106,8 +103,11 @@ class Coefficients:
         return self.fitted(self.e.ew("select", condition, a, b), vtype)
 
     def fitted(self, c, vtype):
-        """A value that is uniform or has the shape of `vtype`."""
-        return c if isinstance(c, (float, Stored)) or self.e.type(c).shape == () else self.e.broadcast(c, vtype.shape)
+        """In the dtype of `vtype`, and uniform or of its shape."""
+        if isinstance(c, (float, Stored)):
+            return c
+        c = self.e.cast(c, vtype.dtype)
+        return c if self.e.type(c).shape == () else self.e.broadcast(c, vtype.shape)
 
     def cast(self, c, vtype, dtype):
         """In another dtype."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sparsead.ops.structural import positions
 from sparsead.transform.partials.coefficients import Coefficients, Stored
 from sparsead.transform.partials.geometry import copied, in_layout, places, seen
 
@@ -82,8 +83,10 @@ class Terms:
     def _times(self, term, partial, given, vtype, strong):
         if term.rows is not None:
             return self._times_by_row(term, partial, given, vtype)
-        coefficient = self.c.times(term.coefficient, partial, given if given.shape == vtype.shape else vtype, strong)
-        return self.respread(term._replace(coefficient=coefficient), given, vtype)
+        c = term.coefficient
+        if isinstance(c, Stored) and not isinstance(partial, float):
+            c = self.c.value(c, given)
+        return self.respread(term._replace(coefficient=self.c.times(c, partial, vtype, strong)), given, vtype)
 
     def respread(self, term, given, vtype):
         """A term of an array of type `given` broadcast to `vtype`."""
@@ -109,11 +112,8 @@ class Terms:
         """Positions in memory of type `given` as those in memory of type `vtype`."""
         if given.shape != vtype.shape:
             raise GiveUp("a sum or a scattered array that is broadcast")
-        if places(given).strides == places(vtype).strides and [s // given.dtype.itemsize for s in given.strides] == [
-            s // vtype.dtype.itemsize for s in vtype.strides
-        ]:
-            return rows
-        return self.moved(remapped(places(given), places(vtype), given.size)[rows])
+        old, new = places(given), places(vtype)
+        return rows if np.array_equal(old, new) else self.moved(remapped(old, new, given.size)[rows])
 
     def with_rows(self, term, given, rows):
         """A term of a value of type `given` as one with rows: for each element of the value, or of its memory."""
@@ -142,8 +142,6 @@ class Terms:
         return found
 
     def _rows_loaded(self, term, vtype, view, offset, result):
-        from sparsead.ops.structural import positions
-
         at = positions(view, offset)
         if np.unique(at).size < at.size:
             raise GiveUp("a sum or a scattered array that is broadcast")

@@ -349,6 +349,8 @@ class Repeat:
     turning : list of (slot, slot)
         After each trip the first gets the memory of the second, all at once: what the carries were made of changes hands, and
         nothing is copied.
+    height : int
+        All trips are run for so many rows of its kernels before the next rows begin; 0: each trip for all rows.
     """
 
     block: Block
@@ -357,6 +359,7 @@ class Repeat:
     by: int
     counter: int
     turning: list
+    height: int = 0
 
 
 @dataclass

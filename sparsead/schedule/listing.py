@@ -45,6 +45,7 @@ def _step(step):
         return [f"{results} = {step.op.op.name}({', '.join(map(_argument, step.operands))})"]
     if isinstance(step, Repeat):
         way = f", from {step.first} by {step.by}" if (step.first, step.by) != (0, 1) else ""
+        way += f", for {step.height} rows at a time" if step.height else ""
         return [f"loop of {step.trips} trips{way}, counter %{step.counter}, then {_pairs(step.turning)}", *_block(step.block)]
     assert isinstance(step, Choose)
     rows = [f"branch on {_argument(step.which)}"]

@@ -11,6 +11,7 @@ from sparsead.schedule.check import check
 from sparsead.schedule.form import Access, Call, Choose, Guard, Index, Place, Repeat, Schedule, Slot
 from sparsead.schedule.fusion import COUNTER, Fusion
 from sparsead.schedule.inner import castable, signature
+from sparsead.schedule.interchange import interchange
 from sparsead.schedule.memory import place_work
 from sparsead.schedule.reuse import reuse
 from sparsead.schedule.strips import strip
@@ -35,6 +36,7 @@ def schedule_of(tape):
     planner.finish()
     turning = set().union(*planner.together)
     reuse(planner.block, slots, turning)
+    interchange(planner.block)
     strip(planner.block, turning)
     place_work(schedule, planner.together)
     if config.check_tapes:

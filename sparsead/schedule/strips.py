@@ -37,12 +37,16 @@ BAND_WORK = 2_000_000  # points times instructions of a band, at least
 def strip(block, turning):
     """Put the kernels of a block, and of blocks inside, together where that pays; slots of `turning` change hands."""
     for step in block.steps:
-        for child in blocks_of(step):
+        for child in [] if _interchanged(step) else blocks_of(step):
             strip(child, turning)
     steps = []
     for step in block.steps:
-        steps += _trips_together(step, block, turning) if isinstance(step, Repeat) else [step]
+        steps += _trips_together(step, block, turning) if isinstance(step, Repeat) and not _interchanged(step) else [step]
     block.steps[:] = _with_rings(_grouped(steps), set(block.own) - turning)
+
+
+def _interchanged(step):
+    return isinstance(step, Repeat) and step.height > 0
 
 
 def _pitches(steps):

@@ -40,16 +40,23 @@ def reach(window):
 
 def _boxes_apart(a, b):
     """Whether the two are boxes of one lattice, and some coordinate tells them apart."""
-    steps = sorted({abs(s) for w in (a, b) for n, s in zip(w[1], w[2], strict=True) if n > 1 and s}, reverse=True)
-    if any(big % small for big, small in pairwise(steps)) or a[3] != b[3] or not steps or steps[-1] < a[3]:
-        return False
-    boxes = [_box(w, steps) for w in (a, b)]
+    steps = lattice([a, b])
+    boxes = [lattice_box(w, steps) for w in (a, b)] if steps else [None]
     if None in boxes:
         return False
     return any(high_a < low_b or high_b < low_a for (low_a, high_a), (low_b, high_b) in zip(*boxes, strict=True))
 
 
-def _box(window, steps):
+def lattice(windows):
+    """Steps of the lattice that windows (offset, shape, strides, itemsize) lie on, the greatest first; None if there is none."""
+    steps = sorted({abs(s) for w in windows for n, s in zip(w[1], w[2], strict=True) if n > 1 and s}, reverse=True)
+    items = {item for *_, item in windows}
+    if not steps or len(items) > 1 or steps[-1] < max(items) or any(big % small for big, small in pairwise(steps)):
+        return None
+    return steps
+
+
+def lattice_box(window, steps):
     """Least and greatest coordinate for each step of the lattice, and in bytes of a cell; None if it leaves its box."""
     low, _ = reach(window)
     extents = dict.fromkeys(steps, 0)

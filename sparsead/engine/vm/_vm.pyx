@@ -91,7 +91,7 @@ cdef extern from "vm.h":
         double *expected
     ctypedef struct vm_repeat:
         int counter, n_turning
-        intptr_t trips, first, by
+        intptr_t trips, first, by, rows, height
         int *turning
         vm_block *body
     ctypedef struct vm_choose:
@@ -240,20 +240,20 @@ cdef class Program:
 
     # ---- from the schedule to C --------------------------------------------------------------------------------------
 
-    cdef vm_block *_block(self, block) except NULL:
+    cdef vm_block *_block(self, block, by_rows=False) except NULL:
         cdef vm_block *made = <vm_block *> self.memory.take(sizeof(vm_block))
         made.n_steps = len(block.steps)
         made.steps = <vm_step *> self.memory.take(made.n_steps * sizeof(vm_step))
         cdef int k
         for k in range(made.n_steps):
-            self._step(&made.steps[k], block.steps[k])
+            self._step(&made.steps[k], block.steps[k], by_rows)
         return made
 
-    cdef int _step(self, vm_step *made, step) except -1:
+    cdef int _step(self, vm_step *made, step, by_rows) except -1:
         made.number = len(self.steps)
         self.steps.append(step)
         if isinstance(step, Kernel):
-            made.kind, made.kernel = VM_KERNEL, self._kernel(step)
+            made.kind, made.kernel = VM_KERNEL, self._kernel(step, by_rows)
         elif isinstance(step, Scalars):
             made.kind, made.scalars = VM_SCALARS, self._scalars(step)
         elif isinstance(step, Fill):
@@ -310,7 +310,9 @@ cdef class Program:
         made.counter, made.trips = step.counter, step.trips
         made.first, made.by = step.first, step.by
         made.turning, made.n_turning = self._pairs(step.turning), len(step.turning)
-        made.body = self._block(step.block)
+        made.height = step.height
+        made.rows = step.block.steps[0].space[0] if step.height else 0
+        made.body = self._block(step.block, step.height > 0)
         return made
 
     cdef vm_choose *_choose(self, step) except NULL:

@@ -262,6 +262,13 @@ static int run_kernel(const vm_step *step, vm_work *work) {
     char *base[kernel->n_windows + 1];
     for (int k = 0; k < kernel->n_windows; k++)
         if (place(kernel->windows + k, step->number, k, work, base + k)) return VM_OUT_OF_BOUNDS;
+    if (work->high) {
+        memset(work->sums, 0, (size_t)kernel->n_sums * VM_NUMBER);
+        run_rows(kernel, base, work->scratch, work->sums, work->low, work->high);
+        if (kernel->n_sums) add_sums(kernel, base, work->sums, 1, 0);
+        work->until_check -= (double)kernel->points * kernel->n_instrs * (work->high - work->low) / kernel->extent[0];
+        return VM_DONE;
+    }
     span all = {kernel, work, base, 0, 1}, even = {kernel, work, base, 0, 2}, odd = {kernel, work, base, 1, 2};
     if (kernel->order == VM_ALTERNATING) {
         if (parallel_for((kernel->n_chunks + 1) / 2, work->threads, run_chunk, &even)) return VM_RAISED;
@@ -395,7 +402,7 @@ static void turn(const int *pairs, int n, vm_work *work) {
     for (int k = 0; k < n; k++) work->slots[pairs[2 * k]] = (char *)work->turned[k];
 }
 
-static int run_repeat(const vm_repeat *repeat, vm_work *work) {
+static int run_trips(const vm_repeat *repeat, vm_work *work) {
     int64_t trip = repeat->first;
     for (intptr_t k = 0; k < repeat->trips; k++, trip += repeat->by) {
         memcpy(work->slots[repeat->counter], &trip, sizeof trip);
@@ -405,6 +412,20 @@ static int run_repeat(const vm_repeat *repeat, vm_work *work) {
         if (vm_interrupted(work, TRIP)) return VM_RAISED;
     }
     return VM_DONE;
+}
+
+static int run_repeat(const vm_repeat *repeat, vm_work *work) {
+    if (!repeat->height) return run_trips(repeat, work);
+    int status = VM_DONE;
+    char *before[repeat->n_turning + 1];
+    for (int k = 0; k < repeat->n_turning; k++) before[k] = work->slots[repeat->turning[2 * k]];
+    for (work->low = 0; !status && work->low < repeat->rows; work->low = work->high) {
+        work->high = work->low + repeat->height < repeat->rows ? work->low + repeat->height : repeat->rows;
+        for (int k = 0; k < repeat->n_turning; k++) work->slots[repeat->turning[2 * k]] = before[k];
+        status = run_trips(repeat, work);
+    }
+    work->high = 0;
+    return status;
 }
 
 static int run_choose(const vm_step *step, vm_work *work) {

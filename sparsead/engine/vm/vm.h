@@ -88,6 +88,7 @@ typedef struct vm_block vm_block;
 typedef struct {
     int counter, n_turning;
     intptr_t trips, first, by;
+    intptr_t rows, height; /* height: all trips are run for so many of the rows of its kernels at a time; 0: for all */
     int *turning; /* pairs of slots */
     vm_block *body;
 } vm_repeat;
@@ -158,6 +159,7 @@ struct vm_work {
     intptr_t scratch_bytes; /* of each thread */
     char *sums;             /* VM_NUMBER bytes for each sum of each chunk */
     int threads;
+    intptr_t low, high; /* rows of kernels that are run, if high is not 0 */
     intptr_t *turned; /* room for as many pointers as change hands at once */
     double until_look; /* point instructions until the caller's thread looks at the clock */
     double checked;    /* when it last asked whether the user wants to stop, in seconds of the clock; 0: not yet in this run */

@@ -146,3 +146,42 @@ def test_stores_that_are_overwritten_are_left_out(shape):
         assert_bits(*both(tape, [np.full(shape, 2.0), np.full(shape, 5.0)]))
         stores = [i for kernel in kernels(schedule_of(tape).block) for i in shortened(kernel).instrs if i.kind == "store"]
         assert len(stores) == (5 if read else 3)
+
+
+OVER = {
+    "all of it": lambda a: a[1:9, 1:9],
+    "a corner": lambda a: a[:8, :8],
+    "rows": lambda a: a[2:, 1:9],
+    "turned": lambda a: a[1:9, 8:0:-1],
+}
+
+
+@pytest.mark.parametrize("second", OVER.values(), ids=OVER)
+def test_what_has_been_stored_is_read_where_it_is(second):
+    """And not copied; unless it is overwritten by what reads it."""
+    first, b = lambda a: a[1:9, 1:9], Builder()
+    x, y = b.input((10, 10)), b.input((10, 10))
+    v = b.ew("multiply", b.load(y, first), b.const(3.0))
+    once = b.store(b.ew("negative", x), first, v)
+    beside = b.ew("add", b.load(once, lambda a: a[1:9, :8]), v)
+    tape = b.done(b.store(once, second, b.ew("add", beside, v)), b.ew("square", v))
+    inputs = [np.arange(100.0).reshape(10, 10), np.arange(100.0).reshape(10, 10) % 7]
+    assert_bits(*both(tape, inputs))
+
+    b = Builder()
+    x, y = b.input((10, 10)), b.input((10, 10))
+    v = b.ew("multiply", b.load(y, first), b.const(3.0))
+    once = b.store(b.ew("negative", x), first, v)
+    tape = b.done(b.store(once, second, v), b.ew("square", v))
+    assert_bits(*both(tape, inputs))
+
+
+def test_stores_that_are_read_again_are_no_copies():
+    b, inner = Builder(), lambda a: a[1:-1]
+    x, y = b.input((50,)), b.input((50,))
+    y = b.ew("add", y, y)
+    v = b.ew("negative", b.load(x, inner))
+    once = b.store(y, inner, v)
+    tape = b.done(b.ew("add", b.load(once, lambda a: a[:-2]), v), once)
+    assert_bits(*both(tape, [np.arange(50.0), np.ones(50)]))
+    assert [slot.kind for slot in schedule_of(tape).slots] == ["input", "input", "output", "output"]

@@ -40,6 +40,7 @@ class Fusion:
         self.pending: dict[int, list] = {}
         self.zeroed: set[int] = set()  # slots that are to be filled with zeros before somebody touches them
         self.fills: dict[int, list[int]] = {}  # step -> slots that are filled before it
+        self.stored: dict[int, Window] = {}  # by value: a window that it was stored in
         self.cleared: dict[int, Cleared] = {}  # by slot: the zeros that were stored last
         self.barrier = -1  # the last guard: what may fault comes after it, and what is written, perhaps to the caller's memory
 
@@ -116,6 +117,21 @@ class Fusion:
             if by != neutral:
                 (register,) = self.steps[k].apply(op, [register, self.steps[k].constant(np.int64(by))], [COUNTER])
         return Held(k, register)
+
+    def look(self, v, window):
+        """A value is what is seen through a window, until it is overwritten there."""
+        self.values[v] = window
+        for slot in {window.place.slot, *(index.slot for index in window.moving)}:
+            self.pending.setdefault(slot, []).append(v)
+
+    def leave(self, v, write):
+        """A value in a register is wanted in another kernel, for `write`: it is seen where it was stored, or gets a place."""
+        window = self.stored.get(v)
+        lasts = window is not None and window.version == self.version.get(window.place.slot, 0)
+        if lasts and (write is None or write[1].slot != window.place.slot):
+            self.look(v, window)
+        else:
+            self.store_held(v)
 
     def store_held(self, v):
         """Give a value that is in a register a place in memory."""
@@ -240,7 +256,7 @@ class Fusion:
             if not elsewhere:
                 return k, [self._register(k, v, shape) for v in operands]
             for v in elsewhere:
-                self.store_held(v)
+                self.leave(v, write)
             if not self.steps[k].instrs:
                 self.steps.pop()  # it was made for this, and may not be where it goes in the end
 

@@ -133,9 +133,7 @@ class Planner(Fusion):
             return
         place, inner = self._base(base)
         moving += inner
-        self.values[v] = Window(place, view, imm, moving, self.version.get(place.slot, 0), op.line)
-        for slot in {place.slot, *(index.slot for index in moving)}:
-            self.pending.setdefault(slot, []).append(v)
+        self.look(v, Window(place, view, imm, moving, self.version.get(place.slot, 0), op.line))
 
     def _base(self, v):
         """(place of a value, what moves it): a window with the layout of its value is looked through, not read."""
@@ -176,6 +174,8 @@ class Planner(Fusion):
             return
         self._end_for(value, target, view.shape)
         self._write_to(kind, value, target, view.shape)
+        if kind == "store" and isinstance(self.values[value], Held) and self.type(value).dtype == view.dtype:
+            self.stored[value] = Window(place, view, imm, moving, self.version[place.slot], op.line)
 
     def _write_to(self, kind, value, target, shape):
         """Write a value to a window."""

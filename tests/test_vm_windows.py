@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from engines import assert_bits, assert_close, both, on_threads
+from engines import assert_bits, assert_close, both, numbers, on_threads
 from loop_tapes import LoopBuilder
 from sparsead.engine import vm
 from sparsead.schedule.form import Access, Index, Kernel, Repeat
@@ -185,3 +185,22 @@ def test_stores_that_are_read_again_are_no_copies():
     tape = b.done(b.ew("add", b.load(once, lambda a: a[:-2]), v), once)
     assert_bits(*both(tape, [np.arange(50.0), np.ones(50)]))
     assert [slot.kind for slot in schedule_of(tape).slots] == ["input", "input", "output", "output"]
+
+
+@pytest.mark.parametrize("char", "fdDl")
+def test_chains_of_sums(char):
+    """Two sums in one instruction, each rounded as before; not those that are wanted besides."""
+    b, dtype, rng = Builder(), np.dtype(char), np.random.default_rng(4)
+    x = [b.input((37,), dtype) for _ in range(7)]
+    add = lambda u, v: b.op("add", (u, v), (37,), dtype=dtype)
+    chain = x[0]
+    for v in x[1:5]:
+        chain = add(chain, v)
+    wanted = add(x[5], x[6])
+    tape = b.done(chain, add(x[5], chain), wanted, add(x[0], wanted), add(wanted, wanted))
+    for special in (False, True):
+        inputs = [numbers(rng, (37,), dtype, special=special) for _ in x]
+        assert_bits(*both(tape, inputs), signs=False)
+    (kernel,) = kernels(schedule_of(tape).block)
+    ops = sorted(i.op for i in shortened(kernel).instrs if i.kind == "apply")
+    assert ops == (["add"] * 4 + ["add3"] * 2 if char in "fd" else ["add"] * 8)

@@ -13,7 +13,7 @@ from sparsead.schedule.windows import meeting
 
 def shortened(kernel):
     """`kernel` with fewer instructions; a new one."""
-    return _sunk(_paired(_live(_Signs(_live(_lasting(kernel))).kernel)))
+    return _sunk(_added(_paired(_live(_Signs(_live(_lasting(kernel))).kernel))))
 
 
 def parts(instr):
@@ -137,6 +137,24 @@ def _paired(kernel):
                 break
     kept = [paired.get(k, i) for k, i in enumerate(kernel.instrs) if not (i.op == "multiply" and i.registers[-1] in gone)]
     return kernel.with_instrs(kept)
+
+
+def _added(kernel):
+    """Sums that are only added to something are one instruction with it; it rounds twice all the same."""
+    reads = Counter(r for instr in kernel.instrs for r in parts(instr)[0])
+    sums, gone, instrs = {}, set(), []
+    for instr in kernel.instrs:
+        if instr.kind == "apply" and instr.op == "add" and kernel.dtypes[instr.registers[-1]].char in "fd":
+            *operands, result = instr.registers
+            inner = next((r for r in operands if r in sums and reads[r] == 1), None)
+            if inner is None:
+                sums[result] = operands
+            else:
+                operands.remove(inner)
+                instr = Instr("apply", "add3", (*sums[inner], *operands, result), None, 3)
+                gone.add(inner)
+        instrs.append(instr)
+    return kernel.with_instrs(i for i in instrs if not (i.op == "add" and i.registers[-1] in gone))
 
 
 def _sunk(kernel):

@@ -50,6 +50,30 @@ class Instr(NamedTuple):
     n_operands: int = 0  # of the registers that are read
 
 
+class Apart(NamedTuple):
+    """Why an op did not join the kernel before its own: noted when it was decided.
+
+    `kernel` is that one, and `step` what is in the way, if it is another; `slot` the memory that it is about, or -1.
+    """
+
+    why: str
+    kernel: Any
+    step: Any
+    slot: int
+
+
+class Origin(NamedTuple):
+    """What a slot holds, and what for: names of ops, and lines of the user.
+
+    `op` made the value, `reader` is the op that wanted it in memory: "" if it is memory by nature, "output" at the end of a tape.
+    """
+
+    op: str
+    line: Any
+    reader: str = ""
+    reader_line: Any = None
+
+
 class Kernel:
     """One space, and instructions on registers that hold a number for each of its points.
 
@@ -64,10 +88,16 @@ class Kernel:
         Of the registers, each of which is set once.
     constants : dict
         Registers that hold a number.
+    lines : dict
+        Lines of the user that it comes from, as keys, in their order.
+    apart : Apart or None
+        Why its first op did not join the kernel before it.
     """
 
     def __init__(self, space):
         self.space, self.instrs, self.dtypes, self.constants = space, [], [], {}
+        self.lines: dict = {}
+        self.apart: Apart | None = None
         self.windows: dict[int, list[tuple[str, Access]]] = {}  # slot -> what is done to it
         self.known: dict = {}  # what is in registers
 
@@ -75,6 +105,7 @@ class Kernel:
         """A kernel on the same registers with other instructions."""
         kernel = Kernel(self.space)
         kernel.instrs, kernel.dtypes, kernel.constants = list(instrs), list(self.dtypes), dict(self.constants)
+        kernel.lines, kernel.apart = self.lines, self.apart
         return kernel
 
     def changed(self, space, change):
@@ -304,6 +335,8 @@ class Scalars:
         The slot that they are in.
     slots : list of int
         Which it reads or writes, the one of its registers among them.
+    lines : list
+        The user's lines of its first and its last op.
     """
 
     code: np.ndarray
@@ -315,6 +348,7 @@ class Scalars:
     guards: list[tuple[OpView, np.dtype]]
     registers: int = -1
     slots: list[int] = field(default_factory=list)
+    lines: list = field(default_factory=list)
 
     def instructions(self):
         """(form, words) of each instruction."""
@@ -382,7 +416,8 @@ def blocks_of(step):
 class Slot:
     """Memory.
 
-    `kind` is "input", "output" (both by position), "constant" or "work"; work memory begins at `offset` of the workspace.
+    `kind` is "input", "output" (both by position), "constant" or "work"; work memory begins at `offset` of the workspace. `origin`
+    says what it holds first.
     """
 
     kind: str
@@ -390,6 +425,7 @@ class Slot:
     position: int = -1
     array: Any = None
     offset: int = -1
+    origin: Origin | None = None
 
 
 @dataclass

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsead.schedule._scalars import Runs
-from sparsead.schedule.form import Access, Block, Fill, Kernel, Place, Slot
+from sparsead.schedule.form import Access, Apart, Block, Fill, Kernel, Origin, Place, Slot
 from sparsead.schedule.values import Cleared, Constant, Counted, Held, Window
 from sparsead.schedule.windows import meeting, spread, squeezed
 from sparsead.tape._memory import blank
@@ -18,6 +18,19 @@ from sparsead.tape._memory import blank
 NEAR = 24  # steps back that an op looks for a kernel to join
 LARGEST = 400  # instructions of a kernel
 COUNTER = np.dtype(np.int64)
+
+# Why an op does not join a kernel.
+NO_KERNEL = "it is no kernel"
+OTHER_SPACE = "another space"
+TOO_LARGE = f"it would have more than {LARGEST} instructions"
+READS_WRITTEN = "it reads what the other writes, at other points"
+WRITES_READ = "it writes what the other reads, at other points"
+WRITES_WRITTEN = "it writes what the other writes, at other points"
+BEHIND_WRITE = "it reads or writes what is written in between"
+BEHIND_READ = "it writes what is read in between"
+BEHIND_GUARD = "an index of its own has to wait for a guard"
+BEHIND_INDEX = "an index of its own is computed before it"
+BEHIND_VALUE = "an operand is computed in between"
 
 
 class Fusion:
@@ -27,7 +40,7 @@ class Fusion:
         self.tape, self.slots, self.together = tape, slots, together
         self.block = Block()
         self.steps = self.block.steps
-        self.at = 0  # the op that is planned
+        self.at, self.doing, self.line = 0, "", None  # the op that is planned, its name and the user's line
         self.values: dict = {}
         self.runs = Runs(tape)
         self.last_use = self.runs.last_use
@@ -50,12 +63,17 @@ class Fusion:
 
     # ---- memory ------------------------------------------------------------------------------------------------------
 
-    def work(self, nbytes):
+    def work(self, nbytes, origin):
         """The place of new memory of the block's own."""
-        self.slots.append(Slot("work", nbytes))
+        self.slots.append(Slot("work", nbytes, origin=origin))
         self.block.own.append(len(self.slots) - 1)
         self.mine.add(len(self.slots) - 1)
         return Place(len(self.slots) - 1)
+
+    def origin(self, v):
+        """The `Origin` of a value that the op which is planned now wants in memory."""
+        maker = self.tape.op(self.tape.maker(v))
+        return Origin(maker.op.name, maker.line, self.doing, self.line)
 
     def seen(self, v, shape):
         """The `Access` of a value spread over `shape`; what is in a register is stored first."""
@@ -93,7 +111,7 @@ class Fusion:
     def copy_of(self, v):
         """The place of a new copy of a value."""
         t = self.type(v)
-        place = self.work(t.nbytes)
+        place = self.work(t.nbytes, self.origin(v))
         target = Access(place.slot, 0, spread(t.shape, t.strides, t.shape), t.dtype)
         k, (register,) = self.settled([v], t.shape, ("store", target))
         self.steps[k].write("store", self.cast(k, register, t.dtype), target)
@@ -103,7 +121,7 @@ class Fusion:
     def _constant(self, value, t):
         array = blank(t.shape, t.strides, t.dtype)
         array[...] = value
-        self.slots.append(Slot("constant", t.nbytes, array=array))
+        self.slots.append(Slot("constant", t.nbytes, array=array, origin=Origin("const", self.line)))
         return Place(len(self.slots) - 1)
 
     def _computed(self, number):
@@ -136,7 +154,7 @@ class Fusion:
     def store_held(self, v):
         """Give a value that is in a register a place in memory."""
         home, t = self.values[v], self.type(v)
-        place, kernel = self.work(t.nbytes), self.steps[home.step]
+        place, kernel = self.work(t.nbytes, self.origin(v)), self.steps[home.step]
         access = Access(place.slot, 0, spread(t.shape, t.strides, t.shape), t.dtype)
         kernel.write("store", home.register, access)
         kernel.known[v, access.strides] = home.register
@@ -148,7 +166,7 @@ class Fusion:
         home = self.values[v]
         shape = home.view.shape
         access = self.seen(v, shape)
-        fits = beside is not None and self._joins(beside, squeezed(shape), [access], None, self._after([access]))
+        fits = beside is not None and beside >= self._after([access]) and not self._against(beside, squeezed(shape), [access], None)
         k = beside if fits else self.kernel(shape, [access])
         self.values[v] = Held(k, self.load(k, v, access))
         for loads in self.pending.values():
@@ -209,34 +227,68 @@ class Fusion:
                 first = max(first, self.written.get(index.slot, -1) + 1, self.barrier + 1)
         return first if write is None else max(first, self._after([write]), self.read.get(write.slot, -1))
 
-    def _joins(self, k, space, accesses, write, first):
-        """Whether step `k` may read `accesses` and then do `write`, a pair (kind, access)."""
+    def _against(self, k, space, accesses, write):
+        """Why step `k` may not read `accesses` and then do `write`, a pair (kind, access): (why, slot), or None if it may."""
         step = self.steps[k]
-        if k < first or not isinstance(step, Kernel) or step.space != space or len(step.instrs) > LARGEST:
-            return False
+        if not isinstance(step, Kernel):
+            return NO_KERNEL, -1
+        if step.space != space:
+            return OTHER_SPACE, -1
+        if len(step.instrs) > LARGEST:
+            return TOO_LARGE, -1
         if not space:  # one point: instruction by instruction is the only order
-            return True
+            return None
         for access in accesses:
             for kind, other in step.windows.get(access.slot, ()):
                 if kind != "load" and meeting(access, other, space) == "meet":
-                    return False
+                    return READS_WRITTEN, access.slot
         if write is None:
-            return True
-        own = [("load", access) for access in accesses if access.slot == write[1].slot]
-        return all(
-            kind == write[0] == "accumulate" or meeting(write[1], other, space) != "meet"
-            for kind, other in (*step.windows.get(write[1].slot, ()), *own)
-        )
+            return None
+        slot, own = write[1].slot, [("load", access) for access in accesses if access.slot == write[1].slot]
+        for kind, other in (*step.windows.get(slot, ()), *own):
+            if not kind == write[0] == "accumulate" and meeting(write[1], other, space) == "meet":
+                return WRITES_READ if kind == "load" else WRITES_WRITTEN, slot
+        return None
 
     def kernel(self, shape, accesses, write=None, first=0):
         """A step whose kernel may read `accesses` and then do `write`: one of the last, or a new one."""
         space = squeezed(shape)
         first = max(first, self._after(accesses, write and write[1]), -1 if write is None else self.barrier + 1)
         for k in range(len(self.steps) - 1, max(first, len(self.steps) - NEAR) - 1, -1):
-            if self._joins(k, space, accesses, write, first):
-                return k
-        self.steps.append(Kernel(space))
-        return len(self.steps) - 1
+            if self._against(k, space, accesses, write) is None:
+                break
+        else:
+            k = len(self.steps)
+            self.steps.append(Kernel(space))
+            self.steps[k].apart = self._apart(space, accesses, write, first)
+        if self.line is not None:
+            self.steps[k].lines[self.line] = None
+        return k
+
+    def _apart(self, space, accesses, write, first):
+        """The `Apart` of a kernel that is new."""
+        for k in range(len(self.steps) - 2, max(len(self.steps) - NEAR, 0) - 1, -1):
+            if isinstance(self.steps[k], Kernel):
+                against = self._against(k, space, accesses, write)
+                if k < first and (against is None or against[0] is not OTHER_SPACE):
+                    why, step, slot = self._behind(accesses, write, first)
+                    return Apart(why, self.steps[k], step, slot)
+                return against and Apart(against[0], self.steps[k], None, against[1])
+        return None
+
+    def _behind(self, accesses, write, first):
+        """(why, the step in the way, slot): what `first`, the first step that may do this, comes from."""
+        if write is not None and self.read.get(write[1].slot) == first:
+            return BEHIND_READ, self.steps[first], write[1].slot
+        for access in (*accesses, *([write[1]] if write else ())):
+            if self.written.get(access.slot) == first:
+                return BEHIND_WRITE, self.steps[first], access.slot
+            if access.moving and self.barrier + 1 == first:
+                return BEHIND_GUARD, self.steps[self.barrier], -1
+            for index in access.moving:
+                if self.written.get(index.slot, -1) + 1 == first:
+                    return BEHIND_INDEX, self.steps[first - 1], index.slot
+        return BEHIND_VALUE, self.steps[first], -1
 
     def is_number(self, v):
         """Whether a value is one known number, for all its elements."""

@@ -8,7 +8,7 @@ from sparsead import config
 from sparsead.ops import registry  # noqa: F401  (fills the table of ops)
 from sparsead.schedule import runs
 from sparsead.schedule.check import check
-from sparsead.schedule.form import Access, Call, Choose, Guard, Index, Place, Repeat, Schedule, Slot
+from sparsead.schedule.form import Access, Call, Choose, Guard, Index, Origin, Place, Repeat, Schedule, Slot
 from sparsead.schedule.fusion import COUNTER, Fusion
 from sparsead.schedule.inner import castable, signature
 from sparsead.schedule.interchange import interchange
@@ -55,12 +55,13 @@ class Planner(Fusion):
             if last is not None:
                 runs.plan(self, self.runs, first, last)
                 done = last
+        self.doing, self.line = "output", None
 
     def _ops(self, first, last):
         """Plan ops `first` up to `last` one by one."""
         for k in range(first, last):
             op = self.tape.op(k)
-            self.at = k
+            self.at, self.doing, self.line = k, op.op.name, op.line
             if op.op.code >= ELEMENTWISE:
                 self._elementwise(op)
             else:
@@ -119,7 +120,7 @@ class Planner(Fusion):
         self.values[op.results[0]] = Constant(op.attr)
 
     def _empty(self, op):
-        self.values[op.results[0]] = self.work(self.type(op.results[0]).nbytes)
+        self.values[op.results[0]] = self.work(self.type(op.results[0]).nbytes, Origin(op.op.name, op.line))
 
     def _zeros(self, op):
         self._empty(op)
@@ -246,7 +247,7 @@ class Planner(Fusion):
             self._hold_all(op.operands[1:], {places[0].slot})
             self.ends(places[0].slot)
         else:
-            places = [self.work(t.nbytes) for t in types]
+            places = [self.work(t.nbytes, Origin(op.op.name, op.line)) for t in types]
         arguments = [self.argument(v) for v in op.operands]
         if op.op.name == "gather":  # its indices count elements in memory
             arguments[0] = self._memory_of(op.operands[0])
@@ -264,7 +265,7 @@ class Planner(Fusion):
     # ---- loops and branches --------------------------------------------------------------------------------------------
 
     def _loop(self, op):
-        loop, counter = op.attr, self.work(8)
+        loop, counter = op.attr, self.work(8, Origin("counter", op.line))
         slots = self._carried(op, op.operands)
         child, turning = self._body(loop.body, slots, op.operands, Counted(counter.slot, loop.trips))
         first, by = (loop.trips - 1, -1) if loop.backward else (0, 1)

@@ -6,12 +6,13 @@ overwrites are read before it where they are wanted later; and what others than 
 
 from __future__ import annotations
 
-from sparsead.schedule.form import Place
+from sparsead.schedule.form import Origin, Place
 from sparsead.schedule.values import Constant
 
 
 def plan(planner, runs, first, last):
     """Plan ops `first` up to `last` of a planner's tape, one of the runs that `runs` has found, as one step."""
+    planner.doing, planner.line = "numbers", planner.tape.op(first).line
     constants, read, overwritten, made, changed = runs.around(first, last)
     for v in constants:
         planner.values[v] = Constant(planner.tape.op(planner.tape.maker(v)).attr)
@@ -19,11 +20,12 @@ def plan(planner, runs, first, last):
     written = {place.slot for place in places.values()}
     for v in read:
         places.setdefault(v, _in_memory(planner, v))
-    own = {v: planner.work(planner.type(v).nbytes) for v in made}
+    own = {v: planner.work(planner.type(v).nbytes, planner.origin(v)) for v in made}
     for v, place in (*places.items(), *own.items()):
         runs.place(v, place.slot, place.offset)
     step = runs.program(first, last)
     step.registers = _registers(planner, step.nbytes)
+    step.lines = [line for line in dict.fromkeys(planner.tape.op(k).line for k in (first, last - 1)) if line is not None]
     step.slots = [step.registers, *dict.fromkeys(place.slot for place in (*places.values(), *own.values()))]
     planner.steps.append(step)
     k = len(planner.steps) - 1
@@ -43,7 +45,7 @@ def plan(planner, runs, first, last):
 def _registers(planner, nbytes):
     """The slot of the registers, which all runs of a block share."""
     if planner.registers is None:
-        planner.registers = planner.work(nbytes).slot
+        planner.registers = planner.work(nbytes, Origin("registers", None)).slot
     planner.slots[planner.registers].nbytes = nbytes
     return planner.registers
 

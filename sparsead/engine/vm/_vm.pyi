@@ -1,11 +1,21 @@
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from sparsead.schedule.form import Schedule
 from sparsead.tape._tape import Tape
 
+class Measured(NamedTuple):
+    run: int
+    threads: int
+    times: np.ndarray
+
 class Program:
     schedule: Schedule
     tape: Tape
+    steps: list[Any]
+    idle: list[Any]
+    measured: Measured | None
     def __init__(self, tape: Tape, name: str = ...) -> None: ...
     def run(self, inputs: list[Any], out: list[Any] | None = None) -> list[Any]: ...
     def release(self) -> None: ...

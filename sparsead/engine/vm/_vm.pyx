@@ -12,9 +12,10 @@ from sparsead.engine._simd cimport find_loop
 from sparsead.tape._memory cimport Layout, layout_of
 
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
-from numpy import asarray, empty, errstate  # NumPy's own: a trace wraps the names in its namespace
+from numpy import asarray, empty, errstate, zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead import config
 from sparsead.engine._simd import isa
@@ -126,6 +127,8 @@ cdef extern from "vm.h":
     ctypedef struct vm_block:
         int n_steps
         vm_step *steps
+    ctypedef struct vm_time:
+        double seconds, runs
     ctypedef struct vm_work:
         char **slots
         char *scratch
@@ -135,6 +138,7 @@ cdef extern from "vm.h":
         intptr_t *turned
         double until_look, checked
         int stopped
+        vm_time *times
         int (*call)(void *owner, int number) noexcept
         void *owner
         int failed_step, failed_window, failed_index
@@ -178,6 +182,17 @@ def better_functions():
     return FUNCTIONS if isa() == "avx512" else FUNCTIONS | NARROW
 
 
+class Measured(NamedTuple):
+    """What the steps of a program took in one of its runs, on up to `threads` threads.
+
+    `times` has a row (seconds, how often) for each step; a step that holds others includes them.
+    """
+
+    run: int
+    threads: int
+    times: np.ndarray
+
+
 cdef class Memory:
     """Blocks of memory that live as long as this does."""
 
@@ -213,13 +228,25 @@ cdef class Program:
     -----
     Immutable apart from its pool of workspaces: many threads may run one program, each in a workspace of its own. The pool holds
     at most as many as callers have been at work at the same time; a workspace whose run was interrupted is not used again.
+
+    Attributes
+    ----------
+    steps : list
+        All steps of the schedule, those inside of others included.
+    idle : list
+        Workspaces that nobody uses now.
+    measured : Measured or None
+        What the steps took. Runs 1, 2, 4, 8, .. take the clock at each step: what is shown is never old, and costs nothing.
     """
 
     cdef readonly object schedule
     cdef readonly object tape
     cdef object name
     cdef set later  # slots to which copies go past the caches
-    cdef list steps, idle, inputs, results  # layouts of inputs; (slot, layout) of results
+    cdef readonly object measured
+    cdef readonly list steps, idle
+    cdef list inputs, results  # layouts of inputs; (slot, layout) of results
+    cdef intptr_t runs
     cdef Memory memory
     cdef vm_block *block
     cdef intptr_t scratch, rings, sums, most_turning
@@ -229,7 +256,7 @@ cdef class Program:
     def __init__(self, tape, name="a tape"):
         self.tape, self.name, self.memory = tape, name, Memory()
         self.schedule = schedule_of(tape)
-        self.steps, self.idle = [], []
+        self.steps, self.idle, self.measured, self.runs = [], [], None, 0
         self.scratch, self.rings, self.sums, self.most_turning, self.calls = 64, 0, 0, 1, False
         self.later = for_later(self.schedule)
         self.block = self._block(self.schedule.block)
@@ -536,12 +563,17 @@ cdef class Program:
             There is not enough memory; nothing has been computed then.
         """
         workspace, outputs = self._room(out)
+        self.runs += 1
+        run = self.runs
+        times = zeros((len(self.steps), 2)) if run & (run - 1) == 0 else None
         try:
-            (<Workspace> workspace).run(self, inputs, outputs)
+            (<Workspace> workspace).run(self, inputs, outputs, times)
         except GuardFailed:
             self.idle.append(workspace)
             raise
         self.idle.append(workspace)
+        if times is not None:
+            self.measured = Measured(run, (<Workspace> workspace).work.threads, times)
         return outputs
 
     def release(self):
@@ -628,8 +660,8 @@ cdef class Workspace:
         free(self.work.slots)
         free(self.work.turned)
 
-    cdef int run(self, Program program, inputs, list outputs) except -1:
-        """Run the program once."""
+    cdef int run(self, Program program, inputs, list outputs, times) except -1:
+        """Run the program once, and add what its steps take to `times` if that is not None."""
         self.program = program  # not for longer: the program keeps its idle workspaces
         memcpy(self.work.slots, self.fixed, self.n_slots * sizeof(char *))
         cdef int k, status = VM_DONE
@@ -640,6 +672,7 @@ cdef class Workspace:
             self.work.slots[k] = <char *> cnp.PyArray_DATA(array)
         for (slot, _), array in zip(program.results, outputs):
             self.work.slots[<int> slot] = <char *> cnp.PyArray_DATA(array)
+        self.work.times = NULL if times is None else <vm_time *> cnp.PyArray_DATA(times)
         self.work.until_look = self.work.checked = self.work.stopped = 0
         try:
             if program.calls:

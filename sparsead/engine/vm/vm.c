@@ -452,6 +452,7 @@ static int run_choose(const vm_step *step, vm_work *work) {
 int vm_run(const vm_block *block, vm_work *work) {
     for (const vm_step *step = block->steps, *end = step + block->n_steps; step < end; step++) {
         int status = VM_DONE;
+        const double begin = work->times ? seconds() : 0;
         switch (step->kind) {
         case VM_KERNEL:
             status = run_kernel(step, work);
@@ -476,6 +477,10 @@ int vm_run(const vm_block *block, vm_work *work) {
             break;
         }
         if (status) return status;
+        if (work->times) {
+            work->times[step->number].seconds += seconds() - begin;
+            work->times[step->number].runs++;
+        }
     }
     return VM_DONE;
 }

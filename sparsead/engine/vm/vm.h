@@ -152,6 +152,10 @@ struct vm_block {
     vm_step *steps;
 };
 
+typedef struct {
+    double seconds, runs;
+} vm_time;
+
 typedef struct vm_work vm_work;
 struct vm_work {
     char **slots;
@@ -164,6 +168,7 @@ struct vm_work {
     double until_look; /* point instructions until the caller's thread looks at the clock */
     double checked;    /* when it last asked whether the user wants to stop, in seconds of the clock; 0: not yet in this run */
     atomic_int stopped; /* the user does */
+    vm_time *times;     /* by number of step, added up; NULL: no clock is taken */
     int (*call)(void *owner, int number); /* not 0: an exception is set */
     void *owner;
     int failed_step, failed_window, failed_index; /* what was out of bounds; index -1: the number of a body */

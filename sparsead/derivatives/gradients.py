@@ -42,9 +42,6 @@ class ValueAndGrad(Derivative):
         (value,), aux = prepared.values(results[:n]) if n else ((None,), None)
         return value, aux, sweep.arranged(results[n:], arguments)
 
-    def _report_on(self, prepared):
-        return [f"  adjoint tape: {len(prepared.adjoint_tape)} ops"]
-
 
 class Grad(ValueAndGrad):
     """Callable that gives the gradient; made by `grad`."""
@@ -78,7 +75,7 @@ class Sweep:
     def __init__(self, prepared, tape):
         t = prepared.tape.type(prepared.tape.outputs[0])
         self.seed = np.ones(t.shape, t.dtype)
-        self.program = prepared.once("adjoint", lambda: prepared.program(tape))
+        self.program = prepared.once("adjoint", lambda: prepared.program(tape, "adjoint"))
         self.n_values = len(tape.outputs) - len(prepared.active)
         self.arranged = Arrangement(prepared, [tape.type(v) for v in tape.outputs[self.n_values :]])
 

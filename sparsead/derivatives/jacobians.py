@@ -224,7 +224,7 @@ class Compressed:
             seeds = self._seeds(first, last)
             places = range(n, n + len(seeds))
             bound = bind(batch(sweep, places, last - first), dict(zip(places, seeds, strict=True)))
-            self.programs[first, last] = self.program(precomputed(simplify(bound)))
+            self.programs[first, last] = self.program(precomputed(simplify(bound)), f"colours {first} to {last - 1}")
         return self.programs[first, last]
 
     @cached_property
@@ -403,7 +403,7 @@ class Jacobian(Derivative):
         jacobian = self._compressed(prepared).assemble(inputs, out)
         if not self.has_aux:
             return jacobian
-        primal = prepared.once("primal", lambda: prepared.program(prepared.tape))
+        primal = prepared.once("primal", lambda: prepared.program(prepared.tape, "primal"))
         begin_sweep()
         return jacobian, prepared.values(primal.run(inputs))[1]
 

@@ -102,7 +102,7 @@ class Vjp(_Product):
             reverse.outputs = reverse.outputs[n:] + reverse.outputs[:n]
             values = reverse.outputs[len(prepared.active) :]
             reverse.outputs = reverse.outputs[: len(prepared.active)]
-            return prepared.program(forward), prepared.program(reverse), _found_in(reverse, values)
+            return prepared.program(forward, "forward"), prepared.program(reverse, "reverse"), _found_in(reverse, values)
 
         return prepared.once("halves", make)
 
@@ -197,14 +197,14 @@ class Linearize(_Product):
 
     def _work(self, prepared, inputs, arguments):
         def make():
-            tape = prepared.tangent_tape
-            return [prepared.program(t) for t in split(tape_with_late_seeds(prepared), len(prepared.active))] if tape else None
+            forward, linear = split(tape_with_late_seeds(prepared), len(prepared.active))
+            return prepared.program(forward, "forward"), prepared.program(linear, "tangent map")
 
         forward, linear = prepared.once("linearized", make)
         residuals = forward.run([np.array(x) for x in inputs])
         n = len(prepared.tape.outputs)
         begin_sweep()
-        values, aux = prepared.values(prepared.once("primal", lambda: prepared.program(prepared.tape)).run(inputs)[:n])
+        values, aux = prepared.values(prepared.once("primal", lambda: prepared.program(prepared.tape, "primal")).run(inputs)[:n])
 
         def tangent_map(*tangents):
             given = tangents[0] if self._single_wrt else tangents
@@ -243,7 +243,7 @@ class Hvp(_Product):
         """(seed of the value, program, what is made of its results)."""
         _check_scalar(self, prepared)
         t, tape = prepared.tape.type(prepared.tape.outputs[0]), second_order_tape(prepared)
-        return np.ones(t.shape, t.dtype), prepared.program(tape), Arrangement(prepared, [tape.type(v) for v in tape.outputs])
+        return np.ones(t.shape, t.dtype), prepared.program(tape, "hvp"), Arrangement(prepared, [tape.type(v) for v in tape.outputs])
 
 
 def second_order_tape(prepared):

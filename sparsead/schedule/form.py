@@ -416,8 +416,8 @@ def blocks_of(step):
 class Slot:
     """Memory.
 
-    `kind` is "input", "output" (both by position), "constant" or "work"; work memory begins at `offset` of the workspace. `origin`
-    says what it holds first.
+    `kind` is "input", "output" (both by position), "constant" or "work"; work memory begins at `offset` of the workspace. What
+    it holds first is its `origin`.
     """
 
     kind: str

@@ -21,12 +21,13 @@ COUNTER = np.dtype(np.int64)
 
 # Why an op does not join a kernel.
 NO_KERNEL = "it is no kernel"
+TOO_FAR = f"more than {NEAR} steps back"
 OTHER_SPACE = "another space"
 TOO_LARGE = f"it would have more than {LARGEST} instructions"
 READS_WRITTEN = "it reads what the other writes, at other points"
 WRITES_READ = "it writes what the other reads, at other points"
 WRITES_WRITTEN = "it writes what the other writes, at other points"
-BEHIND_WRITE = "it reads or writes what is written in between"
+BEHIND_WRITE = "it touches what is written in between"
 BEHIND_READ = "it writes what is read in between"
 BEHIND_GUARD = "an index of its own has to wait for a guard"
 BEHIND_INDEX = "an index of its own is computed before it"
@@ -166,7 +167,8 @@ class Fusion:
         home = self.values[v]
         shape = home.view.shape
         access = self.seen(v, shape)
-        fits = beside is not None and beside >= self._after([access]) and not self._against(beside, squeezed(shape), [access], None)
+        fits = beside is not None and beside >= self._after([access])
+        fits = fits and self._against(beside, squeezed(shape), [access], None) is None
         k = beside if fits else self.kernel(shape, [access])
         self.values[v] = Held(k, self.load(k, v, access))
         for loads in self.pending.values():
@@ -266,15 +268,17 @@ class Fusion:
         return k
 
     def _apart(self, space, accesses, write, first):
-        """The `Apart` of a kernel that is new."""
-        for k in range(len(self.steps) - 2, max(len(self.steps) - NEAR, 0) - 1, -1):
-            if isinstance(self.steps[k], Kernel):
-                against = self._against(k, space, accesses, write)
-                if k < first and (against is None or against[0] is not OTHER_SPACE):
-                    why, step, slot = self._behind(accesses, write, first)
-                    return Apart(why, self.steps[k], step, slot)
-                return against and Apart(against[0], self.steps[k], None, against[1])
-        return None
+        """The `Apart` of a kernel that is new: from the last one over its space, or the last one."""
+        near = [step for step in self.steps[-NEAR - 1 : -1] if isinstance(step, Kernel)]
+        alike = [kernel for kernel in near if kernel.space == space]
+        if not alike:
+            return Apart(OTHER_SPACE, near[-1], None, -1) if near else None
+        k = next(k for k in reversed(range(len(self.steps))) if self.steps[k] is alike[-1])
+        if k >= first:
+            why, slot = self._against(k, space, accesses, write) or (TOO_FAR, -1)
+            return Apart(why, alike[-1], None, slot)
+        why, step, slot = self._behind(accesses, write, first)
+        return Apart(why, alike[-1], step, slot)
 
     def _behind(self, accesses, write, first):
         """(why, the step in the way, slot): what `first`, the first step that may do this, comes from."""

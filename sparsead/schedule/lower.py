@@ -54,6 +54,8 @@ class Lowered(NamedTuple):
         Rows of the first axis that a thread takes at a time.
     order : {"any", "alternating", "in order"}
         Of the chunks: any, if no two write to the same place; even ones before odd ones, if only neighbours do.
+    why : str
+        Why not in any order.
     windows : list of Window or None
         For each instruction.
     direct : list of bool
@@ -73,6 +75,7 @@ class Lowered(NamedTuple):
     inner: int
     chunk: int
     order: str
+    why: str
     windows: list[Window | None]
     direct: list[bool]
     bent: list[bool]
@@ -122,8 +125,9 @@ def _lowered(space, instrs, dtypes, constants, by_rows):
     direct = [d and w is not None and (rowwise or w.uniform) for d, w in zip(wished, windows, strict=True)]
     pieces, homes = _allocated(kernel, direct)
     starts = np.cumsum([0, *pieces]) * (-(-rows * inner // 8) * 8)
-    chunk, order = _chunks(extents, axis, rows, [(i.kind, w) for i, w in zip(instrs, windows, strict=True) if w])
-    return Lowered(kernel, extents, axis, rows, inner, chunk, order, windows, direct, _bent(instrs, windows, direct),
+    done = [(i.kind, w) for i, w in zip(instrs, windows, strict=True) if w]
+    chunk, order, why = _chunks(extents, axis, rows, done)
+    return Lowered(kernel, extents, axis, rows, inner, chunk, order, why, windows, direct, _bent(instrs, windows, direct),
                    [int(starts[h]) if h >= 0 else -1 for h in homes], int(starts[-1]))  # fmt: skip
 
 
@@ -160,27 +164,27 @@ def _bent(instrs, windows, direct):
 
 
 def _chunks(extents, axis, rows, windows):
-    """(rows of the first axis in a chunk, order of the chunks)."""
+    """(rows of the first axis in a chunk, order of the chunks, why)."""
     if not extents or 0 in extents:
-        return 1, "in order"
+        return 1, "in order", "no points to share"
     chunk = max(-(-WORK // max(prod(extents[1:]) * len(windows), 1)), -(-extents[0] // CHUNKS), 1)
     if axis == 0:
         chunk = -(-chunk // rows) * rows  # whole tiles
-    return chunk, _order(extents, chunk, windows)
+    return chunk, *_order(extents, chunk, windows)
 
 
 def _order(extents, width, windows):
     added = [w for kind, w in windows if kind == "accumulate" and any(w.strides)]
     written = [w for kind, w in windows if kind == "store"] + added
     if any(not nested(extents, w.strides, w.access.dtype.itemsize) for w in written):
-        return "in order"
-    order = "any"
+        return "in order", "several points write to one place"
+    order = "any", ""
     for slot in {w.access.slot for w in added}:
         here = {w.access._replace(strides=w.strides) for w in added if w.access.slot == slot}
         if any(meeting(a, b, extents) == "meet" for a, b in combinations(here, 2)):
-            order = "alternating"
+            order = "alternating", "neighbours add to the same places"
             if not _apart(extents, width, here):
-                return "in order"
+                return "in order", "chunks that are no neighbours add to the same places"
     return order
 
 

@@ -1,0 +1,270 @@
+"""What a program does, what it took, and what memory it keeps, as text.
+
+Everything was noted when it was decided or measured: here it is only counted and written down.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from math import prod
+
+from sparsead.engine import reference
+from sparsead.schedule.form import Call, Choose, Fill, Guard, Kernel, Repeat, blocks_of
+from sparsead.schedule.lower import lowered
+from sparsead.schedule.memory import slots_of
+from sparsead.schedule.windows import reach
+from sparsead.tape.listing import source_text
+
+HOTTEST = 3  # steps of a short report
+SLOTS = 20  # of a long one
+LINES = 3  # of the user, for one step
+WIDTH = 118  # of a line
+KINDS = {Kernel: "kernel", Fill: "fill", Call: "call", Guard: "guard", Repeat: "loop", Choose: "branch"}
+ORDERS = {"any": "on any thread", "alternating": "even ones before odd ones", "in order": "one after the other, on one thread"}
+
+
+def report(name, program, long=False):
+    """Lines of text about a program.
+
+    Parameters
+    ----------
+    name : str
+    program : Program
+        Of either engine.
+    long : bool
+        A table of all steps, and the memory, instead of the steps that take longest.
+    """
+    ops = f"{name}: {len(program.tape)} ops"
+    if isinstance(program, reference.Program):
+        return [f"  {ops}, run by NumPy one by one (engine 'reference'): no kernels, no times"]
+    view = _View(program)
+    lines = [f"  {ops} in {view.contents()}", f"    workspace {_bytes(program.schedule.nbytes)}; {view.took()}"]
+    lines += view.table() + view.slots() if long else view.hottest()
+    return [line if len(line) <= WIDTH else line[: WIDTH - 3] + "..." for line in lines]
+
+
+class _View:
+    """A program of the tiled engine, with what was measured of it."""
+
+    def __init__(self, program):
+        self.program, self.schedule, self.measured = program, program.schedule, program.measured
+        self.number = {id(step): k for k, step in enumerate(program.steps)}
+        self.top = [self.number[id(step)] for step in self.schedule.block.steps]
+        self.names = {k: program.tape.names.get(v, f"input {k}") for k, v in enumerate(program.tape.inputs)}
+
+    # ---- summary -----------------------------------------------------------------------------------------------------
+
+    def contents(self):
+        counts = Counter(KINDS[type(step)] for step in self.program.steps)
+        return ", ".join(_plural(counts[kind], kind) for kind in KINDS.values() if counts[kind]) or "no steps"
+
+    def took(self):
+        if self.measured is None:
+            return "not run yet"
+        threads = _plural(self.measured.threads, "thread")
+        cold = ", with fresh memory" if self.measured.run == 1 else ""
+        return f"run {self.measured.run}{cold}: {_seconds(self.total())} on up to {threads}"
+
+    def total(self):
+        return sum(self.measured.times[k][0] for k in self.top)
+
+    def seconds(self, k):
+        return self.measured.times[k][0] if self.measured is not None else 0.0
+
+    def share(self, k):
+        return self.seconds(k) / max(self.total(), 1e-12)
+
+    def hottest(self):
+        """The steps that take longest; what is in loops is taken for itself."""
+        if self.measured is None:
+            return []
+        leaves = [k for k, step in enumerate(self.program.steps) if not blocks_of(step)]
+        hottest = sorted(leaves, key=lambda k: -self.seconds(k))[:HOTTEST]
+        return [
+            f"    {self.share(k):4.0%}  {_seconds(self.seconds(k)):>8}  step {k}: {self.title(self.program.steps[k])}"
+            + "".join(f", {source_text(line)}" for line in _lines(self.program.steps[k])[:1])
+            for k in hottest if self.seconds(k)
+        ]  # fmt: skip
+
+    def title(self, step):
+        if isinstance(step, Kernel):
+            return f"kernel of {_plural(prod(step.space), 'point')}"
+        if isinstance(step, Fill):
+            return f"zeros, {_bytes(step.nbytes)}"
+        if isinstance(step, Guard):
+            return f"guard: {step.op.attr!r}"
+        if isinstance(step, Call):
+            return f"call of {step.op.op.name}"
+        if isinstance(step, Repeat):
+            return f"loop of {_plural(step.trips, 'trip')}"
+        return f"branch of {len(step.blocks)} ways"
+
+    # ---- steps -------------------------------------------------------------------------------------------------------
+
+    def table(self):
+        """All steps in their order, those of loops and branches indented."""
+        head = f"  {'step':>4} {'what':<32} {'time':>9} {'%':>4} {'runs':>7} {'each':>9} {'moved':>9} {'GB/s':>6}"
+        return ["", head, *self._block(self.schedule.block, "")]
+
+    def _block(self, block, indent):
+        rows = []
+        for step in block.steps:
+            k = self.number[id(step)]
+            low = lowered(step) if isinstance(step, Kernel) else None
+            rows.append(self._row(k, step, low, indent))
+            rows += [f"{'':7}{indent}  {text}" for text in self._details(step, low)]
+            for child, way in zip(blocks_of(step), range(len(blocks_of(step))), strict=True):
+                rows += [f"{'':7}{indent}  way {way}:"] if isinstance(step, Choose) else []
+                rows += self._block(child, indent + "    ")
+        return rows
+
+    def _row(self, k, step, low, indent):
+        moved = 0 if low is None else _moved(low)
+        text = f"  {k:>4} {indent + self.title(step):<32}"
+        if self.measured is None or not self.measured.times[k][1]:
+            blank = f" {'-':>9} {'-':>4} {'-':>7} {'-':>9}"
+            return f"{text}{blank} {_bytes(moved) if moved else '':>9}".rstrip()
+        seconds, runs = self.measured.times[k]
+        each = seconds / runs
+        rate = f"{_bytes(moved):>9} {moved / max(each, 1e-9) / 1e9:6.1f}" if moved else ""
+        return f"{text} {_seconds(seconds):>9} {100 * self.share(k):4.0f} {int(runs):>7} {_seconds(each):>9} {rate}".rstrip()
+
+    def _details(self, step, low):
+        rows = [_inside(low), *_shared(low)] if low is not None else []
+        if isinstance(step, Kernel) and step.apart is not None:
+            rows.append(self._apart(step.apart))
+        lines = _lines(step)
+        rows += [source_text(line) for line in lines[:LINES]]
+        return rows + [f"and {len(lines) - LINES} more lines"] * (len(lines) > LINES)
+
+    def _apart(self, apart):
+        other = self.number.get(id(apart.kernel))
+        about = [self.slot_name(apart.slot)] * (apart.slot >= 0)
+        if apart.step is not None:
+            between = self.number.get(id(apart.step))
+            about.append(("" if between is None else f"step {between}: ") + self.title(apart.step))
+        where = "the kernel before" if other is None else f"step {other}"
+        return f"not in {where}: {apart.why}" + (f" ({', '.join(about)})" if about else "")
+
+    # ---- memory ------------------------------------------------------------------------------------------------------
+
+    def slot_name(self, slot):
+        return repr(self.names[slot]) if self.schedule.slots[slot].kind == "input" else f"%{slot}"
+
+    def slots(self):
+        """The slots of the workspace, largest first: what they hold, and from which step to which they are touched."""
+        used: dict[int, tuple[int, int]] = {}
+        for k, step in enumerate(self.program.steps):
+            for slot in () if blocks_of(step) else slots_of(step):
+                used[slot] = used.get(slot, (k, k))[0], k
+        loops = {op.line for op in self.program.tape if op.op.name == "loop"}
+        work = [k for k, slot in enumerate(self.schedule.slots) if slot.kind == "work" and slot.offset >= 0]
+        work.sort(key=lambda k: -self.schedule.slots[k].nbytes)
+        whole = sum(self.schedule.slots[k].nbytes for k in work)
+        rows = ["", f"  workspace: {_bytes(self.schedule.nbytes)} for {_plural(len(work), 'slot')} of {_bytes(whole)} together, "
+                    f"which share memory where they can; {_plural(len(self.program.idle), 'workspace')} kept"]  # fmt: skip
+        if work:
+            rows.append(f"  {'slot':>6} {'bytes':>9} {'steps':>12}  holds")
+        for k in work[:SLOTS]:
+            slot, (first, last) = self.schedule.slots[k], used.get(k, (-1, -1))
+            rows.append(f"  {f'%{k}':>6} {_bytes(slot.nbytes):>9} {f'{first} to {last}':>12}  {_held(slot.origin, loops)}")
+        rest = sum(self.schedule.slots[k].nbytes for k in work[SLOTS:])
+        rows += [f"  and {len(work) - SLOTS} more, {_bytes(rest)} together"] * (len(work) > SLOTS)
+        return [*rows, f"  besides: {self._others()}"]
+
+    def _others(self):
+        total: Counter = Counter()
+        for slot in self.schedule.slots:
+            total[slot.kind] += slot.nbytes
+        return ", ".join(f"{kind}s {_bytes(total[kind])}" for kind in ("input", "constant", "output") if kind in total)
+
+
+# ---- what is in a kernel -----------------------------------------------------------------------------------------------
+
+
+def _inside(low):
+    """Its instructions."""
+    ops = Counter(i.op for i in low.kernel.instrs if i.kind == "apply")
+    memory = Counter(i.kind for i in low.kernel.instrs if i.kind != "apply")
+    parts = [", ".join(f"{n} {op}" if n > 1 else op for op, n in ops.most_common())]
+    parts.append(", ".join(_plural(memory[kind], kind) for kind in ("load", "store", "accumulate") if memory[kind]))
+    return f"{len(low.kernel.instrs)} instructions: " + "; ".join(p for p in parts if p)
+
+
+def _shared(low):
+    """How threads share it; nothing if there is too little work."""
+    chunks = -(-low.tiles // low.chunk)
+    if not low.extents or chunks < 2:
+        return []
+    tiles = prod(low.extents[: low.axis]) * -(-low.extents[low.axis] // low.rows)
+    text = f"{tiles:,} tiles of {low.rows * low.inner:,} points in {chunks} chunks, {ORDERS[low.order]}"
+    return [text + (f": {low.why}" if low.why else "")]
+
+
+def _moved(low):
+    """Bytes that a run of a kernel reads and writes at least, each counted once where windows overlap."""
+    windows: dict = {}
+    for instr, window in zip(low.kernel.instrs, low.windows, strict=True):
+        if window is not None:
+            for way in {"load": "r", "store": "w", "accumulate": "rw"}[instr.kind]:
+                windows.setdefault((way, window.access.slot), set()).add(window)
+    return sum(_covered(found, low.extents) for found in windows.values())
+
+
+def _covered(windows, extents):
+    ends = [reach((w.access.offset, extents, w.strides, w.access.dtype.itemsize)) for w in windows]
+    single = [w.access.dtype.itemsize * prod(n for n, s in zip(extents, w.strides, strict=True) if s) for w in windows]
+    return min(sum(single), max(high for _, high in ends) - min(low for low, _ in ends))
+
+
+def _lines(step):
+    """Lines of the user that a step comes from."""
+    if isinstance(step, Kernel):
+        return list(step.lines)
+    return [step.op.line] if isinstance(step, (Call, Guard)) and step.op.line is not None else []
+
+
+# ---- words and numbers -------------------------------------------------------------------------------------------------
+
+
+def _held(origin, loops):
+    """What a slot holds first."""
+    if origin is None:
+        return ""
+    at = _place(origin.line)
+    if origin.op == "counter":
+        return f"counter of the loop{at}"
+    if origin.op == "empty" and origin.line in loops:
+        return f"log of the loop{at}, for the reverse sweep: a row for each trip"
+    if not origin.reader:
+        return f"{'memory of an array' if origin.op in ('zeros', 'empty') else f'result of {origin.op}'}{at}"
+    what = f"copy of what is read{at}" if origin.op in ("load", "load_at") else f"{origin.op}{at}"
+    return what + (", given out" if origin.reader == "output" else f", for {origin.reader}{_place(origin.reader_line)}")
+
+
+def _place(line):
+    return "" if line is None else f" at {os.path.basename(line[0])}:{line[1]}"
+
+
+def _plural(n, noun):
+    return f"{n:,} {noun}" + ("" if n == 1 else "es" if noun.endswith("ch") else "s")
+
+
+def _bytes(n):
+    for unit in ("B", "kB", "MB"):
+        if n < 1000:
+            return f"{n:.3g} {unit}"
+        n /= 1000
+    return f"{n:.3g} GB"
+
+
+def _seconds(t):
+    for unit in ("s", "ms"):
+        if t >= 1:
+            return f"{t:.3g} {unit}"
+        t *= 1000
+    return f"{t:.3g} us"
+
+
+__all__ = ["report"]

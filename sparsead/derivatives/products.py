@@ -243,7 +243,8 @@ class Hvp(_Product):
         """(seed of the value, program, what is made of its results)."""
         _check_scalar(self, prepared)
         t, tape = prepared.tape.type(prepared.tape.outputs[0]), second_order_tape(prepared)
-        return np.ones(t.shape, t.dtype), prepared.program(tape, "hvp"), Arrangement(prepared, [tape.type(v) for v in tape.outputs])
+        arrangement = Arrangement(prepared, [tape.type(v) for v in tape.outputs])
+        return np.ones(t.shape, t.dtype), prepared.program(tape, "hvp"), arrangement
 
 
 def second_order_tape(prepared):

@@ -146,11 +146,12 @@ class Fusion:
     def leave(self, v, write):
         """A value in a register is wanted in another kernel, for `write`: it is seen where it was stored, or gets a place."""
         window = self.stored.get(v)
-        lasts = window is not None and window.version == self.version.get(window.place.slot, 0)
-        if lasts and (write is None or write[1].slot != window.place.slot):
-            self.look(v, window)
-        else:
+        if window is None or window.version != self.version.get(window.place.slot, 0):
             self.store_held(v)
+        elif write is not None and write[1].slot == window.place.slot:
+            self.store_held(v)
+        else:
+            self.look(v, window)
 
     def store_held(self, v):
         """Give a value that is in a register a place in memory."""

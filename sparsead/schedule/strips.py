@@ -76,8 +76,6 @@ def _grouped(steps):
     if _bytes(steps) <= BIG // 2:  # no group of them pays; finding them takes as long as the rest of planning
         return list(steps)
     pitch = _pitches(steps)
-    if MOST * max((_bytes(step, pitch) for step in steps), default=0) <= BIG:
-        return steps  # no group would pay
     grouped, group, plain = [], _Group(pitch), []
     for step in steps:
         larger = group.with_step(step)
@@ -91,15 +89,6 @@ def _grouped(steps):
             grouped += plain
             plain = []
     return grouped + group.steps(plain)
-
-
-def _bytes(step, pitch):
-    """What a step touches at most of memory that kernels sweep through."""
-    if isinstance(step, Fill):
-        return step.nbytes
-    if not isinstance(step, Kernel):
-        return 0
-    return max(step.space, default=1) * sum(pitch.get(slot, 0) for slot in step.windows)
 
 
 def _with_rings(steps, own):

@@ -264,9 +264,8 @@ static int run_kernel(const vm_step *step, vm_work *work) {
         if (place(kernel->windows + k, step->number, k, work, base + k)) return VM_OUT_OF_BOUNDS;
     if (work->high) {
         memset(work->sums, 0, (size_t)kernel->n_sums * VM_NUMBER);
-        run_rows(kernel, base, work->scratch, work->sums, work->low, work->high);
+        if (run_rows(kernel, work, 0, base, work->sums, work->low, work->high)) return VM_RAISED;
         if (kernel->n_sums) add_sums(kernel, base, work->sums, 1, 0);
-        work->until_check -= (double)kernel->points * kernel->n_instrs * (work->high - work->low) / kernel->extent[0];
         return VM_DONE;
     }
     span all = {kernel, work, base, 0, 1}, even = {kernel, work, base, 0, 2}, odd = {kernel, work, base, 1, 2};

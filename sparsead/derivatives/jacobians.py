@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csc_array, csr_array
 
+from sparsead.decisions import LOG
 from sparsead.derivatives.gradients import _check_scalar
 from sparsead.derivatives.prepared import Derivative
 from sparsead.ops.effect import begin_sweep
@@ -112,6 +113,7 @@ class Compressed:
             array.flags.writeable = False
         self.programs, self.costs, self.obstacle = {}, {}, None
         self.method = self._choice()
+        LOG.info("pattern of %d x %d with %d entries: by %s", *self.shape, len(self.indices), self.method)
 
     def _result(self):
         """Index arrays of the result, and its entries as positions among compressed rows; None if these are the same."""
@@ -363,6 +365,7 @@ def _cheaper_coloring(indptr, indices, shape, order):
     if REVERSE_COST * max(longest_column, 1) >= columns.count:
         return columns
     rows = color_rows(indptr, indices, shape, order=order)
+    LOG.info("columns have %d colours, rows %d; a reverse sweep counts %g times", columns.count, rows.count, REVERSE_COST)
     return rows if REVERSE_COST * rows.count < columns.count else columns
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import logging
 import threading
+import time
 
 import numpy as np
 
 from sparsead import config
+from sparsead.decisions import LOG
 from sparsead.derivatives.inputs import WrtLeaf, at_place, is_under, places_of, wrt_leaves
 from sparsead.derivatives.nested import call_nested, execute, is_nested
 from sparsead.derivatives.outputs import collect, filled
@@ -17,6 +20,7 @@ from sparsead.ops.effect import begin_sweep, is_counting, once
 from sparsead.tape.spec import GuardFailed
 from sparsead.tracing._binding import Binder
 from sparsead.tracing._traced import Traced
+from sparsead.tracing.mismatch import mismatch
 from sparsead.tracing.record import bind, name_of, record, signature
 from sparsead.tracing.substitution import path_text
 from sparsead.transform._adjoint import adjoint
@@ -170,10 +174,14 @@ class Derivative:
 
     def _record(self, bound, function=None):
         given = [at_place(place, "wrt", bound.arguments) for place in self.wrt]
+        if LOG.isEnabledFor(logging.INFO):
+            self._log_trace(dict(bound.arguments))
+        begin = time.perf_counter()
         recording = record(
             function or self.function, bound, lambda path: any(is_under(path, place) for place in self.wrt),
             collect(name_of(self.function), self.of, self.has_aux),
         )  # fmt: skip
+        LOG.info("traced in %.1f ms: %d ops", 1e3 * (time.perf_counter() - begin), len(recording.tape))
         prepared = Prepared(recording, self.wrt, engine=self.engine, name=f"sparsead.{self.kind} of {name_of(self.function)}")
         for place, value, leaves in zip(self.wrt, given, prepared.wrt, strict=True):
             if not leaves:
@@ -182,6 +190,12 @@ class Derivative:
                     f"({_described(value)}); pass floats or floating arrays"
                 )
         return prepared
+
+    def _log_trace(self, arguments):
+        """Say why a trace is needed."""
+        LOG.info("%s of %s: trace %d", self.kind, name_of(self.function), self._state.traces + 1)
+        for k, prepared in enumerate(list(self._state.known)):
+            LOG.info("recording %d does not fit: %s", k, mismatch(prepared.recording, arguments) or "its guards do not hold")
 
     def _find(self, bound):
         arguments = dict(bound.arguments)
@@ -196,6 +210,7 @@ class Derivative:
         for known in list(self._state.known):
             successor = known.succeeded_by(prepared.recording)
             if successor is not None:
+                LOG.info("only numbers differ from a known recording: %d are inputs of its tape now", len(successor.numbers))
                 return successor, known
         return prepared, None
 
@@ -234,7 +249,8 @@ class Derivative:
             if inputs is not None:
                 try:
                     return self._swept(prepared, inputs, arguments, work)
-                except GuardFailed:
+                except GuardFailed as failed:
+                    LOG.info("%s of %s: %s", self.kind, name_of(self.function), failed)
                     continue
         prepared, outdated = self._settled(self._record(bound))
         result = self._swept(prepared, prepared.own_inputs(), arguments, work)

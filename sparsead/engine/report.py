@@ -44,6 +44,18 @@ def report(name, program, long=False):
     return [line if len(line) <= WIDTH else line[: WIDTH - 3] + "..." for line in lines]
 
 
+def summary(program):
+    """A program of the tiled engine in half a line."""
+    return f"{len(program.tape)} ops in {_View(program).contents()}; workspace {_bytes(program.schedule.nbytes)}"
+
+
+def apart(program):
+    """For each kernel a line that says why it is not in the one before it."""
+    view = _View(program)
+    kernels = [(k, step) for k, step in enumerate(program.steps) if isinstance(step, Kernel) and step.apart is not None]
+    return [f"step {k}, {view.title(step)}: {view.apart(step.apart)}" for k, step in kernels]
+
+
 class _View:
     """A program of the tiled engine, with what was measured of it."""
 
@@ -133,12 +145,12 @@ class _View:
     def _details(self, step, low):
         rows = [_inside(low), *_shared(low)] if low is not None else []
         if isinstance(step, Kernel) and step.apart is not None:
-            rows.append(self._apart(step.apart))
+            rows.append(self.apart(step.apart))
         lines = _lines(step)
         rows += [source_text(line) for line in lines[:LINES]]
         return rows + [f"and {len(lines) - LINES} more lines"] * (len(lines) > LINES)
 
-    def _apart(self, apart):
+    def apart(self, apart):
         other = self.number.get(id(apart.kernel))
         about = [self.slot_name(apart.slot)] * (apart.slot >= 0)
         if apart.step is not None:
@@ -194,7 +206,7 @@ def _inside(low):
 
 def _shared(low):
     """How threads share it; nothing if there is too little work."""
-    chunks = -(-low.tiles // low.chunk)
+    chunks = -(-low.extents[0] // low.chunk) if low.extents else 1
     if not low.extents or chunks < 2:
         return []
     tiles = prod(low.extents[: low.axis]) * -(-low.extents[low.axis] // low.rows)
@@ -267,4 +279,4 @@ def _seconds(t):
     return f"{t:.3g} us"
 
 
-__all__ = ["report"]
+__all__ = ["apart", "report", "summary"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from sparsead.decisions import LOG
+
 MOST = 64
 
 
@@ -48,6 +50,7 @@ def set_num_threads(n):
     if not 1 <= n <= MOST:
         raise ValueError(f"sparsead.set_num_threads({n}): from 1 to {MOST} threads")
     _threads = int(n)
+    LOG.info("up to %d threads from now on", n)
 
 
 def get_num_threads():

@@ -18,6 +18,7 @@ import numpy as np
 from numpy import asarray, empty, errstate, zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead import config
+from sparsead.decisions import LOG
 from sparsead.engine._simd import isa
 from sparsead.engine.room import amount, require
 from sparsead.engine.threads import get_num_threads
@@ -652,6 +653,7 @@ cdef class Workspace:
                 self.fixed[k] = base + <intptr_t> slot.offset
             elif slot.kind == "constant":
                 self.fixed[k] = <char *> cnp.PyArray_DATA(slot.array)
+        LOG.info("workspace of %d bytes made, for up to %d threads", self.memory.nbytes, self.work.threads)
         self.work.call = call_back
         self.work.owner = <void *> self
 

@@ -17,7 +17,7 @@ from sparsead.derivatives.outputs import collect, filled
 from sparsead.engine import ENGINES, program
 from sparsead.engine.report import report as program_report
 from sparsead.ops.effect import begin_sweep, is_counting, once
-from sparsead.tape.spec import GuardFailed
+from sparsead.tape.spec import left_path
 from sparsead.tracing._binding import Binder
 from sparsead.tracing._traced import Traced
 from sparsead.tracing.mismatch import mismatch
@@ -233,8 +233,9 @@ class Derivative:
             if inputs is not None:
                 try:
                     return work(prepared, inputs, arguments)
-                except GuardFailed:
-                    continue
+                except Exception as error:
+                    if not left_path(error):
+                        raise
         return self._run_any(args, kwargs, work)
 
     @once
@@ -249,9 +250,10 @@ class Derivative:
             if inputs is not None:
                 try:
                     return self._swept(prepared, inputs, arguments, work)
-                except GuardFailed as failed:
-                    LOG.info("%s of %s: %s", self.kind, name_of(self.function), failed)
-                    continue
+                except Exception as error:
+                    if not left_path(error):
+                        raise
+                    LOG.info("%s of %s: %s", self.kind, name_of(self.function), error)
         prepared, outdated = self._settled(self._record(bound))
         result = self._swept(prepared, prepared.own_inputs(), arguments, work)
         self._add(prepared, outdated)

@@ -9,7 +9,7 @@ import numpy as np
 from sparsead.ops import registry  # noqa: F401  (fills the table of ops)
 from sparsead.ops.structural import storage
 from sparsead.tape._memory import blank, laid_out
-from sparsead.tape.spec import BY_NAME
+from sparsead.tape.spec import BY_NAME, marked
 from sparsead.transform._linear import linearize
 from sparsead.transform._split import guards_first
 
@@ -69,7 +69,11 @@ class Program:
                 arrays = [values[v] for v in op.operands]
                 if base is not None:
                     arrays[0] = storage(arrays[0], base)
-                for v, result in zip(op.results, evaluate(arrays, op, types), strict=True):
+                try:
+                    results = evaluate(arrays, op, types)
+                except Exception as error:
+                    raise marked(error, op.op)  # noqa: B904  (the same one)
+                for v, result in zip(op.results, results, strict=True):
                     values[v] = result
                 for v in dropped:
                     values[v] = None

@@ -91,3 +91,15 @@ def register(op: Op) -> Op:
 
 class GuardFailed(Exception):
     """A replay left the path of its trace: a branch, a captured number or a data-dependent shape changed."""
+
+
+def marked(error, op):
+    """`error`, raised by `op` of a tape, with a mark whether it is a fault: raised by other than a function of the user."""
+    if not hasattr(error, "is_fault"):
+        error.is_fault = not op.user and op.name != "effect"
+    return error
+
+
+def left_path(error):
+    """Whether an error says that the function itself fails for these inputs, or goes another way: only a trace can tell."""
+    return isinstance(error, GuardFailed) or getattr(error, "is_fault", False)

@@ -28,7 +28,7 @@ from sparsead.schedule.inner import loop_index
 from sparsead.schedule.later import for_later
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.planner import schedule_of
-from sparsead.tape.spec import BY_NAME, GuardFailed
+from sparsead.tape.spec import BY_NAME, GuardFailed, marked
 
 cnp.import_array()
 
@@ -703,14 +703,14 @@ cdef class Workspace:
             _, low, high, line = step.indices[self.work.failed_index]
             raise out_of_bounds(self.work.failed_value, low, high, line)
         if self.work.failed_index < 0:
-            raise IndexError(f"a branch of {len(step.blocks)} bodies has no body {self.work.failed_value}")
+            raise marked(IndexError(f"a branch of {len(step.blocks)} bodies has no body {self.work.failed_value}"), BY_NAME["branch"])
         if isinstance(step, Choose):
             access = step.which[1]
         else:
             low = lowered(step.kernel, True) if isinstance(step, Member) else lowered(step)
             access = low.windows[self.work.failed_window].access
         index = access.moving[self.work.failed_index]
-        raise out_of_bounds(self.work.failed_value, index.low, index.high, access.line)
+        raise marked(out_of_bounds(self.work.failed_value, index.low, index.high, access.line), BY_NAME["load_at"])
 
     # ---- steps that need Python --------------------------------------------------------------------------------------
 
@@ -728,7 +728,10 @@ cdef class Workspace:
         arrays = [self._argument(argument) for argument in step.operands]
         if step.op.op.user:  # who may keep them
             arrays = [array.copy() if isinstance(array, np.ndarray) else array for array in arrays]
-        results = step.op.op.evaluate(arrays, step.op, step.types)
+        try:
+            results = step.op.op.evaluate(arrays, step.op, step.types)
+        except Exception as error:
+            raise marked(error, step.op.op)
         for place, t, result in zip(step.results, step.types, results):
             if result is not arrays[0] or not step.op.op.consumes:
                 self._array(place.slot, place.offset, t.shape, t.strides, t.dtype)[...] = result
@@ -742,7 +745,7 @@ cdef class Workspace:
         for index in access.moving:
             value = int(self._array(index.slot, index.offset, (), (), index.dtype)[()])
             if not index.low <= value < index.high:
-                raise out_of_bounds(value, index.low, index.high, access.line)
+                raise marked(out_of_bounds(value, index.low, index.high, access.line), BY_NAME["load_at"])
             offset += value * index.step
         return self._array(access.slot, offset, shape, access.strides, access.dtype)
 

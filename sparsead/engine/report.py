@@ -10,7 +10,7 @@ from collections import Counter
 from math import prod
 
 from sparsead.engine import reference
-from sparsead.schedule.form import Call, Choose, Fill, Guard, Kernel, Repeat, blocks_of
+from sparsead.schedule.form import Call, Choose, Fill, Guard, Kernel, Member, Repeat, Strips, blocks_of
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.memory import slots_of
 from sparsead.schedule.windows import reach
@@ -20,7 +20,8 @@ HOTTEST = 3  # steps of a short report
 SLOTS = 20  # of a long one
 LINES = 3  # of the user, for one step
 WIDTH = 118  # of a line
-KINDS = {Kernel: "kernel", Fill: "fill", Call: "call", Guard: "guard", Repeat: "loop", Choose: "branch"}
+KINDS = {Kernel: "kernel", Member: "kernel", Strips: "group of kernels", Fill: "fill", Call: "call", Guard: "guard",
+         Repeat: "loop", Choose: "branch"}  # fmt: skip
 ORDERS = {"any": "on any thread", "alternating": "even ones before odd ones", "in order": "one after the other, on one thread"}
 
 
@@ -52,8 +53,8 @@ def summary(program):
 def apart(program):
     """For each kernel a line that says why it is not in the one before it."""
     view = _View(program)
-    kernels = [(k, step) for k, step in enumerate(program.steps) if isinstance(step, Kernel) and step.apart is not None]
-    return [f"step {k}, {view.title(step)}: {view.apart(step.apart)}" for k, step in kernels]
+    kernels = [(k, kernel) for k, kernel in enumerate(map(_kernel, program.steps)) if kernel is not None and kernel.apart]
+    return [f"step {k}, {view.title(kernel)}: {view.apart(kernel.apart)}" for k, kernel in kernels]
 
 
 class _View:
@@ -62,6 +63,9 @@ class _View:
     def __init__(self, program):
         self.program, self.schedule, self.measured = program, program.schedule, program.measured
         self.number = {id(step): k for k, step in enumerate(program.steps)}
+        for k, kernel in enumerate(map(_kernel, program.steps)):
+            if kernel is not None:
+                self.number.setdefault(id(kernel.planned or kernel), k)
         self.top = [self.number[id(step)] for step in self.schedule.block.steps]
         self.names = {k: program.tape.names.get(v, f"input {k}") for k, v in enumerate(program.tape.inputs)}
 
@@ -69,7 +73,7 @@ class _View:
 
     def contents(self):
         counts = Counter(KINDS[type(step)] for step in self.program.steps)
-        return ", ".join(_plural(counts[kind], kind) for kind in KINDS.values() if counts[kind]) or "no steps"
+        return ", ".join(_plural(counts[kind], kind) for kind in dict.fromkeys(KINDS.values()) if counts[kind]) or "no steps"
 
     def took(self):
         if self.measured is None:
@@ -91,7 +95,7 @@ class _View:
         """The steps that take longest; what is in loops is taken for itself."""
         if self.measured is None:
             return []
-        leaves = [k for k, step in enumerate(self.program.steps) if not blocks_of(step)]
+        leaves = [k for k, step in enumerate(self.program.steps) if not blocks_of(step) and not isinstance(step, Strips)]
         hottest = sorted(leaves, key=lambda k: -self.seconds(k))[:HOTTEST]
         return [
             f"    {self.share(k):4.0%}  {_seconds(self.seconds(k)):>8}  step {k}: {self.title(self.program.steps[k])}"
@@ -100,6 +104,10 @@ class _View:
         ]  # fmt: skip
 
     def title(self, step):
+        if isinstance(step, Strips):
+            return f"{_plural(len(step.members), 'kernel')} in strips of {_plural(step.height, 'row')}"
+        if isinstance(step, Member):
+            return self.title(step.kernel)
         if isinstance(step, Kernel):
             return f"kernel of {_plural(prod(step.space), 'point')}"
         if isinstance(step, Fill):
@@ -120,32 +128,41 @@ class _View:
         return ["", head, *self._block(self.schedule.block, "")]
 
     def _block(self, block, indent):
-        rows = []
-        for step in block.steps:
-            k = self.number[id(step)]
-            low = lowered(step) if isinstance(step, Kernel) else None
-            rows.append(self._row(k, step, low, indent))
-            rows += [f"{'':7}{indent}  {text}" for text in self._details(step, low)]
-            for child, way in zip(blocks_of(step), range(len(blocks_of(step))), strict=True):
-                rows += [f"{'':7}{indent}  way {way}:"] if isinstance(step, Choose) else []
-                rows += self._block(child, indent + "    ")
+        return [row for step in block.steps for row in self._rows(step, indent)]
+
+    def _rows(self, step, indent):
+        """The row of a step, what there is to say of it, and the steps inside."""
+        low = lowered(_kernel(step), isinstance(step, Member)) if _kernel(step) is not None else None
+        rows = [self._row(step, low, indent)]
+        rows += [f"{'':7}{indent}  {text}" for text in self._details(step, low)]
+        for member in step.members if isinstance(step, Strips) else ():
+            rows += self._rows(member, indent + "    ")
+        for way, child in enumerate(blocks_of(step)):
+            rows += [f"{'':7}{indent}  way {way}:"] if isinstance(step, Choose) else []
+            rows += self._block(child, indent + "    ")
         return rows
 
-    def _row(self, k, step, low, indent):
-        moved = 0 if low is None else _moved(low)
+    def _row(self, step, low, indent):
+        k, moved = self.number[id(step)], 0 if low is None else _moved(low)
         text = f"  {k:>4} {indent + self.title(step):<32}"
         if self.measured is None or not self.measured.times[k][1]:
             blank = f" {'-':>9} {'-':>4} {'-':>7} {'-':>9}"
             return f"{text}{blank} {_bytes(moved) if moved else '':>9}".rstrip()
         seconds, runs = self.measured.times[k]
-        each = seconds / runs
-        rate = f"{_bytes(moved):>9} {moved / max(each, 1e-9) / 1e9:6.1f}" if moved else ""
-        return f"{text} {_seconds(seconds):>9} {100 * self.share(k):4.0f} {int(runs):>7} {_seconds(each):>9} {rate}".rstrip()
+        rate = moved * runs / max(seconds, 1e-9) / 1e9
+        memory = f"{_bytes(moved):>9}" + (f" {rate:6.1f}" if isinstance(step, Kernel) else "") if moved else ""
+        share = f"{100 * self.share(k):4.0f} {int(runs):>7}"
+        return f"{text} {_seconds(seconds):>9} {share} {_seconds(seconds / runs):>9} {memory}".rstrip()
 
     def _details(self, step, low):
-        rows = [_inside(low), *_shared(low)] if low is not None else []
-        if isinstance(step, Kernel) and step.apart is not None:
-            rows.append(self.apart(step.apart))
+        rows = []
+        if isinstance(step, Strips):
+            rows.append(f"{_plural(len(step.bounds) - 1, 'band')} on any thread; of its kernels, the times of one thread")
+            kept = ", ".join(self.slot_name(ring.slot) for ring in step.rings)
+            rows += [f"only some rows are kept of {kept}"] * bool(kept)
+        if low is not None:
+            rows += [_inside(low), *(_shared(low) if isinstance(step, Kernel) else ())]
+            rows += [self.apart(apart) for apart in (low.kernel.apart,) if apart is not None]
         lines = _lines(step)
         rows += [source_text(line) for line in lines[:LINES]]
         return rows + [f"and {len(lines) - LINES} more lines"] * (len(lines) > LINES)
@@ -168,7 +185,7 @@ class _View:
         """The slots of the workspace, largest first: what they hold, and from which step to which they are touched."""
         used: dict[int, tuple[int, int]] = {}
         for k, step in enumerate(self.program.steps):
-            for slot in () if blocks_of(step) else slots_of(step):
+            for slot in () if blocks_of(step) or isinstance(step, Member) else slots_of(step):
                 used[slot] = used.get(slot, (k, k))[0], k
         loops = {op.line for op in self.program.tape if op.op.name == "loop"}
         work = [k for k, slot in enumerate(self.schedule.slots) if slot.kind == "work" and slot.offset >= 0]
@@ -190,6 +207,11 @@ class _View:
         for slot in self.schedule.slots:
             total[slot.kind] += slot.nbytes
         return ", ".join(f"{kind}s {_bytes(total[kind])}" for kind in ("input", "constant", "output") if kind in total)
+
+
+def _kernel(step):
+    """The kernel that a step is, or None."""
+    return step.kernel if isinstance(step, Member) else step if isinstance(step, Kernel) else None
 
 
 # ---- what is in a kernel -----------------------------------------------------------------------------------------------
@@ -232,8 +254,8 @@ def _covered(windows, extents):
 
 def _lines(step):
     """Lines of the user that a step comes from."""
-    if isinstance(step, Kernel):
-        return list(step.lines)
+    if _kernel(step) is not None:
+        return list(_kernel(step).lines)
     return [step.op.line] if isinstance(step, (Call, Guard)) and step.op.line is not None else []
 
 

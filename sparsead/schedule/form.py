@@ -92,12 +92,15 @@ class Kernel:
         Lines of the user that it comes from, as keys, in their order.
     apart : Apart or None
         Why its first op did not join the kernel before it.
+    planned : Kernel or None
+        The kernel that this one was made from, if it is not as it was planned.
     """
 
     def __init__(self, space):
         self.space, self.instrs, self.dtypes, self.constants = space, [], [], {}
         self.lines: dict = {}
         self.apart: Apart | None = None
+        self.planned: Kernel | None = None
         self.windows: dict[int, list[tuple[str, Access]]] = {}  # slot -> what is done to it
         self.known: dict = {}  # what is in registers
 
@@ -105,7 +108,7 @@ class Kernel:
         """A kernel on the same registers with other instructions."""
         kernel = Kernel(self.space)
         kernel.instrs, kernel.dtypes, kernel.constants = list(instrs), list(self.dtypes), dict(self.constants)
-        kernel.lines, kernel.apart = self.lines, self.apart
+        kernel.lines, kernel.apart, kernel.planned = self.lines, self.apart, self.planned or self
         return kernel
 
     def changed(self, space, change):

@@ -186,7 +186,8 @@ def better_functions():
 class Measured(NamedTuple):
     """What the steps of a program took in one of its runs, on up to `threads` threads.
 
-    `times` has a row (seconds, how often) for each step; a step that holds others includes them.
+    `times` has a row (seconds, how often) for each step; a step that holds others includes them. Kernels that are run in strips
+    have what the caller's thread did of them.
     """
 
     run: int
@@ -703,7 +704,8 @@ cdef class Workspace:
             _, low, high, line = step.indices[self.work.failed_index]
             raise out_of_bounds(self.work.failed_value, low, high, line)
         if self.work.failed_index < 0:
-            raise marked(IndexError(f"a branch of {len(step.blocks)} bodies has no body {self.work.failed_value}"), BY_NAME["branch"])
+            error = IndexError(f"a branch of {len(step.blocks)} bodies has no body {self.work.failed_value}")
+            raise marked(error, BY_NAME["branch"])
         if isinstance(step, Choose):
             access = step.which[1]
         else:

@@ -294,7 +294,11 @@ static int run_member(char *const *base, const vm_member *m, intptr_t low, intpt
     low = low < m->first ? 0 : low - m->first;
     high = high > m->first + rows ? rows : high - m->first;
     if (low >= high) return 0;
-    return run_rows(m->kernel, work, thread, base + m->first_window, sums + m->first_sum * VM_NUMBER, low, high);
+    vm_time *time = thread || !work->times ? NULL : work->times + m->number;
+    if (time) time->seconds -= seconds();
+    const int stop = run_rows(m->kernel, work, thread, base + m->first_window, sums + m->first_sum * VM_NUMBER, low, high);
+    if (time) time->seconds += seconds(), time->runs++;
+    return stop;
 }
 
 enum { RING_NEW, RING_IN_USE, RING_NOT_USED };

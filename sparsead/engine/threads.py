@@ -25,7 +25,8 @@ def set_num_threads(n):
     """Let sweeps use up to `n` threads.
 
     Results have the same bits for any number of threads. At first it is what the environment variable OMP_NUM_THREADS says, or
-    the number of cores that the process may use.
+    the number of cores that the process may use. ``threadpoolctl.threadpool_limits``, where it is installed, sets this number
+    for its block of code as it sets those of BLAS and OpenMP, and ``user_api="sparsead"`` sets this one alone.
 
     Parameters
     ----------
@@ -56,3 +57,30 @@ def set_num_threads(n):
 def get_num_threads():
     """How many threads sweeps may use."""
     return _threads
+
+
+def _tell_threadpoolctl():
+    """Let threadpoolctl know the pool: as the compiled module that it belongs to, which is how it finds those of others."""
+    try:
+        from threadpoolctl import LibController, register
+    except ImportError:  # it is not there, or is older than 3.2 and takes no others than its own
+        return
+
+    class Pool(LibController):
+        user_api = internal_api = "sparsead"
+        filename_prefixes = ("_vm.",)
+        check_symbols = ("PyInit__vm",)
+
+        def get_num_threads(self):
+            return get_num_threads()
+
+        def set_num_threads(self, num_threads):
+            set_num_threads(min(max(int(num_threads), 1), MOST))
+
+        def get_version(self):
+            return None
+
+    register(Pool)
+
+
+_tell_threadpoolctl()

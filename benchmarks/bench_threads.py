@@ -128,7 +128,7 @@ def row(work):
 if __name__ == "__main__":
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"{cores} cores, load {os.getloadavg()[0]:.1f} before the start; medians of {SAMPLES} samples of {LEAST} s or more\n")
-    print("| work | 1 thread, ms | 2 threads, ms | speed-up (>= 1.6) | a core busy: 1 thread | 2 threads | times as long (<= 1.5) |")
+    print("| work | 1 thread, ms | 2 threads, ms | speed-up (>= 1.6) | a core busy: 1 | 2 threads | times as long (<= 1.5) |")
     print("|---|---|---|---|---|---|---|")
     for which in sys.argv[1:] or WORKS:
         print(row(WORKS[which]), flush=True)

@@ -177,6 +177,19 @@ def test_a_loop_its_log_a_call_and_a_guard():
         assert max(map(len, text.split("\n"))) <= WIDTH
 
 
+def test_runs_of_numbers():
+    def f(x):
+        for i in range(1, len(x)):
+            x[i] = np.sin(x[i - 1]) * x[i]
+        return x[-1]
+
+    gradient = sparsead.grad(f, engine="vm")
+    gradient(np.linspace(0.5, 1, 100))
+    assert "run of numbers" in gradient.report() and "instructions on numbers" in gradient.report()
+    long = gradient.report(kernels=True)
+    assert "registers of runs of numbers" in long and "x[i] = np.sin(x[i - 1]) * x[i]" in long
+
+
 def test_all_derivatives_have_reports():
     f, x = lambda x: np.sin(x[1:] * x[:-1]), np.linspace(0, 1, 20)
     value, pullback = (vjp := sparsead.vjp(f))(x)

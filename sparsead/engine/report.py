@@ -10,7 +10,7 @@ from collections import Counter
 from math import prod
 
 from sparsead.engine import reference
-from sparsead.schedule.form import Call, Choose, Fill, Guard, Kernel, Member, Repeat, Strips, blocks_of
+from sparsead.schedule.form import Call, Choose, Fill, Guard, Kernel, Member, Repeat, Scalars, Strips, blocks_of
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.memory import slots_of
 from sparsead.schedule.windows import reach
@@ -20,8 +20,8 @@ HOTTEST = 3  # steps of a short report
 SLOTS = 20  # of a long one
 LINES = 3  # of the user, for one step
 WIDTH = 118  # of a line
-KINDS = {Kernel: "kernel", Member: "kernel", Strips: "group of kernels", Fill: "fill", Call: "call", Guard: "guard",
-         Repeat: "loop", Choose: "branch"}  # fmt: skip
+KINDS = {Kernel: "kernel", Member: "kernel", Strips: "group of kernels", Scalars: "run of numbers", Fill: "fill", Call: "call",
+         Guard: "guard", Repeat: "loop", Choose: "branch"}  # fmt: skip
 ORDERS = {"any": "on any thread", "alternating": "even ones before odd ones", "in order": "one after the other, on one thread"}
 
 
@@ -108,6 +108,8 @@ class _View:
             return f"{_plural(len(step.members), 'kernel')} in strips of {_plural(step.height, 'row')}"
         if isinstance(step, Member):
             return self.title(step.kernel)
+        if isinstance(step, Scalars):
+            return f"{_plural(step.count, 'instruction')} on numbers"
         if isinstance(step, Kernel):
             return f"kernel of {_plural(prod(step.space), 'point')}"
         if isinstance(step, Fill):
@@ -256,6 +258,8 @@ def _lines(step):
     """Lines of the user that a step comes from."""
     if _kernel(step) is not None:
         return list(_kernel(step).lines)
+    if isinstance(step, Scalars):
+        return step.lines
     return [step.op.line] if isinstance(step, (Call, Guard)) and step.op.line is not None else []
 
 
@@ -271,6 +275,8 @@ def _held(origin, loops):
         return f"counter of the loop{at}"
     if origin.op == "empty" and origin.line in loops:
         return f"log of the loop{at}, for the reverse sweep: a row for each trip"
+    if origin.op == "registers":
+        return "registers of runs of numbers"
     if not origin.reader:
         return f"{'memory of an array' if origin.op in ('zeros', 'empty') else f'result of {origin.op}'}{at}"
     what = f"copy of what is read{at}" if origin.op in ("load", "load_at") else f"{origin.op}{at}"

@@ -296,12 +296,10 @@ cdef class Runs:
         if kind == OTHER or attr < 0:
             return False
         number = self.tape.pool.attrs[attr]
-        dtype = DTYPES[kind]
-        if not isinstance(number, (bool, int, float, np.bool_, np.integer, np.floating)):
-            return False
-        if dtype.char == "d":
-            return abs(number) < 2**53 or number != number
-        return dtype.char in INTEGERS and number == int(number) and abs(int(number)) < 2**53
+        char = DTYPES[kind].char
+        if isinstance(number, (bool, int, np.bool_, np.integer)):
+            return char in "d" + INTEGERS and abs(int(number)) < 2**53
+        return char == "d" and isinstance(number, float)
 
     cdef Resolved _form(self, int k):
         """The form of elementwise op `k`, None if it is no op on single elements."""

@@ -92,7 +92,7 @@ def test_numbers_that_become_inputs(told, monkeypatch):
 def test_engines_workspaces_threads_and_colourings(told):
     jacobian = sparsead.jacobian(lambda x: np.sin(x[1:]) * x[:-1])
     text = told(lambda: jacobian(np.ones(9)))
-    assert "pattern of 8 x 9 with 16 entries: Coloring(column, 2 colours" in text
+    assert "pattern of 8 x 9 with 16 entries: entry by entry, without colours" in text
     assert "for the tiled engine: " in text and "workspace of " in text
     text = told(lambda: sparsead.jacobian(lambda x: np.stack([x.sum(), x @ x]))(np.ones(9)))
     assert "columns have 9 colours, rows 2" in text and "Coloring(row, 2 colours" in text

@@ -113,7 +113,7 @@ class Compressed:
             array.flags.writeable = False
         self.programs, self.costs, self.obstacle = {}, {}, None
         self.method = self._choice()
-        LOG.info("pattern of %d x %d with %d entries: by %s", *self.shape, len(self.indices), self.method)
+        LOG.info("pattern of %d x %d with %d entries: %s", *self.shape, len(self.indices), self.described())
 
     def _result(self):
         """Index arrays of the result, and its entries as positions among compressed rows; None if these are the same."""
@@ -165,7 +165,7 @@ class Compressed:
 
     @cached_property
     def _direct_program(self):
-        return self.program(self._direct_tape)
+        return self.program(self._direct_tape, "entries")
 
     def _direct(self, inputs, out):
         (v,) = self._direct_tape.outputs

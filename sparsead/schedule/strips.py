@@ -26,6 +26,7 @@ from sparsead.schedule.memory import slots_of
 from sparsead.schedule.windows import meeting, reach
 
 BIG = 1 << 20  # bytes that kernels touch: less is in a second-level cache all the time
+LEAST = 1 << 14  # bytes that a kernel touches which begins a group
 STRIP = 1 << 19  # bytes of a strip, in all slots; measured on second-level caches of 1 MB
 LAGGING = 1 << 20  # bytes that the last kernel may be behind the first
 MOST = 128  # kernels of a group
@@ -182,14 +183,15 @@ def _moved(step, now, counter, by):
 
 
 class _Seen(NamedTuple):
-    """A window of a member: the bytes that it covers in row 0 of the group, or in all rows if it does not move with them."""
+    """What members do to a slot: the bytes of a window in row 0 of the group, or in all rows if it does not move with them."""
 
-    member: int
     low: int
     high: int
     writes: bool
     swept: bool
     moving: tuple
+    first: int  # the rows of the group in which it is, to the last one
+    last: int
 
 
 class _Group:
@@ -197,13 +199,15 @@ class _Group:
 
     def __init__(self, pitch):
         self.pitch, self.members = pitch, []
-        self.seen: dict[int, list[_Seen]] = {}
+        self.seen: dict[int, dict[_Seen, Member]] = {}  # by slot; the greatest lag and so on of members that do this
         self.summed: set[int] = set()
+        self.least = self.greatest = 0  # lags
 
     def _copy(self):
         other = _Group(self.pitch)
         other.members, other.summed = list(self.members), set(self.summed)
-        other.seen = {slot: list(seen) for slot, seen in self.seen.items()}
+        other.least, other.greatest = self.least, self.greatest
+        other.seen = {slot: dict(seen) for slot, seen in self.seen.items()}
         return other
 
     def with_step(self, step):
@@ -221,7 +225,7 @@ class _Group:
         if not isinstance(step, Kernel) or 0 in step.space:
             return []
         if self._sweeps(step):
-            return [step]
+            return [step] if self.members or _bytes([step]) >= min(LEAST, BIG) else []
         return [self._as_row(kernel) for kernel in _pieces(step)] if self.members else []
 
     def _clearing(self, fill):
@@ -248,27 +252,25 @@ class _Group:
             return False  # where windows are is found out once, before any kernel is run
         if any(not self._may_touch(kernel, slot) for slot in kernel.windows):
             return False
-        j, first = len(self.members), self._first(accesses)
-        mine = [(slot, self._window(j, first, kernel, kind, access)) for kind, slot, access in _kinds(kernel)]
-        self.members.append(Member(kernel, first, 0, 0, 0))
-        lag, before, behind = 0, 0, 0
-        lags = [m.lag for m in self.members[:-1]]
+        first, lag, before, behind = self._first(accesses), 0, 0, 0
+        mine = [(slot, self._window(first, kernel, kind, access)) for kind, slot, access in _kinds(kernel)]
         for slot, window in mine:
-            for other in self.seen.get(slot, ()):
+            for other, member in self.seen.get(slot, {}).items():
                 between = self._distances(slot, other, window)
                 if between is not None:
-                    member = self.members[other.member]
                     lag = max(lag, member.lag + between[1])
                     before, behind = max(before, member.before - between[0]), max(behind, member.behind + between[1])
         for slot, window in mine:
             for other_slot, other in mine:
-                if slot == other_slot and slot not in self.summed:
-                    between = self._distances(slot, other, window)
-                    behind = max(behind, between[1]) if between is not None else behind
-        self.members[j] = Member(kernel, first, lag, before, behind)
+                between = self._distances(slot, other, window) if slot == other_slot and slot not in self.summed else None
+                behind = max(behind, between[1]) if between is not None else behind
+        self.members.append(Member(kernel, first, lag, before, behind))
         for slot, window in mine:
-            self.seen.setdefault(slot, []).append(window)
-        return (max([lag, *lags]) - min([lag, *lags])) * self._row_bytes() <= LAGGING and self._row_bytes() <= LAGGING
+            seen = self.seen.setdefault(slot, {})
+            known = seen.get(window, self.members[-1])
+            seen[window] = Member(kernel, first, max(lag, known.lag), max(before, known.before), max(behind, known.behind))
+        self.least, self.greatest = min(self.least, lag), max(self.greatest, lag)
+        return (self.greatest - self.least) * self._row_bytes() <= LAGGING and self._row_bytes() <= LAGGING
 
     def _may_touch(self, kernel, slot):
         """Sums are put where they belong at the end of a group: nobody else may touch that."""
@@ -287,20 +289,19 @@ class _Group:
             return access.offset // self.pitch[slot]
         return 0
 
-    def _window(self, j, first, kernel, kind, access):
+    def _window(self, first, kernel, kind, access):
         swept = self.pitch.get(access.slot) == access.strides[0]
         low, high = reach((access.offset, kernel.space[1:] if swept else kernel.space,
                            access.strides[1:] if swept else access.strides, access.dtype.itemsize))  # fmt: skip
         shift = first * access.strides[0] if swept else 0
         moving = tuple((i.slot, i.offset, i.dtype, i.step) for i in access.moving)
-        return _Seen(j, low - shift, high - shift, kind != "load", swept, moving)
+        return _Seen(low - shift, high - shift, kind != "load", swept, moving, first, first + kernel.space[0] - 1)
 
     def _distances(self, slot, other, window):
-        """(least, greatest) r - s for which row r of the earlier member and row s of the later one share memory; or None."""
+        """(least, greatest) r - s for which row r of the earlier window and row s of the later one share memory; or None."""
         if not (other.writes or window.writes):
             return None
-        rows = self._rows(other.member), self._rows(window.member)
-        least, greatest = rows[0][0] - rows[1][1], rows[0][1] - rows[1][0]
+        least, greatest = other.first - window.last, other.last - window.first
         if other.moving == window.moving:
             if other.swept and window.swept:
                 pitch = self.pitch[slot]
@@ -309,10 +310,6 @@ class _Group:
             elif not other.swept and not window.swept and (other.high <= window.low or window.high <= other.low):
                 return None
         return (least, greatest) if least <= greatest else None
-
-    def _rows(self, member):
-        kernel, first, *_ = self.members[member]
-        return first, first + kernel.space[0] - 1
 
     def _row_bytes(self):
         return sum(self.pitch.get(slot, 0) for slot in self.seen)
@@ -328,20 +325,13 @@ class _Group:
 
     def _pays(self):
         """Whether several kernels touch the same large memory."""
-        shared = [s for s, seen in self.seen.items() if s in self.pitch and len({w.member for w in seen if self._large(w)}) > 1]
-        touched = sum(self._rows_of(slot) * self.pitch.get(slot, 0) for slot in self.seen)
-        return bool(shared) and touched > BIG
-
-    def _large(self, window):
-        return self.members[window.member].kernel.space[0] > 1
-
-    def _rows_of(self, slot):
-        return max(self.members[w.member].kernel.space[0] for w in self.seen[slot])
+        large = Counter(slot for m in self.members if m.kernel.space[0] > 1 for slot in m.kernel.windows if slot in self.pitch)
+        rows = {slot: max(w.last - w.first + 1 for w in seen) for slot, seen in self.seen.items()}
+        return max(large.values(), default=0) > 1 and sum(n * self.pitch.get(slot, 0) for slot, n in rows.items()) > BIG
 
     def _bounds(self, height):
         """Where bands begin and end: the same for any number of threads."""
-        rows = [self._rows(k) for k in range(len(self.members))]
-        low, high = min(first for first, _ in rows), max(last for _, last in rows) + 1
+        low, high = min(m.first for m in self.members), max(m.first + m.kernel.space[0] for m in self.members)
         work = sum(prod(m.kernel.space) * len(m.kernel.instrs) for m in self.members)
         apart = 2 * (max(m.before for m in self.members) + max(m.behind for m in self.members)) + height
         count = max(min(BANDS, work // BAND_WORK, (high - low) // apart), 1)

@@ -102,7 +102,7 @@ def test_the_clock_is_taken_in_runs_1_2_4_8():
     times = program.measured.times
     assert times.shape == (len(program.steps), 2) and np.all(times[:, 0] > 0)
     inner = [program.steps.index(step) for loop in program.steps if hasattr(loop, "trips") for step in loop.block.steps]
-    assert inner and np.all(times[inner, 1] == 7) and np.sum(times[:, 1] == 1) == len(times) - len(inner)
+    assert inner and np.all(times[inner, 1] % 7 == 0) and np.sum(times[:, 1] == 1) == len(times) - len(inner)
     loop = next(k for k, step in enumerate(program.steps) if hasattr(step, "trips"))
     assert np.sum(times[inner, 0]) <= times[loop, 0]
 
@@ -195,10 +195,13 @@ def test_all_derivatives_have_reports():
     value, pullback = (vjp := sparsead.vjp(f))(x)
     pullback(value)
     assert "  forward: " in vjp.report() and "  reverse: " in vjp.report()
-    jacobian = sparsead.jacobian(f)
+    jacobian = sparsead.jacobian(f, method="column")
     assert "traces: 0" in jacobian.report(kernels=True)
     jacobian(x)
     assert "colours 0 to 1: " in jacobian.report() and "kernel of 19 points" in jacobian.report(kernels=True)
+    jacobian = sparsead.jacobian(f, method="direct")
+    jacobian(x)
+    assert "  entries: " in jacobian.report()
     _, tangent_map = (linearize := sparsead.linearize(f))(x)
     tangent_map(x)
     assert "  tangent map: " in linearize.report()

@@ -164,7 +164,7 @@ class _View:
             rows += [f"only some rows are kept of {kept}"] * bool(kept)
         if low is not None:
             rows += [_inside(low), *(_shared(low) if isinstance(step, Kernel) else ())]
-            rows += [self.apart(apart) for apart in (low.kernel.apart,) if apart is not None]
+            rows += [self.apart(apart) for apart in (_kernel(step).apart,) if apart is not None]
         lines = _lines(step)
         rows += [source_text(line) for line in lines[:LINES]]
         return rows + [f"and {len(lines) - LINES} more lines"] * (len(lines) > LINES)

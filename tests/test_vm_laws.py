@@ -641,8 +641,16 @@ def one_long_kernel(b, x):
     return b.op("sum", (y,), (), (0, 1, 2))
 
 
+@pytest.fixture
+def sigint():
+    """SIGINT as Python treats it in a terminal; processes that a shell starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-def test_an_interrupt_arrives_within_a_second_in_the_middle_of_a_kernel(threads, with_threads):
+def test_an_interrupt_arrives_within_a_second_in_the_middle_of_a_kernel(threads, with_threads, sigint):
     """A SIGINT as the terminal sends it; what has been computed of the kernel until then is thrown away."""
     b = LoopBuilder()
     go, u = b.input((), I8), b.input((N,))

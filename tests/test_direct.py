@@ -386,6 +386,17 @@ def test_the_cheaper_method_is_taken_and_reported():
     assert "not entry by entry" in jac.report()
 
 
+def test_nothing_is_coloured_where_no_colouring_could_be_cheaper():
+    """An arrow: its first row has as many colours as there are columns."""
+    x = sample(3000)
+    hess = sparsead.hessian(lambda x: np.sum(x**3) + x[0] * np.sum(x**2))
+    H = hess(x)
+    assert hess.method == "direct" and "sweeps, at least" in hess.report()
+    assert "coloring" not in vars(hess.prepared.cache["compressed"])
+    np.testing.assert_allclose(H.diagonal()[1:], 6 * x[1:] + 2 * x[0])
+    np.testing.assert_allclose(H[[0]].toarray()[0, 1:], 2 * x[1:])
+
+
 @pytest.mark.parametrize("method", ["direct", "column", "row"])
 def test_a_method_that_is_asked_for_is_taken(method):
     x = sample(9)

@@ -134,12 +134,22 @@ class Compressed:
             if self._direct_tape is None:
                 raise ValueError(f"method='direct' is not possible here: {self.obstacle}; leave it to method='auto'")
             return "direct"
-        partition = self.coloring.partition
-        if self._direct_tape is not None:
-            self.costs["direct"] = cost_of(self._direct_tape)
-            sweep = self._forward_tape if partition == "column" else self._reverse_tape
-            self.costs[partition] = cost_of_sweeps(self.tape, sweep, self.coloring.count, len(self.indices))
-        return min(self.costs, key=self.costs.__getitem__, default=partition)
+        if self._direct_tape is None or not len(self.indices):
+            return self.coloring.partition
+        direct, least = cost_of(self._direct_tape), self._cost_of_sweeps(self._least_lanes())
+        self.costs = {"direct": direct, "sweeps, at least": least}
+        if direct > least:  # count colours only where they matter
+            lanes = self.coloring.count * (1 if self.coloring.partition == "column" else REVERSE_COST)
+            self.costs = {"direct": direct, self.coloring.partition: self._cost_of_sweeps(lanes)}
+        best = min(self.costs, key=self.costs.__getitem__)
+        return best if best == "direct" else self.coloring.partition
+
+    def _least_lanes(self):
+        """Forward sweeps that any colouring costs: no two entries of a row (column) share a colour."""
+        return min(int(np.diff(self.indptr).max()), REVERSE_COST * int(np.bincount(self.indices).max()))
+
+    def _cost_of_sweeps(self, lanes):
+        return cost_of_sweeps(self.tape, self._forward_tape, lanes, len(self.indices))
 
     def _tape_of_entries(self):
         """The tape from inputs to data, or None."""

@@ -43,6 +43,6 @@ def _cost(tape, op):
 
 
 def cost_of_sweeps(tape, sweep, lanes, entries):
-    """The cost of a compressed Jacobian: `sweep` is the tangent or adjoint of `tape` with its primal, run for that many seeds."""
+    """The cost of a compressed Jacobian: `sweep` is the tangent of `tape` with its primal, run for that many seeds."""
     primal = cost_of(tape)
     return primal + lanes * max(cost_of(sweep) - primal, 0) + ASSEMBLED * entries

@@ -253,7 +253,7 @@ def test_a_workspace_outlives_a_failed_guard():
     (first, second) = slope._state.known
     for prepared, other in ((first, second), (second, first)):
         with pytest.raises(GuardFailed):
-            prepared.programs[0].run([*other.own_inputs(), np.ones(())])
+            next(iter(prepared.programs.values())).run([*other.own_inputs(), np.ones(())])
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]

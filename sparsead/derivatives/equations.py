@@ -64,6 +64,10 @@ class Piece:
         return program(self.tape)
 
 
+def _ready(tape, name):
+    return program(tape, name=f"the Jacobian of an equation ({name})")
+
+
 class Equation:
     """r(x, p) = 0 for x, or x = f(x, p), with r = x - f.
 
@@ -149,7 +153,7 @@ class Equation:
     def _compressed(self):
         x = self.tape.type(self.tape.inputs[0])
         tape = self.residual.tape
-        return Compressed(tape, Axis.of_outputs(tape, [0]), Axis([0], [x.size], np.arange(x.size)), "csc", "natural", program)
+        return Compressed(tape, Axis.of_outputs(tape, [0]), Axis([0], [x.size], np.arange(x.size)), "csc", "natural", _ready)
 
     @once  # its sweeps are not those of the call that the equation is solved in
     def jacobian(self, point):

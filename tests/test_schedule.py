@@ -1,6 +1,7 @@
 """Laws of schedules that a run need not break to show that they are broken: threads that write to one place, memory in use."""
 
 import itertools
+from math import prod
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from engines import assert_bits, both
 from loop_tapes import LoopBuilder
-from sparsead.schedule.form import Access, Kernel, blocks_of
+from sparsead.schedule.form import Access, Kernel, Strips, blocks_of
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.planner import schedule_of
 from sparsead.schedule.windows import meeting
@@ -55,8 +56,8 @@ APART = {"any": 0, "alternating": 1}  # chunks further apart than that may be ru
 
 
 def kernels(block):
-    """All kernels of a block, lowered."""
-    for step in block.steps:
+    """All kernels of a block, lowered as they are where they are run one by one."""
+    for step in itertools.chain.from_iterable(step.plain if isinstance(step, Strips) else [step] for step in block.steps):
         if isinstance(step, Kernel):
             yield lowered(step)
         for child in blocks_of(step):
@@ -64,11 +65,8 @@ def kernels(block):
 
 
 def chunk_of(low):
-    """For each point of a kernel, in C order, the chunk that it belongs to."""
-    length = low.extents[low.axis]
-    per_row = -(-length // low.rows)
-    row, place = np.divmod(np.arange(np.prod(low.extents)) // low.inner, length)
-    return (row * per_row + place // low.rows) // low.chunk
+    """For each point of a kernel, in C order, the chunk that it belongs to: some rows of the first axis."""
+    return np.arange(prod(low.extents)) // prod(low.extents[1:]) // low.chunk
 
 
 def places(low, window, at):

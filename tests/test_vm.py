@@ -581,14 +581,37 @@ def read_late(b, x, y):
     return b.ew("multiply", before, s), x
 
 
-def stored_and_overwritten(b, x, y):
-    """What is stored is used after something else is stored in its place."""
+def stored_and_added_to(b, x, y):
+    """What is stored is used after something is added in its place."""
     s, t = b.ew("sin", y), b.ew("cos", y)
-    x = b.store(b.store(x, lambda a: a[...], s), lambda a: a[...], t)
+    x = b.accumulate(b.store(x, lambda a: a[...], s), lambda a: a[...], t)
     return b.ew("multiply", s, t), x
 
 
-@pytest.mark.parametrize("program", [read_again, read_late, stored_and_overwritten])
+def cleared_and_added_to(b, x, y):
+    """What was there before a number is used after something is added to the number."""
+    before, s = b.load(x, lambda a: a[...]), b.ew("sin", y)
+    x = b.accumulate(filled(b, x), lambda a: a[...], s)
+    return b.ew("multiply", before, s), x
+
+
+def cleared_and_read(b, x, y):
+    """What was there before a number is used together with the number."""
+    before = b.load(x, lambda a: a[...])
+    x = filled(b, x)
+    now = b.load(x, lambda a: a[...])
+    return b.ew("multiply", b.ew("add", before, y), now), x
+
+
+def filled(b, x):
+    number = b.load(b.const(0.5), lambda a: np.broadcast_to(a, b.tape.type(x).shape))
+    return b.store(x, lambda a: a[...], number)
+
+
+PROGRAMS = [read_again, read_late, stored_and_added_to, cleared_and_added_to, cleared_and_read]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("shape", [(1,), (3000,)])
 def test_results_wait_for_what_is_read_where_they_are_stored(program, shape):
     b = Builder()

@@ -15,7 +15,7 @@ from sparsead.schedule.lower import lowered
 from sparsead.schedule.planner import schedule_of
 from sparsead.schedule.windows import meeting
 from sparsead.tape.spec import BY_NAME
-from tapes import Builder
+from tapes import I8, Builder
 
 # ---- windows -----------------------------------------------------------------------------------------------------------
 
@@ -130,9 +130,9 @@ def test_windows_that_move_on_their_own_are_written_in_order():
     b = LoopBuilder()
 
     def step(b, j, z, y):
-        k = b.integer("add", j, 5)
-        for index, limits in ((j, (0, 10)), (k, (5, 15))):
-            z = b.accumulate_at(z, lambda a, i: a[i * width : i * width + n], y, [index], [limits])
+        k = b.integer("remainder", b.op("multiply", (j, j), (), dtype=I8), 10)
+        for index in (j, k):
+            z = b.accumulate_at(z, lambda a, i: a[i * width : i * width + n], y, [index], [(0, 10)])
         return [z]
 
     b.done(*b.loop(10, [b.zeros((n + 20 * width,))], [b.input((n,))], step))

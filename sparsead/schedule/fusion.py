@@ -54,6 +54,7 @@ class Fusion:
         self.pending: dict[int, list] = {}
         self.zeroed: set[int] = set()  # slots that are to be filled with zeros before somebody touches them
         self.fills: dict[int, list[int]] = {}  # step -> slots that are filled before it
+        self.outside: dict[int, tuple] = {}  # of a body: numbers that go with trips around it, as (planner, value) there
         self.stored: dict[int, Window] = {}  # by value: a window that it was stored in
         self.cleared: dict[int, Cleared] = {}  # by slot: the zeros that were stored last
         self.barrier = -1  # the last guard: what may fault comes after it, and what is written, perhaps to the caller's memory
@@ -96,7 +97,8 @@ class Fusion:
         if isinstance(home, Constant):
             self.values[v] = self._constant(home.value, t)
         if isinstance(home, Counted):
-            self.values[v] = self._computed(home)
+            outer, x = self.outside.get(v, (None, v))
+            self.values[v] = outer.in_memory(x) if outer else self._computed(home)
         if isinstance(self.values[v], Held):
             self.store_held(v)
         return self.values[v]

@@ -146,14 +146,17 @@ class Planner(Fusion):
     def _view(self, op, indices):
         """(the window, its byte offset, the places of the numbers that move it).
 
-        One that goes with the trips of a loop, and stays within its limits on all of them, is the counter itself.
+        One that goes with the trips of a loop, and stays within its limits on all of them, is the counter itself; one that is
+        known moves nothing.
         """
         if not indices:
             return op.attr, op.imm, ()
         imm, moving = op.imm, []
         for v, step, (low, high) in zip(indices, op.attr.steps, op.attr.limits, strict=True):
             home = self.values[v]
-            if isinstance(home, Counted) and low <= home.least and home.most < high:
+            if self.is_number(v) and low <= home.value < high:
+                imm += step * int(home.value)
+            elif isinstance(home, Counted) and low <= home.least and home.most < high:
                 imm += step * home.shift
                 moving.append(Index(home.slot, 0, self.type(v).dtype, step * home.scale, 0, home.trips))
             else:
@@ -311,6 +314,8 @@ class Planner(Fusion):
                 child.values[v] = Place(slots[k - lead])
             else:
                 child.values[v] = self.values[x] if self._passes(x) else self.in_memory(x)
+                if isinstance(self.values[x], Counted):
+                    child.outside[v] = self, x
         child.run()
         ends = child.ends_of_trip(slots)
         child.finish()

@@ -204,3 +204,38 @@ def test_chains_of_sums(char):
     (kernel,) = kernels(schedule_of(tape).block)
     ops = sorted(i.op for i in shortened(kernel).instrs if i.kind == "apply")
     assert ops == (["add"] * 4 + ["add3"] * 2 if char in "fd" else ["add"] * 8)
+
+
+def test_indices_that_are_known_move_no_window():
+    """Unless they are out of bounds, which is an error when the tape is run."""
+    b, limits = LoopBuilder(), [(0, 4), (0, 3)]
+    x, row = b.input((4, 3, 6)), lambda a, i, j: a[i, j, :]
+    two = b.const(np.int64(2))
+    here = b.load_at(x, row, [b.const(np.int64(3)), two], limits)
+    tape = b.done(b.store_at(b.ew("negative", x), row, b.ew("square", here), [two, two], limits))
+    assert_bits(*both(tape, [np.arange(72.0).reshape(4, 3, 6)]))
+    accesses = [instr.access for kernel in kernels(schedule_of(tape).block) for instr in kernel.instrs if instr.access]
+    assert accesses and not any(access.moving for access in accesses)
+
+    b = LoopBuilder()
+    x = b.input((4,))
+    program = vm.Program(b.done(b.load_at(x, lambda a, i: a[i : i + 1], [b.const(np.int64(4))], [(0, 4)])))
+    with pytest.raises(IndexError, match="index 4 is out of bounds: it has to be from 0 to 3"):
+        program.run([np.zeros(4)])
+
+
+def test_numbers_of_outer_loops_are_ready_before_inner_ones():
+    """An inner loop over elements does not compute the number of its row again."""
+    b, limits = LoopBuilder(), [(0, 7), (0, 5)]
+    x, element = b.input((7, 5)), lambda a, i, j: a[i, j, ...]
+
+    def step(b, j, x, i):
+        left, j = b.load_at(x, element, [i, j], limits), b.integer("add", j, 1)
+        value = b.ew("sin", b.ew("add", left, b.load_at(x, element, [i, j], limits)))
+        return [b.store_at(x, element, value, [i, j], limits)]
+
+    tape = b.done(*b.loop(6, [x], [], lambda b, i, x: b.loop(4, [x], [b.integer("add", i, 1)], step)))
+    assert_close(*both(tape, [np.linspace(0, 1, 35).reshape(7, 5)]), 1e-15)
+    (outer,) = (step for step in schedule_of(tape).block.steps if isinstance(step, Repeat))
+    (inner,) = (step for step in outer.block.steps if isinstance(step, Repeat))
+    assert len(inner.block.steps) == 1

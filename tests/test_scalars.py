@@ -31,7 +31,7 @@ UNARY = {
 BINARY = {
     "f": ["add", "subtract", "multiply", "divide", "maximum", "power", "hypot", "copysign", "fmin", "strong_multiply",
           "remainder", "add", "multiply"],
-    "c": ["add", "subtract", "multiply", "divide"],
+    "c": ["add", "subtract", "divide"],  # NumPy rounds products by the strides of their operands, also where there is one element
     "i": ["add", "subtract", "multiply", "floor_divide", "bitwise_xor", "minimum"],
     "b": ["logical_and", "logical_or", "logical_xor"],
 }  # fmt: skip
@@ -490,3 +490,12 @@ def test_the_adjoint_of_a_scalar_code_keeps_its_values_in_registers():
     (run,) = runs_of(program.schedule.block)
     assert Counter(form.name for form, _ in run.instructions())["store"] <= 2
     assert_bits(*both(tape, [np.array(0.7), np.array(1.0)]))
+
+
+def test_complex_products():
+    """To rounding only: see the names of complex ops above."""
+    b, rng = LoopBuilder(), np.random.default_rng(23)
+    values = [b.input((), dtype=C16) for _ in range(8)]
+    b.done(*[b.ew("multiply", x, y) for x in values for y in values])
+    assert list(runs_of(vm.Program(b.tape).schedule.block))
+    assert_ulps(*both(b.tape, [np.array(complex(*rng.normal(size=2))) for _ in values]), 2)

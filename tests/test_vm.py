@@ -653,3 +653,16 @@ def test_a_kernel_of_too_many_axes():
     b.done(b.op("sum", (spread,), (), tuple(range(34))))
     with pytest.raises(NotImplementedError, match="34 axes that cannot be joined"):
         vm.Program(b.tape)
+
+
+def test_stores_of_what_overlaps_with_other_strides():
+    """NumPy's own assignment gets this wrong: the law of a store is that it is of the value."""
+    b = Builder()
+    x = b.input((2049,))
+    every_other = b.load(x, lambda a: a[2::2])
+    b.done(b.store(x, lambda a: a[185:1209], every_other))
+    u = np.random.default_rng(6).uniform(0, 1, 2049)
+    expected = u.copy()
+    expected[185:1209] = u[2::2]
+    for results in both(b.tape, [u]):
+        assert_bits(results, [expected])

@@ -82,10 +82,15 @@ def _load(arrays, op, types):
     return (window(arrays[0], op.imm, view.shape, view.strides, view.dtype),)
 
 
+def assign(target, v):
+    """``target[...] = v``, where NumPy (2.4) mixes up elements of one-dimensional arrays that overlap with unlike strides."""
+    target[...] = v.copy() if np.may_share_memory(target, v) else v
+
+
 def _store(arrays, op, types):
     x, v = arrays
     view = op.attr
-    window(x, op.imm, view.shape, view.strides, view.dtype)[...] = v
+    assign(window(x, op.imm, view.shape, view.strides, view.dtype), v)
     return (x,)
 
 

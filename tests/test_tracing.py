@@ -502,6 +502,31 @@ def test_generators_exceptions_and_finally_inside():
     np.testing.assert_allclose(sparsead.grad(f)(X), [2 * 0.5 + 2, 4 * 1.5, 2 * 2.5])
 
 
+def read_there(x, at):
+    try:
+        return (x[at] * 3.0).sum()
+    except IndexError:
+        return x[0] * 5.0
+
+
+def written_there(x, at):
+    try:
+        x[at] = 2.0
+    except IndexError:
+        x[0] = 0.5
+    return (x * x).sum()
+
+
+@pytest.mark.parametrize("places", [lambda n, x: n, lambda n, x: np.argsort(-x)[:2] + n], ids=["number", "array"])
+@pytest.mark.parametrize("function", [read_there, written_there])
+def test_errors_that_are_caught_hang_on_the_numbers_of_the_index(function, places):
+    f = lambda x: function(x, places((x > 0).sum(), x))
+    slope = sparsead.grad(f)
+    for x in (np.array([1.0, 2, 3, 4]), np.array([1.0, 2, -3, -4]), np.array([-1.0, 2, -3, -4]), np.array([4.0, 3, 2, 1])):
+        differences = [(f(x + step) - f(x - step)) / 2e-6 for step in 1e-6 * np.eye(4)]
+        np.testing.assert_allclose(slope(x.copy()), differences, atol=1e-8)
+
+
 # ---- nothing is left behind
 
 WATCHED = ["zeros", "ones", "empty", "full", "array", "asarray", "arange", "linspace", "eye", "concatenate", "where"]

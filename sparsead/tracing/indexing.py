@@ -53,15 +53,27 @@ class Fixed:
 def take(a, index):
     """``a[index]`` with arrays in the index: a copy."""
     trace = a.home
-    concrete = a.concrete[plain_index(index)]
+    concrete = _found(a, index)
     pos, _, _ = store_positions(trace, a, index)
     value = trace.op("gather", (a.storage.version, pos), a.dtype, np.shape(concrete))
     return trace.result(np.array(concrete, order="C") if isinstance(concrete, np.ndarray) else concrete, value)
 
 
+def _found(a, index):
+    """What NumPy finds at an index. The user may catch its error: then the path hangs on the numbers in the index."""
+    try:
+        return a.concrete[plain_index(index)]
+    except IndexError:
+        for part in index if isinstance(index, tuple) else (index,):
+            if isinstance(part, TracedArray):
+                bool((part == part.concrete.copy()).all())
+        raise
+
+
 def put(a, index, value):
     """``a[index] = value`` with arrays in the index: the last of repeated writes wins."""
     trace = a.home
+    _found(a, index)
     if isinstance(value, (list, tuple)):
         value = np.array(value)
     if not a.concrete.flags.writeable:

@@ -540,7 +540,7 @@ cdef class Adjoint:
         """The primal value `v` at this point of the reverse sweep."""
         cdef Tape old = self.old
         cdef int k, j, x, n
-        cdef int[32] args
+        cdef int[65] args  # an array and an index for each of its axes, at most
         if self.again[v] >= 0:
             return self.again[v]
         if self.need[v] < 0 or self.mode[v] == KEEP:

@@ -1,8 +1,8 @@
 """What of a loop's body is the same in all trips.
 
 Law: an op that reads neither the trip nor a carry is run once, before the loop, and its result is an invariant. Nothing is
-moved past a guard that could fail where the guard would not have let it, and what shows something shows it in every trip. What
-costs nothing where it is (a window, memory that the body writes to) stays in the loop.
+moved past a guard that could fail where the guard would not have let it, and what shows something, or runs a function of the
+user, does so in every trip. What costs nothing where it is (a window, memory that the body writes to) stays in the loop.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def _fixed(loop, ops):
     same[loop.body.inputs[1 + loop.carries :]] = True
     flags = np.zeros(len(ops), bool)
     for op in ops:
-        if op.op not in STAYS and not getattr(op.attr, "effective", False) and all(same[v] for v in op.operands):
+        stays = op.op in STAYS or op.op.user or getattr(op.attr, "effective", False)
+        if not stays and all(same[v] for v in op.operands):
             if op.op is CONST or not loop.guarded or op.op.code >= ELEMENTWISE or op.op.name in SAFE:
                 flags[op.index] = True
                 same[list(op.results)] = True

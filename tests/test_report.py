@@ -185,7 +185,7 @@ def test_runs_of_numbers():
 
     gradient = sparsead.grad(f, engine="vm")
     gradient(np.linspace(0.5, 1, 100))
-    assert "run of numbers" in gradient.report() and "instructions on numbers" in gradient.report()
+    assert "runs of numbers" in gradient.report() and "instructions on numbers" in gradient.report()
     long = gradient.report(kernels=True)
     assert "registers of runs of numbers" in long and "x[i] = np.sin(x[i - 1]) * x[i]" in long
 

@@ -288,7 +288,8 @@ def _place(line):
 
 
 def _plural(n, noun):
-    return f"{n:,} {noun}" + ("" if n == 1 else "es" if noun.endswith("ch") else "s")
+    first, of, rest = noun.partition(" of ")
+    return f"{n:,} {first}" + ("" if n == 1 else "es" if first.endswith("ch") else "s") + of + rest
 
 
 def _bytes(n):

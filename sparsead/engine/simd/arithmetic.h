@@ -16,6 +16,7 @@
     BINARY(subtract_##s, T, T, a - b)                                                                                 \
     BINARY(multiply_##s, T, T, a * b)                                                                                  \
     BINARY(divide_##s, T, T, a / b)                                                                                   \
+    BINARY(strong_multiply_##s, T, T, a == 0 ? 0 : a * b)                                                             \
     /* a NaN wins, the first one of two; of two equal numbers, which differ in sign if they are zeros, the second */  \
     BINARY(maximum_##s, T, T, a > b ? a : a != a ? a : b)                                                             \
     BINARY(minimum_##s, T, T, a < b ? a : a != a ? a : b)                                                             \
@@ -45,7 +46,8 @@ TERNARY(select_b, b_at, b_at, a ? b : c)
 #define ARITHMETIC_ROWS(s, t)                                                                                         \
     ROW(copy, s, t, 1), ROW(negative, s, t, 1), ROW(square, s, t, 1), ROW(sqrt, s, t, 1), ROW(reciprocal, s, t, 1),   \
         ROW(absolute, s, t, 1), ROW(add, s, t, 2), ROW(subtract, s, t, 2), ROW(multiply, s, t, 2),                    \
-        ROW(divide, s, t, 2), ROW(maximum, s, t, 2), ROW(minimum, s, t, 2), ROW(less, s, t, 2),                       \
+        ROW(divide, s, t, 2), ROW(strong_multiply, s, t, 2), ROW(maximum, s, t, 2), ROW(minimum, s, t, 2),            \
+        ROW(less, s, t, 2),                                                                                           \
         ROW(less_equal, s, t, 2), ROW(greater, s, t, 2), ROW(greater_equal, s, t, 2), ROW(equal, s, t, 2),            \
         ROW(not_equal, s, t, 2), ROW(select, s, t, 3), ROW(muladd, s, t, 3), ROW(mulsub, s, t, 3),                    \
         ROW(negmuladd, s, t, 3), ROW(add3, s, t, 3)

@@ -149,12 +149,11 @@ cdef extern from "vm.h":
     vm_loop vm_copy(int item)
     vm_loop vm_copy_past(int item)
     vm_loop vm_select(int item)
-    vm_loop vm_strong_multiply(char a)
     int vm_integer_kind(char a)
 
 # Kernels of our own where they beat NumPy's loops (benchmarks/RESULTS.md): always, and by instruction set.
 OURS = {"add", "subtract", "multiply", "divide", "negative", "square", "sqrt", "reciprocal", "absolute", "select", "copy",
-        "muladd", "mulsub", "negmuladd", "add3"}
+        "strong_multiply", "muladd", "mulsub", "negmuladd", "add3"}
 FUNCTIONS = {"exp", "expm1", "log", "sin", "cos", "arctan"}
 NARROW = {"log1p", "log2", "log10", "tan", "tanh", "sinh", "cosh", "arcsin", "arccos", "power"}  # better without AVX-512
 
@@ -531,8 +530,6 @@ cdef class Program:
             at.loop = vm_copy(dtypes[0].itemsize)
         elif op == "select":
             at.loop = vm_select(dtypes[1].itemsize)
-        elif op == "strong_multiply":
-            at.loop = vm_strong_multiply(ord(dtypes[0].char))
         else:
             self._ufunc_loop(at, BY_NAME[op].elementwise.ufunc, dtypes)
         return 0

@@ -158,19 +158,3 @@ vm_loop vm_select(int item) {
     }
     return NULL;
 }
-
-#define STRONG(name, type)                                                                                        \
-    static void name(char **args, const intptr_t *points, const intptr_t *strides, void *data) {                  \
-        (void)data;                                                                                               \
-        const char *a = args[0], *b = args[1];                                                                    \
-        char *z = args[2];                                                                                        \
-        for (intptr_t k = 0; k < *points; k++, a += strides[0], b += strides[1], z += strides[2]) {               \
-            const type g = *(const type *)a, p = *(const type *)b;                                                \
-            *(type *)z = g == 0 ? 0 : g * p;                                                                      \
-        }                                                                                                         \
-    }
-
-STRONG(strong_f, float)
-STRONG(strong_d, double)
-
-vm_loop vm_strong_multiply(char type) { return type == 'd' ? strong_d : type == 'f' ? strong_f : NULL; }

@@ -185,7 +185,6 @@ vm_loop vm_cast(char from, char to);      /* NULL if there is none */
 vm_loop vm_copy(int item);
 vm_loop vm_copy_past(int item); /* past the caches, where the machine can do that */
 vm_loop vm_select(int item);
-vm_loop vm_strong_multiply(char type);
 intptr_t vm_integer(const char *at, int kind);
 int vm_integer_kind(char type); /* -1: no integer */
 

@@ -369,11 +369,11 @@ class SizedTape(LoopBuilder):
 
     def contracted(self, b, env, counters, depth):
         x, t, _ = self.with_axis(b, env)
-        letters = "ijkl"[: t.ndim]
+        letters = "ijklqrst"[: t.ndim]
         y = self.value(b, env, lambda s: s.ndim and s.shape[-1] == t.shape[-1] and s.size * t.size < 10**6)
         if y is None or self.chance(0.3):
             return [self.tamed(b, b.op("einsum", (x, x), (), f"{letters},{letters}->"), True)]
-        other = "mnop"[: b.tape.type(y).ndim - 1] + letters[-1]
+        other = "mnopuvwx"[: b.tape.type(y).ndim - 1] + letters[-1]
         shape = (*t.shape[:-1], *b.tape.type(y).shape[:-1])
         if np.prod(shape) > LARGEST:
             return []

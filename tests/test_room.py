@@ -189,7 +189,7 @@ print(slope(x).shape)
 @pytest.mark.parametrize("known", [True, False], ids=["known", "found out"])
 def test_a_limit_of_the_address_space(known):
     hide = "" if known else "sparsead.engine.room.known = lambda root='/': []"
-    done = subprocess.run([sys.executable, "-c", LIMITED.format(known=hide)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", LIMITED.format(known=hide)], capture_output=True, text=True)
     said, shape = done.stdout.splitlines()
     assert said.startswith("sparsead.grad of loss needs ") and shape == "(20000000,)"
     assert said.endswith("(limit of the address space)" if known else ", which the system does not give")

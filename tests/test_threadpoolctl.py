@@ -50,5 +50,5 @@ with threadpool_limits(1):
 
 
 def test_it_holds_before_anything_was_computed():
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", SCRIPT], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"

@@ -240,8 +240,9 @@ def main(argv=None):
     seconds = perf_counter() - start
     pattern, coloring = jac.pattern, jac.coloring
     print(f"2-D Brusselator, {args.n} x {args.n} grid, alpha = {args.alpha:g}, t <= {args.t_end:g}, tol = {args.tol:g}")
-    print(f"Jacobian: {y0.size} x {y0.size}, {pattern.nnz} entries, {coloring.count} colours ({coloring.partition}s)")
-    print(f"Traced, pattern found and coloured in {seconds:.3f} s")
+    way = "computed entry by entry" if jac.method == "direct" else "compressed by colours"
+    print(f"Jacobian: {y0.size} x {y0.size}, {pattern.nnz} entries, {way}; {coloring.count} colours ({coloring.partition}s)")
+    print(f"Traced and prepared in {seconds:.3f} s")
 
     runs = compare(rhs, y0, jac, args.t_end, args.tol)
     print_table(runs)

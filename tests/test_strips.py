@@ -11,7 +11,7 @@ from engines import assert_bits, assert_close, both
 from loop_tapes import RandomBranches, RandomLoop
 from sized_tapes import SizedTape
 from sparsead.engine import reference, vm
-from sparsead.schedule import planner, strips
+from sparsead.schedule import groups, planner, strips
 from sparsead.schedule.form import Repeat, Strips, blocks_of
 from sparsead.schedule.planner import schedule_of
 from tapes import GROWING, RandomTape
@@ -26,9 +26,9 @@ everywhere = pytest.mark.parametrize(
 def put_together(small):
     """Small kernels are put together as large ones are."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in zip(("STRIP", "BAND_WORK", "TRIPS"), small, strict=True):
-            patch.setattr(strips, name, value)
-        patch.setattr(strips, "BIG", 0)
+        for place, name, value in zip((groups, groups, strips), ("STRIP", "BAND_WORK", "TRIPS"), small, strict=True):
+            patch.setattr(place, name, value)
+        patch.setattr(groups, "BIG", 0)
         yield
 
 
@@ -39,7 +39,7 @@ def all_steps(block):
             yield from all_steps(child)
 
 
-def groups(tape):
+def groups_of(tape):
     return [step for step in all_steps(schedule_of(tape).block) if isinstance(step, Strips)]
 
 
@@ -169,7 +169,7 @@ def test_simulations(small, name):
         derivative = sparsead.value_and_grad(function).prepare(u.copy())
         prepared = derivative.prepared
         for tape in (prepared.tape, prepared.tangent_tape, prepared.adjoint_tape):
-            assert groups(tape), "nothing was put together"
+            assert groups_of(tape), "nothing was put together"
             rng = np.random.default_rng(9)
             inputs = [u if tape.type(v).shape == shape else rng.uniform(0.5, 1, tape.type(v).shape) for v in tape.inputs]
             assert_close(*both(tape, inputs), 1e-13)
@@ -211,13 +211,13 @@ def test_several_trips_in_one():
 
 
 def test_small_arrays_are_left_alone():
-    assert not groups(prepared_adjoint(burgers, np.linspace(0, 1, 1000)))
-    assert not groups(prepared_adjoint(heat, np.linspace(0, 1, 40 * 37).reshape(40, 37)))
+    assert not groups_of(prepared_adjoint(burgers, np.linspace(0, 1, 1000)))
+    assert not groups_of(prepared_adjoint(heat, np.linspace(0, 1, 40 * 37).reshape(40, 37)))
 
 
 def test_rows_that_wrap_around_are_not_put_together(monkeypatch):
     """The last row needs the first: a strip would have to stay all rows behind."""
-    monkeypatch.setattr(strips, "LAGGING", 1 << 16)
+    monkeypatch.setattr(groups, "LAGGING", 1 << 16)
 
     def periodic(u):
         for _ in range(4):
@@ -226,14 +226,14 @@ def test_rows_that_wrap_around_are_not_put_together(monkeypatch):
         return np.sum(u**2)
 
     tape = sparsead.value_and_grad(periodic).prepare(np.linspace(0, 1, 300_000)).prepared.tape
-    assert all(max(m.lag for m in group.members) < 1 << 13 for group in groups(tape))
+    assert all(max(m.lag for m in group.members) < 1 << 13 for group in groups_of(tape))
     u = np.random.default_rng(2).uniform(0, 1, 300_000)
     assert_close(*both(tape, [u]), 1e-13)
 
 
 def test_bands_of_large_arrays(monkeypatch):
     """Bands wait for their neighbours: many rows, and thin ones, on several threads."""
-    monkeypatch.setattr(strips, "BAND_WORK", 100_000)
+    monkeypatch.setattr(groups, "BAND_WORK", 100_000)
 
     def smooth(u):
         for _ in range(6):
@@ -243,7 +243,7 @@ def test_bands_of_large_arrays(monkeypatch):
 
     u = np.random.default_rng(3).uniform(0, 1, (150_000, 2))
     tape = prepared_adjoint(smooth, u.copy())
-    assert any(len(group.bounds) > 8 for group in groups(tape))
+    assert any(len(group.bounds) > 8 for group in groups_of(tape))
     results = vm.Program(tape).run([u, np.array(1.0)])
     assert_close(results, reference.Program(tape).run([u, np.array(1.0)]), 1e-13)
 

@@ -5,7 +5,7 @@ Law: a window stays in its slot, wherever its indices move it; what is in use at
 
 from __future__ import annotations
 
-from sparsead.schedule.form import Access, Call, Guard, Index, Kernel, Scalars, Strips, blocks_of
+from sparsead.schedule.form import Access, Call, Guard, Index, Scalars, blocks_of, kernels_of
 from sparsead.schedule.windows import reach
 
 
@@ -40,10 +40,8 @@ def _check_block(schedule, block):
 
 def _windows(step):
     """(shape, access) of all windows of a step itself."""
-    if isinstance(step, Kernel):
-        return [(step.space, access) for windows in step.windows.values() for _, access in windows]
-    if isinstance(step, Strips):
-        return [pair for member in step.members for pair in _windows(member.kernel)]
+    if kernels_of(step):
+        return [(kernel.space, access) for kernel in kernels_of(step) for _, access in kernel.accesses()]
     if isinstance(step, Scalars):
         return list(_elements(step))
     arguments = step.operands if isinstance(step, Call) else [step.operand] if isinstance(step, Guard) else ()

@@ -120,6 +120,10 @@ class Kernel:
                 kernel.windows.setdefault(instr.access.slot, []).append((instr.kind, instr.access))
         return kernel
 
+    def accesses(self):
+        """(kind, access) of all that is done to memory, slot by slot."""
+        return (done for windows in self.windows.values() for done in windows)
+
     def register(self, dtype):
         """A new register."""
         self.dtypes.append(dtype)
@@ -406,6 +410,25 @@ class Choose:
     which: Any
     blocks: list[Block]
     turning: list[list]
+
+
+def kernels_of(step):
+    """The kernels that a step consists of, but for those in blocks inside."""
+    if isinstance(step, Strips):
+        return [member.kernel for member in step.members]
+    return [step] if isinstance(step, Kernel) else []
+
+
+def renamed(step, slots):
+    """A `Kernel` or `Fill` on other memory: `slots` says which slot stands in the place of which."""
+    if isinstance(step, Fill):
+        return Fill(slots.get(step.slot, step.slot), step.nbytes)
+
+    def change(access):
+        moving = tuple(index._replace(slot=slots.get(index.slot, index.slot)) for index in access.moving)
+        return access._replace(slot=slots.get(access.slot, access.slot), moving=moving)
+
+    return step.changed(step.space, change)
 
 
 def blocks_of(step):

@@ -35,7 +35,7 @@ def _interchanged(loop):
     kernels = loop.block.steps
     if not kernels or not all(isinstance(k, Kernel) and k.space == kernels[0].space for k in kernels):
         return
-    windows = [window for kernel in kernels for windows in kernel.windows.values() for window in windows]
+    windows = [window for kernel in kernels for window in kernel.accesses()]
     accesses = list(dict.fromkeys(access for _, access in windows))
     extents, strides = coalesced(kernels[0].space, [access.strides for access in accesses])
     if not extents or 0 in extents or extents[0] == 1:

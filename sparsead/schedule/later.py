@@ -5,7 +5,7 @@ Law: a matter of speed only.
 
 from __future__ import annotations
 
-from sparsead.schedule.form import Kernel, Strips, blocks_of
+from sparsead.schedule.form import blocks_of, kernels_of
 
 CACHES = 1 << 25  # bytes of workspace that no last-level cache holds until they are read
 LARGE = 1 << 20  # bytes of a slot
@@ -26,7 +26,7 @@ def _look(block, seen, soon):
     before: set[int] = set()
     for step in block.steps:
         here: set[int] = set()
-        for kernel in _kernels(step):
+        for kernel in kernels_of(step):
             for slot, windows in kernel.windows.items():
                 if len(windows) > 1 or slot in here or slot in before:
                     soon.add(slot)
@@ -35,9 +35,3 @@ def _look(block, seen, soon):
         before = here
         for child in blocks_of(step):
             _look(child, seen, soon)
-
-
-def _kernels(step):
-    if isinstance(step, Strips):
-        return [member.kernel for member in step.members]
-    return [step] if isinstance(step, Kernel) else []

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 
-from sparsead.schedule.form import Call, Fill, Guard, Kernel, Repeat, Scalars, Strips, blocks_of
+from sparsead.schedule.form import Call, Fill, Guard, Kernel, Repeat, Scalars, Strips, blocks_of, kernels_of
 
 ALIGNED = 64
 MANY = 1000
@@ -124,13 +124,10 @@ def _uses(block, groups):
 
 def slots_of(step):
     """The slots that a step, and what is inside it, reads or writes."""
-    if isinstance(step, Kernel):
-        for windows in step.windows.values():
-            for _, access in windows:
+    if isinstance(step, (Kernel, Strips)):
+        for kernel in kernels_of(step):
+            for _, access in kernel.accesses():
                 yield from _of_access(access)
-    elif isinstance(step, Strips):
-        for member in step.members:
-            yield from slots_of(member.kernel)
     elif isinstance(step, Scalars):
         yield from step.slots
     elif isinstance(step, Fill):

@@ -6,7 +6,7 @@ Law: the kernel reads each element before it writes the one that takes its place
 from __future__ import annotations
 
 from sparsead.ops.structural import nested
-from sparsead.schedule.form import Fill, Kernel, blocks_of
+from sparsead.schedule.form import Fill, Kernel, blocks_of, renamed
 from sparsead.schedule.memory import slots_of
 
 
@@ -25,7 +25,7 @@ def reuse(block, slots, turning):
             old = _old(block.steps[k], new, [slot for slot in step.windows if slot in free and touching[slot][-1] == k])
             if old is not None and slots[new].nbytes <= slots[old].nbytes:
                 for j in touching[new]:
-                    block.steps[j] = _renamed(block.steps[j], new, old)
+                    block.steps[j] = renamed(block.steps[j], {new: old})
                 touching[old] += touching.pop(new)[1:]
                 free.remove(new)
 
@@ -45,15 +45,3 @@ def _old(kernel, new, dying):
             if order[kernel.windows[old][0][1]] < order[target]:
                 return old
     return None
-
-
-def _renamed(step, new, old):
-    """A step with one slot in the place of another."""
-    if isinstance(step, Fill):
-        return Fill(old, step.nbytes) if step.slot == new else step
-
-    def change(access):
-        moving = tuple(index._replace(slot=old) if index.slot == new else index for index in access.moving)
-        return access._replace(slot=old if access.slot == new else access.slot, moving=moving)
-
-    return step.changed(step.space, change)

@@ -66,6 +66,12 @@ cdef extern from "vm.h":
         void *data
         void *sum_data
         int number
+    ctypedef struct vm_callee:
+        vm_loop loop, sum
+        void *data
+        void *sum_data
+    ctypedef void (*vm_compiled)(char **base, const intptr_t *sizes, char **numbers, const vm_callee *calls, char *sums,
+                                 intptr_t first, intptr_t last) noexcept nogil
     ctypedef struct vm_kernel:
         int n_axes, axis, n_instrs, n_windows, n_registers
         intptr_t *extent
@@ -76,6 +82,9 @@ cdef extern from "vm.h":
         char **constant
         intptr_t *home
         intptr_t *stride
+        intptr_t *sizes
+        char **numbers
+        vm_callee *calls
     ctypedef struct vm_form:
         int op, nargs, item, kind
         vm_loop loop
@@ -145,6 +154,7 @@ cdef extern from "vm.h":
         int failed_step, failed_window, failed_index
         intptr_t failed_value
     int vm_run(const vm_block *block, vm_work *work) nogil
+    void vm_attach(vm_kernel *kernel, vm_compiled function)
     vm_loop vm_cast(char a, char b)
     vm_loop vm_copy(int item)
     vm_loop vm_copy_past(int item)
@@ -243,7 +253,9 @@ cdef class Program:
     cdef readonly object schedule
     cdef readonly object tape
     cdef object name
-    cdef set later  # slots to which copies go past the caches
+    cdef readonly set later  # slots to which copies go past the caches
+    cdef readonly list lowered  # the kernels, in an order of their own
+    cdef list kernels  # their addresses
     cdef readonly object measured
     cdef readonly list steps, idle
     cdef list inputs, results  # layouts of inputs; (slot, layout) of results
@@ -258,6 +270,7 @@ cdef class Program:
         self.tape, self.name, self.memory = tape, name, Memory()
         self.schedule = schedule_of(tape)
         self.steps, self.idle, self.measured, self.runs = [], [], None, 0
+        self.lowered, self.kernels = [], []
         self.scratch, self.rings, self.sums, self.most_turning, self.calls = 64, 0, 0, 1, False
         self.later = for_later(self.schedule)
         self.block = self._block(self.schedule.block)
@@ -450,6 +463,8 @@ cdef class Program:
         made.instrs = <vm_instr *> self.memory.take((2 * made.n_instrs) * sizeof(vm_instr))
         made.windows = <vm_window *> self.memory.take(made.n_instrs * sizeof(vm_window))
         self._instrs(made, kernel, low)
+        self.lowered.append(low)
+        self.kernels.append(<intptr_t> made)
         self.sums = max(self.sums, made.n_chunks * made.n_sums * VM_NUMBER)
         return made
 
@@ -546,6 +561,26 @@ cdef class Program:
         at.loop = <vm_loop> (<PyUFuncObject *> ufunc).functions[index]
         at.data = (<PyUFuncObject *> ufunc).data[index]
         return 0
+
+    # ---- compiled code -----------------------------------------------------------------------------------------------
+
+    def attach(self, int number, source, size_t address):
+        """Let the function at `address`, which was made of ``source``, run kernel `number` of `lowered` from now on."""
+        cdef vm_kernel *made = <vm_kernel *> <intptr_t> self.kernels[number]
+        kernel = self.lowered[number].kernel
+        made.sizes = <intptr_t *> self.memory.take(len(source.sizes) * sizeof(intptr_t))
+        made.numbers = <char **> self.memory.take(len(source.numbers) * sizeof(char *))
+        made.calls = <vm_callee *> self.memory.take(len(source.calls) * sizeof(vm_callee))
+        for k, size in enumerate(source.sizes):
+            made.sizes[k] = size
+        for k, register in enumerate(source.numbers):
+            made.numbers[k] = made.constant[<int> register]
+        cdef vm_instr loop
+        for k, which in enumerate(source.calls):
+            loop.sum, loop.sum_data = NULL, NULL
+            self._loop_of(&loop, kernel, kernel.instrs[which], False)
+            made.calls[k] = vm_callee(loop=loop.loop, data=loop.data, sum=loop.sum, sum_data=loop.sum_data)
+        vm_attach(made, <vm_compiled> address)
 
     # ---- running -----------------------------------------------------------------------------------------------------
 

@@ -141,6 +141,12 @@ static int stopping(vm_work *work, int thread, double done) {
 
 /* Run rows `first` to `last` - 1 of the first axis; a kernel of one point has one row. Not 0: the user wants to stop. */
 static int run_rows(const vm_kernel *kernel, vm_work *work, int thread, char *const *base, char *sums, intptr_t first, intptr_t last) {
+    const vm_compiled compiled = atomic_load_explicit(&kernel->compiled, memory_order_acquire);
+    if (compiled) {
+        compiled(base, kernel->sizes, kernel->numbers, kernel->calls, sums, first, last);
+        const double points = kernel->n_axes ? (double)(kernel->points / kernel->extent[0]) : 1;
+        return stopping(work, thread, points * (double)((last - first) * kernel->n_instrs));
+    }
     char *scratch = work->scratch + thread * work->scratch_bytes;
     const int axis = kernel->axis;
     const intptr_t row = kernel->n_axes ? kernel->extent[kernel->n_axes - 1] : 1; /* points of a row, where there are several */
@@ -230,6 +236,9 @@ static int run_rows(const vm_kernel *kernel, vm_work *work, int thread, char *co
     }
     return stopping(work, thread, done);
 }
+
+/* From now on the function runs the kernel, in runs that are under way too: it does the same. */
+void vm_attach(vm_kernel *kernel, vm_compiled function) { atomic_store_explicit(&kernel->compiled, function, memory_order_release); }
 
 typedef struct {
     const vm_kernel *kernel;

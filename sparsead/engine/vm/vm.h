@@ -47,6 +47,17 @@ typedef struct {
 } vm_instr;
 
 typedef struct {
+    vm_loop loop;
+    void *data;
+    vm_loop sum;
+    void *sum_data;
+} vm_callee;
+
+/* A kernel in compiled code (sparsead/engine/native): rows `first` to `last` - 1 of the first axis. */
+typedef void (*vm_compiled)(char *const *base, const intptr_t *sizes, char *const *numbers, const vm_callee *calls, char *sums,
+                            intptr_t first, intptr_t last);
+
+typedef struct {
     int n_axes, axis, n_instrs, n_windows, n_registers;
     intptr_t extent[VM_AXES];
     intptr_t rows, inner, points;
@@ -59,6 +70,10 @@ typedef struct {
     char **constant;   /* by register: the number, or NULL */
     intptr_t *home;    /* by register: byte offset of its memory, or -1 */
     intptr_t *stride;  /* by register: between points */
+    _Atomic(vm_compiled) compiled; /* NULL: there is none, or not yet */
+    intptr_t *sizes;               /* what it is given */
+    char **numbers;
+    vm_callee *calls;
 } vm_kernel;
 
 /* A kernel of several that are run together (sparsead/schedule/strips.py). */
@@ -179,6 +194,7 @@ enum { VM_DONE = 0, VM_RAISED = -1, VM_OUT_OF_BOUNDS = -2 };
 
 
 int vm_run(const vm_block *block, vm_work *work);
+void vm_attach(vm_kernel *kernel, vm_compiled function);
 int vm_interrupted(vm_work *work, double done); /* whether the user wants to stop; asked after so many point instructions */
 int vm_run_scalars(const vm_scalars *program, int step, vm_work *work);
 vm_loop vm_cast(char from, char to);      /* NULL if there is none */

@@ -1,0 +1,1 @@
+"""The native engine: kernels of the tiled engine as compiled code."""

@@ -77,18 +77,21 @@ class Source(NamedTuple):
         Registers whose numbers it is given.
     calls : tuple of int
         Instructions whose inner loops it is given.
+    sums : tuple of int
+        Instructions that add to one number.
     """
 
     body: str
     sizes: tuple[int, ...]
     numbers: tuple[int, ...]
     calls: tuple[int, ...]
+    sums: tuple[int, ...]
 
 
-def source_of(low, later=()):
+def source_of(low, later=(), literal=False):
     """The `Source` of a `Lowered` kernel; None if it has numbers that are not written out.
 
-    Copies to slots of `later` go past the caches.
+    Copies to slots of `later` go past the caches. With `literal` all sizes are in the text.
     """
     kernel = low.kernel
     dtypes = [kernel.dtypes[r] for i in kernel.instrs for r in i.registers] + [i.access.dtype for i in kernel.instrs if i.access]
@@ -97,7 +100,7 @@ def source_of(low, later=()):
     if any((w.access.offset, *w.strides, *(i.step for i in w.access.moving))[k] % w.access.dtype.itemsize
            for w in low.windows if w for k in range(1 + len(w.strides) + len(w.access.moving))):  # fmt: skip
         return None
-    return _Writer(low, set(later)).source()
+    return _Writer(low, set(later), literal).source()
 
 
 LOOP, CALL = 0, 1
@@ -110,8 +113,8 @@ class _Writer:
     more than one place knows of where it is.
     """
 
-    def __init__(self, low, later):
-        self.low, self.kernel, self.instrs, self.later = low, low.kernel, low.kernel.instrs, later
+    def __init__(self, low, later, literal):
+        self.low, self.kernel, self.instrs, self.later, self.literal = low, low.kernel, low.kernel.instrs, later, literal
         self.sizes, self.names, self.numbers, self.calls = [], {}, [], []
         self.made = {r: k for k, i in enumerate(self.instrs) for r in parts(i)[1]}
         self.aimed = self._aimed()
@@ -235,7 +238,8 @@ class _Writer:
         head = [f"const {t} c{n} = *(const {t} *)numbers[{n}];" for n, t in enumerate(types)]
         head = [f"const intptr_t {self._name(n)} = sizes[{n}];" for n in range(len(self.sizes))] + head
         body = "\n".join(["{", *(f"    {line}" for line in head + rows), "}"])
-        return Source(body, tuple(self.sizes), tuple(self.numbers), tuple(self.calls))
+        sums = tuple(k for k in range(len(self.instrs)) if self._is_sum(k))
+        return Source(body, tuple(self.sizes), tuple(self.numbers), tuple(self.calls), sums)
 
     @staticmethod
     def _name(n):
@@ -243,7 +247,7 @@ class _Writer:
 
     def _size(self, key, value, literal=()):
         """The name of an extent or stride, or itself."""
-        if value in literal:
+        if self.literal or value in literal:
             return str(value)
         if key not in self.names:
             self.names[key] = self._name(len(self.sizes))
@@ -267,18 +271,18 @@ class _Writer:
         """All tiles of the rows that are asked for."""
         extents, axis = self.low.extents, self.axis
         if not extents:
-            return ["(void)first, (void)last;", *self._pointers(), *inside]
+            return ["(void)first, (void)last;", *self._buffers(), *self._pointers(), *inside]
         rows = [*self._buffers(), *self._points(), *self._pointers(), *inside]
         low, high = ("first", "last") if axis == 0 else ("0", self._extent(axis))
         if self.tiled:
             height = self._size("rows", self.low.rows)
             loop = f"for (intptr_t t = {low}; t < {high}; t += {height}) {{"
-            rows = [loop, f"    const intptr_t m = {high} - t < {height} ? {high} - t : {height};", *_indented(rows), "}"]
+            rows = [loop, f"    const intptr_t m = {high} - t < {height} ? {high} - t : {height};", *indented(rows), "}"]
         else:
             rows = ["const intptr_t t = first, m = last - first;", *rows]
         for k in range(axis - 1, -1, -1):
             low, high = ("first", "last") if k == 0 else ("0", self._extent(k))
-            rows = [f"for (intptr_t i{k} = {low}; i{k} < {high}; i{k}++) {{", *_indented(rows), "}"]
+            rows = [f"for (intptr_t i{k} = {low}; i{k} < {high}; i{k}++) {{", *indented(rows), "}"]
         return rows
 
     def _points(self):
@@ -318,7 +322,7 @@ class _Writer:
         self.known, self.used = {}, set()
         if not self.low.extents:
             self.point = lambda k: f"p{k}"
-            return [line for k in needed for line in self._instr(k, "0")]
+            return ["{", *indented([line for k in needed for line in self._instr(k, "0")]), "}"]
         last = len(self.low.extents) - 1
         strides = {k: self._stride(k, last) for k in range(len(self.instrs)) if self.low.windows[k]}
         index = "j" if self.flat or last == self.axis else "o + j"
@@ -327,7 +331,7 @@ class _Writer:
         body = [line for k in needed for line in self._instr(k, index)]
         count = "n" if self.flat else "m" if last == self.axis else self._extent(last)
         once = any(self.instrs[k].kind != "load" and strides[k] == "0" for k in needed if self.low.windows[k])
-        rows = [*([] if once else ["INDEPENDENT"]), f"for (intptr_t j = 0; j < {count}; j++) {{", *_indented(body), "}"]
+        rows = [*([] if once else ["INDEPENDENT"]), f"for (intptr_t j = 0; j < {count}; j++) {{", *indented(body), "}"]
         if pointer == "p":
             return rows
         return self._odometer(rows, sorted(self.used), f"o += {count}")
@@ -343,8 +347,8 @@ class _Writer:
         rows = [*lines, *rows, f"{turn};"]
         for a in range(last - 1, axis - 1, -1):
             count = "m" if a == axis else self._extent(a)
-            rows = [f"for (intptr_t {index[a]} = 0; {index[a]} < {count}; {index[a]}++) {{", *_indented(rows), "}"]
-        return ["{", "    intptr_t o = 0;", *_indented(rows), "    (void)o;", "}"]
+            rows = [f"for (intptr_t {index[a]} = 0; {index[a]} < {count}; {index[a]}++) {{", *indented(rows), "}"]
+        return ["{", "    intptr_t o = 0;", *indented(rows), "    (void)o;", "}"]
 
     def _loaded_later(self, k, here):
         """Whether a load need not be done in its own level: it is seen in memory, and only others read it."""
@@ -420,8 +424,7 @@ class _Writer:
         uniform = not self.low.bent[k]
         row = self._extent(len(self.low.extents) - 1) if len(self.low.extents) - 1 > self.axis else "m"
         if self._is_sum(k):
-            number = sum(self._is_sum(j) for j in range(k))
-            target = f"sums + {number} * NUMBER"
+            target = f"sums + {sum(map(self._is_sum, range(k)))} * NUMBER"
             if uniform:
                 return [f"add(&{function}, {target}, {pointer}, {stride}, n);"]
             each = f"add(&{function}, {target}, {pointer} + o * {stride}, {stride}, {row});"
@@ -441,7 +444,7 @@ class _Writer:
         return [f"APPLY({function}, {count}, ARGS({pointers}), STEPS({strides}));"]
 
 
-def _indented(lines):
+def indented(lines):
     return [f"    {line}" for line in lines]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sparsead.engine.native.kernels import source_of
+from sparsead.engine.native.loops import units_of
 
 PARAMETERS = """(char *const *base, const intptr_t *sizes, char *const *numbers, const call_t *calls, char *sums,
     intptr_t first, intptr_t last)"""
@@ -22,11 +23,14 @@ class Module(NamedTuple):
         Of each kernel of the program; None if it stays with the tiled engine.
     names : list of str or None
         Of the function of each kernel; those that differ in what they are given only share one.
+    units : list of (str, Unit)
+        Steps that have functions of their own, and the names of these.
     """
 
     text: str
     sources: list
     names: list
+    units: list
 
 
 def module_of(program):
@@ -39,7 +43,10 @@ def module_of(program):
     numbers = {body: f"kernel_{k}" for k, body in enumerate(shared)}
     functions = [f"{_lines(kernels)}void {numbers[body]}{PARAMETERS}\n{body}\n" for body, kernels in shared.items()]
     names = [None if source is None else numbers[source.body] for source in sources]
-    return Module("\n".join([prelude(), *functions]), sources, names)
+    units = units_of(program, sources, names)
+    loops = {body: f"loop_{k}" for k, body in enumerate(dict.fromkeys(unit.body for unit in units))}
+    functions += [f"int {name}(const frame_t *frame)\n{body}\n" for body, name in loops.items()]
+    return Module("\n".join([prelude(), *functions]), sources, names, [(loops[unit.body], unit) for unit in units])
 
 
 def prelude():

@@ -3,6 +3,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsead.schedule.form import Schedule
+from sparsead.schedule.lower import Lowered
 from sparsead.tape._tape import Tape
 
 class Measured(NamedTuple):
@@ -16,6 +17,11 @@ class Program:
     steps: list[Any]
     idle: list[Any]
     measured: Measured | None
+    later: set[int]
+    lowered: list[Lowered]
+    kernel_of: dict[int, int]
     def __init__(self, tape: Tape, name: str = ...) -> None: ...
     def run(self, inputs: list[Any], out: list[Any] | None = None) -> list[Any]: ...
+    def attach(self, number: int, source: Any, address: int) -> None: ...
+    def attach_step(self, unit: Any, address: int) -> None: ...
     def release(self) -> None: ...

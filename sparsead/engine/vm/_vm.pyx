@@ -134,6 +134,14 @@ cdef extern from "vm.h":
         vm_repeat *repeat
         vm_choose *choose
         vm_strips *strips
+    ctypedef struct vm_frame:
+        pass
+    ctypedef struct vm_unit:
+        int (*function)(const vm_frame *frame) noexcept nogil
+        intptr_t *sizes
+        char **numbers
+        vm_callee *calls
+        const void **steps
     ctypedef struct vm_block:
         int n_steps
         vm_step *steps
@@ -155,6 +163,7 @@ cdef extern from "vm.h":
         intptr_t failed_value
     int vm_run(const vm_block *block, vm_work *work) nogil
     void vm_attach(vm_kernel *kernel, vm_compiled function)
+    void vm_attach_step(vm_step *step, vm_unit *unit)
     vm_loop vm_cast(char a, char b)
     vm_loop vm_copy(int item)
     vm_loop vm_copy_past(int item)
@@ -255,7 +264,9 @@ cdef class Program:
     cdef object name
     cdef readonly set later  # slots to which copies go past the caches
     cdef readonly list lowered  # the kernels, in an order of their own
+    cdef readonly dict kernel_of  # number of a step -> its kernel among these
     cdef list kernels  # their addresses
+    cdef dict addresses  # number of a step -> that of its structure
     cdef readonly object measured
     cdef readonly list steps, idle
     cdef list inputs, results  # layouts of inputs; (slot, layout) of results
@@ -270,7 +281,7 @@ cdef class Program:
         self.tape, self.name, self.memory = tape, name, Memory()
         self.schedule = schedule_of(tape)
         self.steps, self.idle, self.measured, self.runs = [], [], None, 0
-        self.lowered, self.kernels = [], []
+        self.lowered, self.kernels, self.kernel_of, self.addresses = [], [], {}, {}
         self.scratch, self.rings, self.sums, self.most_turning, self.calls = 64, 0, 0, 1, False
         self.later = for_later(self.schedule)
         self.block = self._block(self.schedule.block)
@@ -293,7 +304,9 @@ cdef class Program:
     cdef int _step(self, vm_step *made, step, by_rows) except -1:
         made.number = len(self.steps)
         self.steps.append(step)
+        self.addresses[made.number] = <intptr_t> made
         if isinstance(step, Kernel):
+            self.kernel_of[made.number] = len(self.lowered)
             made.kind, made.kernel = VM_KERNEL, self._kernel(step, by_rows)
         elif isinstance(step, Scalars):
             made.kind, made.scalars = VM_SCALARS, self._scalars(step)
@@ -567,20 +580,55 @@ cdef class Program:
     def attach(self, int number, source, size_t address):
         """Let the function at `address`, which was made of ``source``, run kernel `number` of `lowered` from now on."""
         cdef vm_kernel *made = <vm_kernel *> <intptr_t> self.kernels[number]
-        kernel = self.lowered[number].kernel
-        made.sizes = <intptr_t *> self.memory.take(len(source.sizes) * sizeof(intptr_t))
+        made.sizes = self._sizes(source.sizes)
         made.numbers = <char **> self.memory.take(len(source.numbers) * sizeof(char *))
         made.calls = <vm_callee *> self.memory.take(len(source.calls) * sizeof(vm_callee))
-        for k, size in enumerate(source.sizes):
-            made.sizes[k] = size
         for k, register in enumerate(source.numbers):
             made.numbers[k] = made.constant[<int> register]
-        cdef vm_instr loop
         for k, which in enumerate(source.calls):
-            loop.sum, loop.sum_data = NULL, NULL
-            self._loop_of(&loop, kernel, kernel.instrs[which], False)
-            made.calls[k] = vm_callee(loop=loop.loop, data=loop.data, sum=loop.sum, sum_data=loop.sum_data)
+            self._callee(&made.calls[k], self.lowered[number].kernel, which)
         vm_attach(made, <vm_compiled> address)
+
+    def attach_step(self, unit, size_t address):
+        """Let the function at `address`, which was made of ``unit``, run the step ``unit.number`` from now on."""
+        cdef vm_unit *made = <vm_unit *> self.memory.take(sizeof(vm_unit))
+        made.function, made.sizes = <int (*)(const vm_frame *) noexcept nogil> address, self._sizes(unit.sizes)
+        made.numbers = <char **> self.memory.take(len(unit.numbers) * sizeof(char *))
+        made.calls = <vm_callee *> self.memory.take(len(unit.calls) * sizeof(vm_callee))
+        made.steps = <const void **> self.memory.take(len(unit.steps) * sizeof(void *))
+        for k, (number, register) in enumerate(unit.numbers):
+            if register < 0:
+                made.numbers[k] = <char *> cnp.PyArray_DATA(self.steps[number].numbers)
+            else:
+                made.numbers[k] = (<vm_kernel *> <intptr_t> self.kernels[self.kernel_of[number]]).constant[<int> register]
+        for k, (number, which) in enumerate(unit.calls):
+            if number in self.kernel_of:
+                self._callee(&made.calls[k], self.lowered[self.kernel_of[number]].kernel, which)
+            else:
+                self._form_callee(&made.calls[k], self.steps[number].forms[which])
+        for k, number in enumerate(unit.steps):
+            made.steps[k] = <const void *> <intptr_t> self.addresses[number]
+        vm_attach_step(<vm_step *> <intptr_t> self.addresses[unit.number], made)
+
+    cdef intptr_t *_sizes(self, sizes) except NULL:
+        cdef intptr_t *made = <intptr_t *> self.memory.take(len(sizes) * sizeof(intptr_t))
+        for k, size in enumerate(sizes):
+            made[k] = size
+        return made
+
+    cdef int _callee(self, vm_callee *made, kernel, which) except -1:
+        """The inner loop of an instruction."""
+        cdef vm_instr loop
+        loop.sum, loop.sum_data = NULL, NULL
+        self._loop_of(&loop, kernel, kernel.instrs[which], False)
+        made.loop, made.data, made.sum, made.sum_data = loop.loop, loop.data, loop.sum, loop.sum_data
+        return 0
+
+    cdef int _form_callee(self, vm_callee *made, form) except -1:
+        cdef vm_instr loop
+        self._apply_loop(&loop, form.name, list(form.dtypes))
+        made.loop, made.data = loop.loop, loop.data
+        return 0
 
     # ---- running -----------------------------------------------------------------------------------------------------
 

@@ -461,38 +461,63 @@ static int run_choose(const vm_step *step, vm_work *work) {
     return VM_DONE;
 }
 
+static int run_known(const vm_step *step, vm_work *work) {
+    switch (step->kind) {
+    case VM_KERNEL: return run_kernel(step, work);
+    case VM_SCALARS: return vm_run_scalars(step->scalars, step->number, work);
+    case VM_CALL: return work->call(work->owner, step->number) ? VM_RAISED : VM_DONE;
+    case VM_FILL: memset(work->slots[step->slot], 0, (size_t)step->nbytes); return VM_DONE;
+    case VM_STRIPS: return run_strips(step->strips, work);
+    case VM_REPEAT: return run_repeat(step->repeat, work);
+    case VM_CHOOSE: return run_choose(step, work);
+    }
+    return VM_DONE;
+}
+
+/* ---- steps in compiled code ------------------------------------------------------------------------------------------------ */
+
+static int run_step(const void *step, vm_work *work);
+
+static int look_at_guard(vm_work *work, int step, int guard, intptr_t at) {
+    work->failed_index = guard;
+    work->failed_value = at;
+    return work->call(work->owner, step);
+}
+
+static int fail(vm_work *work, int step, int window, int index, intptr_t value) {
+    work->failed_step = step;
+    work->failed_window = window;
+    work->failed_index = index;
+    work->failed_value = value;
+    return VM_OUT_OF_BOUNDS;
+}
+
+static const vm_tools TOOLS = {run_step, vm_interrupted, look_at_guard, fail};
+
+static int run_compiled(const vm_unit *unit, vm_work *work) {
+    const vm_frame frame = {work->slots, work, &TOOLS, unit->sizes, unit->numbers, unit->calls, unit->steps};
+    return unit->function(&frame);
+}
+
+/* From now on the unit runs the step: it does the same. */
+void vm_attach_step(vm_step *step, vm_unit *unit) { atomic_store_explicit(&step->compiled, unit, memory_order_release); }
+
+static int run_step(const void *which, vm_work *work) {
+    const vm_step *step = which;
+    const vm_unit *unit = atomic_load_explicit(&step->compiled, memory_order_acquire);
+    const double begin = work->times ? seconds() : 0;
+    const int status = unit ? run_compiled(unit, work) : run_known(step, work);
+    if (!status && work->times) {
+        work->times[step->number].seconds += seconds() - begin;
+        work->times[step->number].runs++;
+    }
+    return status;
+}
+
 int vm_run(const vm_block *block, vm_work *work) {
     for (const vm_step *step = block->steps, *end = step + block->n_steps; step < end; step++) {
-        int status = VM_DONE;
-        const double begin = work->times ? seconds() : 0;
-        switch (step->kind) {
-        case VM_KERNEL:
-            status = run_kernel(step, work);
-            break;
-        case VM_SCALARS:
-            status = vm_run_scalars(step->scalars, step->number, work);
-            break;
-        case VM_CALL:
-            status = work->call(work->owner, step->number) ? VM_RAISED : VM_DONE;
-            break;
-        case VM_FILL:
-            memset(work->slots[step->slot], 0, (size_t)step->nbytes);
-            break;
-        case VM_STRIPS:
-            status = run_strips(step->strips, work);
-            break;
-        case VM_REPEAT:
-            status = run_repeat(step->repeat, work);
-            break;
-        case VM_CHOOSE:
-            status = run_choose(step, work);
-            break;
-        }
+        const int status = run_step(step, work);
         if (status) return status;
-        if (work->times) {
-            work->times[step->number].seconds += seconds() - begin;
-            work->times[step->number].runs++;
-        }
     }
     return VM_DONE;
 }

@@ -149,6 +149,34 @@ typedef struct {
     double *expected; /* by guards */
 } vm_scalars;
 
+typedef struct vm_work vm_work;
+
+/* What a step in compiled code may ask for, and what it is given (sparsead/engine/native/prelude.h has the same). */
+typedef struct {
+    int (*run)(const void *step, vm_work *work);
+    int (*look)(vm_work *work, double done);
+    int (*guard)(vm_work *work, int step, int guard, intptr_t at);
+    int (*fail)(vm_work *work, int step, int window, int index, intptr_t value);
+} vm_tools;
+
+typedef struct {
+    char **slots;
+    vm_work *work;
+    const vm_tools *tools;
+    const intptr_t *sizes;
+    char *const *numbers;
+    const vm_callee *calls;
+    const void *const *steps;
+} vm_frame;
+
+typedef struct {
+    int (*function)(const vm_frame *frame);
+    intptr_t *sizes;
+    char **numbers;
+    vm_callee *calls;
+    const void **steps;
+} vm_unit;
+
 enum { VM_KERNEL, VM_SCALARS, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE, VM_STRIPS };
 
 typedef struct {
@@ -160,6 +188,7 @@ typedef struct {
     vm_repeat *repeat;
     vm_choose *choose;
     vm_strips *strips;
+    _Atomic(vm_unit *) compiled; /* NULL: it is not, or not yet */
 } vm_step;
 
 struct vm_block {
@@ -171,7 +200,6 @@ typedef struct {
     double seconds, runs;
 } vm_time;
 
-typedef struct vm_work vm_work;
 struct vm_work {
     char **slots;
     char *scratch;
@@ -195,6 +223,7 @@ enum { VM_DONE = 0, VM_RAISED = -1, VM_OUT_OF_BOUNDS = -2 };
 
 int vm_run(const vm_block *block, vm_work *work);
 void vm_attach(vm_kernel *kernel, vm_compiled function);
+void vm_attach_step(vm_step *step, vm_unit *unit);
 int vm_interrupted(vm_work *work, double done); /* whether the user wants to stop; asked after so many point instructions */
 int vm_run_scalars(const vm_scalars *program, int step, vm_work *work);
 vm_loop vm_cast(char from, char to);      /* NULL if there is none */

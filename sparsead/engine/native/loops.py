@@ -1,0 +1,438 @@
+"""Loops, and runs of ops on single numbers, as functions in C.
+
+Law: such a function does what the tiled engine does for the same step, to the bit; steps inside that are not written out are run
+by the tiled engine.
+
+Slots are local pointers, which change hands after each trip; small memory that nobody else uses is in local arrays, that is, in
+registers of the machine. Kernels of few points are written out where they stand, with all extents in the text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from itertools import chain
+from typing import NamedTuple
+
+from sparsead.engine.native.kernels import TYPES, expression, indented, source_of
+from sparsead.schedule.form import BYTES, Choose, Fill, Kernel, Repeat, Scalars, blocks_of
+from sparsead.schedule.memory import slots_of
+
+FEW = 64  # points of a kernel that is written out where it stands
+MOST = 4000  # instructions on single numbers in one function: what compilers take for them grows faster than their number
+SMALL = 512  # bytes of a slot that may be a local array
+INSTRUCTION = 10  # point instructions that one on single numbers counts as, as in the tiled engine
+TRIP = 100  # and a trip that does nothing else
+
+
+class Unit(NamedTuple):
+    """A function in C for a step, and for all that differ from it in nothing but what it is given.
+
+    Attributes
+    ----------
+    number : int
+        Of the step in its program.
+    body : str
+        From its parameters on.
+    sizes : tuple of int
+        Slots, steps, and sizes of kernels.
+    numbers : tuple of (step, int)
+        What the numbers in it are: a kernel of the program and a register, or a run on single numbers and -1.
+    calls : tuple of (step, int)
+        Inner loops: of an instruction of a kernel, or of a form of a run on single numbers.
+    steps : tuple of int
+        Those that the tiled engine runs.
+    """
+
+    number: int
+    body: str
+    sizes: tuple
+    numbers: tuple
+    calls: tuple
+    steps: tuple
+
+
+def units_of(program, sources, names):
+    """The `Unit`s of a program, whose kernels are the functions `names`, made of `sources`."""
+    number = {id(step): k for k, step in enumerate(program.steps)}
+    found = []
+    uses = Counter(slot for step in program.schedule.block.steps for slot in set(slots_of(step)))
+    for step in program.schedule.block.steps:
+        writer = _Writer(program, sources, names, number, uses)
+        if isinstance(step, (Scalars, Repeat)) and _instructions(step) <= MOST and writer.is_written_out(step):
+            found.append(writer.unit(step))
+    return found
+
+
+def _instructions(step):
+    """Instructions on single numbers of a step, and of what is inside."""
+    inner = sum(_instructions(child) for block in blocks_of(step) for child in block.steps)
+    return inner + (step.count if isinstance(step, Scalars) else 0)
+
+
+class _Writer:
+    def __init__(self, program, sources, names, number, uses):
+        self.program, self.sources, self.names, self.number, self.uses = program, sources, names, number, uses
+        self.slots = program.schedule.slots
+        self.sizes, self.numbers, self.calls, self.steps = [], [], [], []
+        self.pointers, self.constants, self.counters = {}, {}, {}
+        self.count = 0
+
+    def unit(self, step):
+        self.local = self._locals(step)
+        body = self._step(step, self.program.schedule.block)
+        lines = ["const intptr_t *const sizes = frame->sizes;", "intptr_t left = LOOK_EVERY;", "int status = DONE;"]
+        lines += [f"char *s{n} = frame->slots[sizes[{k}]];" for n, k in self.pointers.items()]
+        lines += [f"_Alignas(64) char s{n}[{-(-self.slots[n].nbytes // 8) * 8}];" for n in sorted(self.local)]
+        lines += [f"const {t} {name} = *(const {t} *)(frame->numbers[{k}] + {at});" for name, t, k, at in self.constants.values()]
+        text = "\n".join(["{", *indented([*lines, *body, "(void)left;", "return status;"]), "}"])
+        return Unit(self.number[id(step)], text, *map(tuple, (self.sizes, self.numbers, self.calls, self.steps)))
+
+    def _locals(self, step):
+        """Slots that may be local arrays: of the workspace, small, nobody else's, not to be found by the tiled engine."""
+        found = {s for s in set(slots_of(step)) if self.uses[s] == 1 and self.slots[s].kind == "work"}
+        found = {s for s in found if self.slots[s].nbytes <= SMALL}
+        found -= set(chain.from_iterable(_turning(step)))
+        for inner in _inside(step):
+            if not self.is_written_out(inner):
+                found -= set(slots_of(inner))
+            elif isinstance(inner, Repeat):
+                found.discard(inner.counter)
+            elif isinstance(inner, Scalars) and inner.guards:
+                found.discard(inner.registers)
+        return found
+
+    def is_written_out(self, step):
+        if isinstance(step, Kernel):
+            return self._kernel_source(step) is not None
+        if isinstance(step, Scalars):
+            return all(dtype.char in TYPES and dtype.isnative for form in step.forms for dtype in form.dtypes)
+        return isinstance(step, (Fill, Choose)) or (isinstance(step, Repeat) and not step.height)
+
+    # ---- what the function is given ----------------------------------------------------------------------------------------
+
+    def _size(self, value):
+        self.sizes.append(value)
+        return f"sizes[{len(self.sizes) - 1}]"
+
+    def _slot(self, n):
+        """The name of the pointer to a slot."""
+        if n not in self.local and n not in self.pointers:
+            self.pointers[n] = len(self.sizes)
+            self.sizes.append(n)
+        return f"s{n}"
+
+    def _call(self, step, which):
+        """The name of an inner loop."""
+        self.calls.append((step, which))
+        return f"frame->calls[{len(self.calls) - 1}]"
+
+    def _constant(self, step, register, dtype, at=0):
+        """The name of a number."""
+        key = step, register, dtype, at
+        if key not in self.constants:
+            self.numbers.append((step, register))
+            self.constants[key] = f"k{len(self.constants)}", TYPES[dtype.char], len(self.numbers) - 1, at
+        return self.constants[key][0]
+
+    def _fresh(self):
+        self.count += 1
+        return self.count
+
+    # ---- steps -------------------------------------------------------------------------------------------------------------
+
+    def _block(self, block):
+        return [line for step in block.steps for line in self._step(step, block)]
+
+    def _step(self, step, block):
+        if not self.is_written_out(step):
+            return self._run(step)
+        if isinstance(step, Repeat):
+            return self._repeat(step)
+        if isinstance(step, Choose):
+            return self._choose(step)
+        if isinstance(step, Fill):
+            return [f"memset({self._slot(step.slot)}, 0, {step.nbytes});"]
+        if isinstance(step, Kernel):
+            return self._kernel(step)
+        return _Run(self, step, _left(block, step)).lines()
+
+    def _run(self, step):
+        """By the tiled engine."""
+        self.steps.append(self.number[id(step)])
+        lines = [f"if ((status = RUN(frame->steps[{len(self.steps) - 1}]))) return status;"]
+        for a, _ in _turning(step):
+            lines.append(f"{self._slot(a)} = {self._known(a)};")
+        return lines
+
+    def _known(self, slot):
+        """Where the tiled engine has the pointer to a slot."""
+        self._slot(slot)
+        return f"frame->slots[sizes[{self.pointers[slot]}]]"
+
+    def _repeat(self, step):
+        n = self._fresh()
+        self.counters[step.counter] = f"trip{n}", step.first, step.first + step.by * (step.trips - 1)
+        trips, first, by = (self._size(x) for x in (step.trips, step.first, step.by))
+        body = self._block(step.block)
+        del self.counters[step.counter]
+        return [
+            f"int64_t trip{n} = {first};",
+            f"for (intptr_t t{n} = 0; t{n} < {trips}; t{n}++, trip{n} += {by}) {{",
+            *indented([
+                f"memcpy({self._slot(step.counter)}, &trip{n}, sizeof trip{n});", *body, *self._turn(step.turning),
+                f"if ((left -= {TRIP + _work(step.block)}) < 0) {{",
+                "    if (LOOK(LOOK_EVERY)) return RAISED;", "    left = LOOK_EVERY;", "}",
+            ]),
+            "}",
+        ]  # fmt: skip
+
+    def _turn(self, pairs):
+        """The first slot of each pair gets the memory of the second, all at once; the tiled engine knows it too."""
+        n = self._fresh()
+        lines = [f"char *const u{n}_{k} = {self._slot(b)};" for k, (_, b) in enumerate(pairs)]
+        return lines + [f"{self._known(a)} = {self._slot(a)} = u{n}_{k};" for k, (a, _) in enumerate(pairs)]
+
+    def _choose(self, step):
+        n = self._fresh()
+        if isinstance(step.which, tuple):
+            lines, which = self._integer(step.which[1], step, 0)
+        else:
+            lines, which = [], str(int(step.which))
+        lines += [f"intptr_t which{n} = {which};", f"if (which{n} < 0) which{n} += {len(step.blocks)};", f"switch (which{n}) {{"]
+        for k, (block, pairs) in enumerate(zip(step.blocks, step.turning, strict=True)):
+            lines += [f"case {k}: {{", *indented([*self._block(block), *self._turn(pairs), "break;"]), "}"]
+        number = self._size(self.number[id(step)])
+        return ["{", *indented([*lines, "default:", f"    return FAIL({number}, 0, -1, which{n});", "}"]), "}"]
+
+    # ---- kernels -----------------------------------------------------------------------------------------------------------
+
+    def _kernel_source(self, step):
+        number = self.number[id(step)]
+        k = self.program.kernel_of[number]
+        low = self.program.lowered[k]
+        small = low.extents == () or -(-low.extents[0] // low.chunk) == 1
+        return self.sources[k] if small else None
+
+    def _is_inline(self, step):
+        return self._kernel_source(step) is not None and math.prod(step.space) <= FEW
+
+    def _kernel(self, step):
+        number = self.number[id(step)]
+        k = self.program.kernel_of[number]
+        low = self.program.lowered[k]
+        inline = self._is_inline(step)
+        source = source_of(low, self.program.later, literal=True) if inline else self.sources[k]
+        n, rows = self._fresh(), low.extents[0] if low.extents else 1
+        lines = [line for j, w in enumerate(low.windows) if w is not None for line in self._base(w.access, step, j, n)]
+        lines.insert(0, f"char *base[{len(low.windows)}];")
+        if source.sums:
+            lines.append(f"_Alignas(16) char sums[{len(source.sums)} * NUMBER] = {{0}};")
+        first_number, first_call = len(self.numbers), len(self.calls)
+        self.numbers += [(number, r) for r in source.numbers]
+        self.calls += [(number, j) for j in source.calls]
+        given = [f"char *const *const numbers = frame->numbers + {first_number};",
+                 f"const call_t *const calls = frame->calls + {first_call};"]  # fmt: skip
+        if inline:
+            lines += [*given, f"const intptr_t first = 0, last = {rows};", *source.body.splitlines()]
+        else:
+            first_size = len(self.sizes)
+            self.sizes += source.sizes
+            sums = "sums" if source.sums else "0"
+            lines += [*given, f"{self.names[k]}(base, sizes + {first_size}, numbers, calls, {sums}, 0, {self._size(rows)});"]
+        for m, j in enumerate(source.sums):
+            lines.append(f"add(calls + {source.calls.index(j)}, base[{j}], sums + {m} * NUMBER, 0, 1);")
+        return ["{", *indented(lines), "}"]
+
+    def _base(self, access, step, window, n):
+        """base[window] = where a window is now."""
+        terms, lines = [self._slot(access.slot), str(access.offset)], []
+        for k, index in enumerate(access.moving):
+            name = f"i{n}_{window}_{k}"
+            value, low, high = self._index(index)
+            lines.append(f"const intptr_t {name} = {value};")
+            if low < index.low or high >= index.high:
+                number = self._size(self.number[id(step)])
+                lines.append(f"if ({name} < {index.low} || {name} >= {index.high}) return FAIL({number}, {window}, {k}, {name});")
+            terms.append(f"{name} * {index.step}")
+        return [*lines, f"base[{window}] = {' + '.join(terms)};"]
+
+    def _index(self, index):
+        """(C, least, greatest) of a number that moves a window."""
+        if index.slot in self.counters and index.offset == 0 and index.dtype.char in "lq":
+            name, first, last = self.counters[index.slot]
+            return name, min(first, last), max(first, last)
+        return f"(intptr_t)*(const {TYPES[index.dtype.char]} *)({self._slot(index.slot)} + {index.offset})", -math.inf, math.inf
+
+    def _integer(self, access, step, window):
+        n = self._fresh()
+        lines = [f"char *base[{window + 1}];", *self._base(access, step, window, n)]
+        return lines, f"(intptr_t)*(const {TYPES[access.dtype.char]} *)base[{window}]"
+
+
+def _turning(step):
+    """The pairs of slots that change hands in a step and inside."""
+    if isinstance(step, Repeat):
+        yield from step.turning
+    elif isinstance(step, Choose):
+        yield from chain.from_iterable(step.turning)
+    for block in blocks_of(step):
+        for inner in block.steps:
+            yield from _turning(inner)
+
+
+def _inside(step):
+    """A step and all inside it."""
+    yield step
+    for block in blocks_of(step):
+        for inner in block.steps:
+            yield from _inside(inner)
+
+
+def _work(block):
+    """Point instructions of a block, without those of loops in it, which count their own."""
+    total = 0
+    for step in block.steps:
+        if isinstance(step, Kernel):
+            total += math.prod(step.space) * len(step.instrs)
+        elif isinstance(step, Scalars):
+            total += INSTRUCTION * step.count
+        elif isinstance(step, Choose):
+            total += max(map(_work, step.blocks))
+    return total
+
+
+def _left(block, step):
+    """Registers in which runs of a block find what others of them, or their own trip before, have left."""
+    found = set()
+    for other in block.steps:
+        if isinstance(other, Scalars) and other.registers == step.registers:
+            made = set(range(-(-len(other.numbers) // 8)))
+            for form, words in other.instructions():
+                read, set_ = form.registers(words)
+                found.update(r for r, _ in read if r not in made)
+                made.update(r for r, _ in set_)
+    return found
+
+
+class _Run:
+    """The statements of one run on single numbers."""
+
+    def __init__(self, writer, step, left):
+        self.writer, self.step, self.left, self.number = writer, step, left, writer.number[id(step)]
+        self.n = writer._fresh()
+        self.declared, self.known, self.done = {}, set(), []
+
+    def lines(self):
+        for form, words in self.step.instructions():
+            if form.name not in ("pause", "end"):
+                self._instruction(form, words)
+        head = [f"{t} {', '.join(names)};" for t, names in self._by_type().items()]
+        return ["{", *indented([*head, *self._numbers(), *self.done]), "}"]
+
+    def _numbers(self):
+        """Numbers that other runs want are left in memory too."""
+        n = len(self.step.numbers)
+        if not any(8 * r < n for r in self.left):
+            return []
+        self.writer.numbers.append((self.number, -1))
+        return [f"memcpy({self._memory(0)}, frame->numbers[{len(self.writer.numbers) - 1}], {n});"]
+
+    def _by_type(self):
+        types: dict[str, list] = {}
+        for name, t in self.declared.items():
+            types.setdefault(t, []).append(name)
+        return types
+
+    def _memory(self, r):
+        return f"({self.writer._slot(self.step.registers)} + {8 * r})"
+
+    def _name(self, r, dtype):
+        name = f"r{self.n}_{r}{dtype.kind}{dtype.itemsize}"
+        self.declared[name] = TYPES[dtype.char]
+        return name
+
+    def _value(self, r, dtype):
+        if 8 * r < len(self.step.numbers):
+            return self.writer._constant(self.number, -1, dtype, 8 * r)
+        name = self._name(r, dtype)
+        if (r, dtype) not in self.known:
+            self.done.append(f"{name} = *({TYPES[dtype.char]} *){self._memory(r)};")
+            self.known.add((r, dtype))
+        return name
+
+    def _set(self, r, dtype, value):
+        self.done.append(f"{self._name(r, dtype)} = {value};")
+        self._known(r, dtype)
+
+    def _known(self, r, dtype):
+        self.known = {k for k in self.known if k[0] != r} | {(r, dtype)}
+        if r in self.left:
+            self.done.append(f"*({TYPES[dtype.char]} *){self._memory(r)} = {self._name(r, dtype)};")
+
+    def _instruction(self, form, words):
+        read, made = form.registers(words)
+        kind = form.name.removesuffix("_at")
+        if kind in ("load", "store", "accumulate"):
+            self._move(kind, form.dtypes[0], words)
+        elif kind == "index":
+            self._index(form, words)
+        elif kind == "guard":
+            self._guard(form, words)
+        else:
+            self._apply(form, read, made)
+
+    def _move(self, kind, dtype, words):
+        r, slot, low, high, *by = words
+        offset = (low & 0xFFFFFFFF) + (high << 32)
+        moved = "".join(f" + {self._value(k, BYTES)}" for k in by)
+        if kind == "load" and slot in self.writer.counters and not offset and not by:
+            self._set(r, dtype, self.writer.counters[slot][0])
+            return
+        where = f"*({TYPES[dtype.char]} *)({self.writer._slot(slot)} + {offset}{moved})"
+        if kind == "load":
+            self._set(r, dtype, where)
+        else:
+            self.done.append(f"{where} {'=' if kind == 'store' else '+='} {self._value(r, dtype)};")
+
+    def _index(self, form, words):
+        r, before, made, which = words
+        step, low, high, _ = self.step.indices[which]
+        value = f"(intptr_t){self._value(r, form.dtypes[0])}"
+        number = self.writer._size(self.number)
+        self.done.append(f"if ({value} < {low} || {value} >= {high}) return FAIL({number}, 0, {which}, {value});")
+        self._set(made, BYTES, f"{value} * {step}" + (f" + {self._value(before, BYTES)}" if before >= 0 else ""))
+
+    def _guard(self, form, words):
+        r, which = words
+        dtype, x = form.dtypes[0], self._value(words[0], form.dtypes[0])
+        expected = float(self.step.guards[which][0].attr)
+        same = f"{x} != {x}" if math.isnan(expected) else f"(double){x} == {_literal(expected)}"
+        number = self.writer._size(self.number)
+        self.done += [
+            f"if (!({same})) {{",
+            f"    *({TYPES[dtype.char]} *){self._memory(r)} = {x};",
+            f"    if (GUARD({number}, {which}, {8 * r})) return RAISED;",
+            "}",
+        ]
+
+    def _apply(self, form, read, made):
+        text = expression(form.name, form.dtypes, form.n_operands)
+        operands = [self._value(r, dtype) for r, dtype in read]
+        if text is not None:
+            r, dtype = made[0]
+            self._set(r, dtype, text.format(*operands))
+            return
+        results = [self._name(r, dtype) for r, dtype in made]
+        pointers = ", ".join(f"(char *)&{x}" for x in operands + results)
+        steps = ", ".join(str(dtype.itemsize) for dtype in form.dtypes)
+        call = self.writer._call(self.number, self.step.forms.index(form))
+        self.done.append(f"APPLY({call}, 1, ARGS({pointers}), STEPS({steps}));")
+        for r, dtype in made:
+            self._known(r, dtype)
+
+
+def _literal(x):
+    if math.isinf(x):
+        return f"{'-' if x < 0 else ''}__builtin_inf()"
+    return float.hex(x)

@@ -392,6 +392,27 @@ def test_a_replay_out_of_bounds_by_a_computed_index():
     assert np.array_equal(slope(x, 1.0), expected)
 
 
+def test_out_of_bounds_by_an_index_computed_in_a_loop():
+    """A trace says what NumPy says."""
+
+    def reads(x):
+        y = x[0]
+        for _ in sparsead.steps(20):
+            y = np.sin(y * x[np.floor(x[1]).astype(int)])
+        return y
+
+    def writes(x):
+        y = x * 1
+        for _ in sparsead.steps(20):
+            y[np.floor(x[1]).astype(int)] += 1
+        return np.sum(y * y)
+
+    for f in (reads, writes):
+        for bad in (3.0, -4.0):
+            x = np.array([1.0, bad, 1.0])
+            assert message(sparsead.grad(f), x, error=IndexError) == message(f, x, error=IndexError)
+
+
 def test_a_replay_that_meets_a_singular_matrix():
     f = lambda a, b: np.linalg.solve(a, b).sum()
     slope = sparsead.grad(f, wrt="b")

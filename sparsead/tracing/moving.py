@@ -43,12 +43,10 @@ def _on_axis(array, part, n, stride, found):
         return _slice_on_axis(array.home, part, n, stride, found)
     if isinstance(part, (int, slice)) and not isinstance(part, Traced):
         return part
-    if not follows(part):
-        return None
-    k = part.concrete
-    if -n <= k < n:
-        found.append((part, stride, (0, n) if k >= 0 else (-n, 0)))
-    return int(k)
+    if not follows(part) or not -n <= part.concrete < n:
+        return None  # out of bounds: NumPy says so
+    found.append((part, stride, (0, n) if part.concrete >= 0 else (-n, 0)))
+    return int(part.concrete)
 
 
 def _slice_on_axis(trace, part, n, stride, found):

@@ -128,12 +128,23 @@ def picks(x):
     return np.sum(x[np.floor(x).astype(int)] ** 2)  # the line of the user
 
 
+def follows(x):
+    y = x[0]
+    for _ in sparsead.steps(20):
+        y = np.sin(y * x[np.floor(x[1]).astype(int)])  # the line of the user
+    return y
+
+
 def solves(x):
     return np.sum(np.linalg.solve(np.diag(x), np.ones(3)))  # the line of the user
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(("f", "bad"), [(picks, [0.0, 9.0, 1.0]), (solves, [1.0, 0.0, 1.0])], ids=["picks", "solves"])
+@pytest.mark.parametrize(
+    ("f", "bad"),
+    [(picks, [0.0, 9.0, 1.0]), (follows, [0.0, 9.0, 1.0]), (solves, [1.0, 0.0, 1.0])],
+    ids=["picks", "follows", "solves"],
+)
 def test_the_user_sees_the_exception_of_the_function(f, bad, engine):
     bad = np.array(bad)
     with pytest.raises(Exception) as own:

@@ -9,7 +9,7 @@ import numpy as np
 from sparsead.ops import registry  # noqa: F401  (fills the table of ops)
 from sparsead.ops.structural import storage
 from sparsead.tape._memory import blank, laid_out
-from sparsead.tape.spec import BY_NAME, marked
+from sparsead.tape.spec import BY_NAME, raised_by
 from sparsead.transform._linear import linearize
 from sparsead.transform._split import guards_first
 
@@ -72,7 +72,7 @@ class Program:
                 try:
                     results = evaluate(arrays, op, types)
                 except Exception as error:
-                    raise marked(error, op.op)  # noqa: B904  (the same one)
+                    raise raised_by(error, op.op)  # noqa: B904  (the same one)
                 for v, result in zip(op.results, results, strict=True):
                     values[v] = result
                 for v in dropped:

@@ -93,7 +93,7 @@ class GuardFailed(Exception):
     """A replay left the path of its trace: a branch, a captured number or a data-dependent shape changed."""
 
 
-def marked(error, op):
+def raised_by(error, op):
     """`error`, raised by `op` of a tape, with a mark whether it is a fault: raised by other than a function of the user."""
     if not hasattr(error, "is_fault"):
         error.is_fault = not op.user and op.name != "effect"

@@ -28,7 +28,7 @@ from sparsead.schedule.inner import loop_index
 from sparsead.schedule.later import for_later
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.planner import schedule_of
-from sparsead.tape.spec import BY_NAME, GuardFailed, marked
+from sparsead.tape.spec import BY_NAME, GuardFailed, raised_by
 
 cnp.import_array()
 
@@ -689,6 +689,11 @@ cdef class Program:
         return self.schedule.nbytes + threads * self.thread_bytes() + _aligned(self.sums) + 64
 
 
+cdef object _out_of_bounds(value, low, high, line):
+    """The fault that an index of a window which moves is."""
+    return raised_by(out_of_bounds(value, low, high, line), BY_NAME["load_at"])
+
+
 cdef intptr_t _aligned(intptr_t nbytes):
     return (nbytes + 63) // 64 * 64
 
@@ -782,17 +787,17 @@ cdef class Workspace:
         step = self.program.steps[self.work.failed_step]
         if isinstance(step, Scalars):
             _, low, high, line = step.indices[self.work.failed_index]
-            raise out_of_bounds(self.work.failed_value, low, high, line)
+            raise _out_of_bounds(self.work.failed_value, low, high, line)
         if self.work.failed_index < 0:
             error = IndexError(f"a branch of {len(step.blocks)} bodies has no body {self.work.failed_value}")
-            raise marked(error, BY_NAME["branch"])
+            raise raised_by(error, BY_NAME["branch"])
         if isinstance(step, Choose):
             access = step.which[1]
         else:
             low = lowered(step.kernel, True) if isinstance(step, Member) else lowered(step)
             access = low.windows[self.work.failed_window].access
         index = access.moving[self.work.failed_index]
-        raise marked(out_of_bounds(self.work.failed_value, index.low, index.high, access.line), BY_NAME["load_at"])
+        raise _out_of_bounds(self.work.failed_value, index.low, index.high, access.line)
 
     # ---- steps that need Python --------------------------------------------------------------------------------------
 
@@ -813,7 +818,7 @@ cdef class Workspace:
         try:
             results = step.op.op.evaluate(arrays, step.op, step.types)
         except Exception as error:
-            raise marked(error, step.op.op)
+            raise raised_by(error, step.op.op)
         for place, t, result in zip(step.results, step.types, results):
             if result is not arrays[0] or not step.op.op.consumes:
                 self._array(place.slot, place.offset, t.shape, t.strides, t.dtype)[...] = result
@@ -827,7 +832,7 @@ cdef class Workspace:
         for index in access.moving:
             value = int(self._array(index.slot, index.offset, (), (), index.dtype)[()])
             if not index.low <= value < index.high:
-                raise marked(out_of_bounds(value, index.low, index.high, access.line), BY_NAME["load_at"])
+                raise _out_of_bounds(value, index.low, index.high, access.line)
             offset += value * index.step
         return self._array(access.slot, offset, shape, access.strides, access.dtype)
 

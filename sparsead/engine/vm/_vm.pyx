@@ -434,7 +434,7 @@ cdef class Program:
         made.gap_low, made.gap_high = ring.gap_low, ring.gap_high
         made.live = max(ring.high - ring.low - ring.pitch, 0)
         made.size = made.live + 4 * strips.height * ring.pitch  # now and then what is live is moved to the front
-        strips.ring_bytes += (made.size + 63) // 64 * 64
+        strips.ring_bytes += _aligned(made.size)
         made.offset = strips.ring_bytes
         made.windows = <int *> self.memory.take(strips.n_windows * sizeof(int))
         cdef int k, m

@@ -1,4 +1,7 @@
-"""What the tests of engines share: running a tape by both, comparing the results, arrays in all layouts and of all dtypes."""
+"""What the tests of engines share: tapes run by both, results compared, arrays in all layouts and of all dtypes, interrupts."""
+
+import contextlib
+import signal
 
 import numpy as np
 
@@ -145,3 +148,19 @@ def on_threads(n, f, *args):
         return f(*args)
     finally:
         sparsead.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def interrupted_after(seconds):
+    """A KeyboardInterrupt so many seconds from now, if the block is not left by then."""
+
+    def handler(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,6 +1,5 @@
 """Runs of ops on single numbers: random scalar programs against the reference interpreter, to the bit."""
 
-import contextlib
 import functools
 import signal
 import time
@@ -12,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import sparsead
-from engines import assert_bits, assert_ulps, both, numbers
+from engines import assert_bits, assert_ulps, both, interrupted_after, numbers
 from loop_tapes import LoopBuilder
 from sparsead.engine import reference, vm
 from sparsead.schedule.form import Scalars, blocks_of
@@ -427,20 +426,6 @@ def test_derivatives_of_derivatives():
     v = np.cos(np.arange(12.0))
     ours, theirs = (sparsead.hvp(f, engine=engine)(x, v) for engine in ("vm", "reference"))
     np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
-
-
-@contextlib.contextmanager
-def interrupted_after(seconds):
-    def handler(number, frame):
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no interval timers on this system")

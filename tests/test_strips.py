@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 import sparsead
-from engines import assert_bits, assert_close, both
+from engines import assert_bits, assert_close, both, on_threads
 from loop_tapes import RandomBranches, RandomLoop
 from sized_tapes import SizedTape
 from sparsead.engine import reference, vm
@@ -160,18 +160,22 @@ SIMULATIONS = {
 }  # fmt: skip
 
 
+def simulation(name):
+    """(the array that it begins with, what value_and_grad has prepared for it)."""
+    function, shape = SIMULATIONS[name]
+    u = np.random.default_rng(8).uniform(0.2, 0.9, shape)
+    return u, sparsead.value_and_grad(function).prepare(u.copy()).prepared
+
+
 @everywhere
 @pytest.mark.parametrize("name", SIMULATIONS)
 def test_simulations(small, name):
     with put_together(small):
-        function, shape = SIMULATIONS[name]
-        u = np.random.default_rng(8).uniform(0.2, 0.9, shape)
-        derivative = sparsead.value_and_grad(function).prepare(u.copy())
-        prepared = derivative.prepared
+        u, prepared = simulation(name)
         for tape in (prepared.tape, prepared.tangent_tape, prepared.adjoint_tape):
             assert groups_of(tape), "nothing was put together"
             rng = np.random.default_rng(9)
-            inputs = [u if tape.type(v).shape == shape else rng.uniform(0.5, 1, tape.type(v).shape) for v in tape.inputs]
+            inputs = [u if tape.type(v).shape == u.shape else rng.uniform(0.5, 1, tape.type(v).shape) for v in tape.inputs]
             assert_close(*both(tape, inputs), 1e-13)
 
 
@@ -179,17 +183,9 @@ def test_simulations(small, name):
 @pytest.mark.parametrize("name", SIMULATIONS)
 def test_the_same_bits_for_any_number_of_threads(small, name):
     with put_together(small):
-        function, shape = SIMULATIONS[name]
-        u = np.random.default_rng(8).uniform(0.2, 0.9, shape)
-        tape = sparsead.value_and_grad(function).prepare(u.copy()).prepared.adjoint_tape
-        program, before = vm.Program(tape), sparsead.get_num_threads()
-        try:
-            results = []
-            for n in (1, 2, 3):
-                sparsead.set_num_threads(n)
-                results += [program.run([u, np.array(1.0)]) for _ in range(5)]
-        finally:
-            sparsead.set_num_threads(before)
+        u, prepared = simulation(name)
+        program = vm.Program(prepared.adjoint_tape)
+        results = [on_threads(n, program.run, [u, np.array(1.0)]) for n in (1, 2, 3) for _ in range(5)]
         for other in results[1:]:
             assert_bits(other, results[0])
 

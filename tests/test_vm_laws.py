@@ -18,7 +18,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import sparsead
-from engines import assert_bits, assert_close, assert_own_memory, both
+from engines import assert_bits, assert_close, assert_own_memory, both, interrupted_after
 from loop_tapes import LoopBuilder, row
 from sized_tapes import SizedTape
 from sparsead.engine import reference, vm
@@ -600,20 +600,6 @@ def endless(b, u, name):
         "of branches": lambda: b.loop(long, [x], [], lambda b, j, x: b.branch(odd(b, j), [x], [], same, same)),
         "of black boxes": lambda: b.loop(long, [u], [], lambda b, j, u: [b.op("black_box", (u,), (N,), Call(np.sin))]),
     }[name]()[0]
-
-
-@contextlib.contextmanager
-def interrupted_after(seconds):
-    def handler(number, frame):
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no interval timers on this system")

@@ -101,7 +101,7 @@ def test_this_system_can_be_asked():
 
 @pytest.mark.parametrize(
     ("nbytes", "text"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 kB"), (123456, "123 kB"), (999_600, "1 MB"), (2**44, "17.6 TB")],
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (123456, "123 kB"), (999_600, "1 MB"), (2**44, "17.6 TB")],
 )
 def test_amounts_have_three_digits(nbytes, text):
     assert room.amount(nbytes) == text

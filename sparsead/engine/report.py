@@ -10,6 +10,7 @@ from collections import Counter
 from math import prod
 
 from sparsead.engine import reference
+from sparsead.engine.room import amount
 from sparsead.schedule.form import Call, Choose, Fill, Guard, Kernel, Member, Repeat, Scalars, Strips, blocks_of
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.memory import slots_of
@@ -40,14 +41,14 @@ def report(name, program, long=False):
     if isinstance(program, reference.Program):
         return [f"  {ops}, run by NumPy one by one (engine 'reference'): no kernels, no times"]
     view = _View(program)
-    lines = [f"  {ops} in {view.contents()}", f"    workspace {_bytes(program.schedule.nbytes)}; {view.took()}"]
+    lines = [f"  {ops} in {view.contents()}", f"    workspace {amount(program.schedule.nbytes)}; {view.took()}"]
     lines += view.table() + view.slots() if long else view.hottest()
     return [line if len(line) <= WIDTH else line[: WIDTH - 3] + "..." for line in lines]
 
 
 def summary(program):
     """A program of the tiled engine in half a line."""
-    return f"{len(program.tape)} ops in {_View(program).contents()}; workspace {_bytes(program.schedule.nbytes)}"
+    return f"{len(program.tape)} ops in {_View(program).contents()}; workspace {amount(program.schedule.nbytes)}"
 
 
 def apart(program):
@@ -113,7 +114,7 @@ class _View:
         if isinstance(step, Kernel):
             return f"kernel of {_plural(prod(step.space), 'point')}"
         if isinstance(step, Fill):
-            return f"zeros, {_bytes(step.nbytes)}"
+            return f"zeros, {amount(step.nbytes)}"
         if isinstance(step, Guard):
             return f"guard: {step.op.attr!r}"
         if isinstance(step, Call):
@@ -149,10 +150,10 @@ class _View:
         text = f"  {k:>4} {indent + self.title(step):<32}"
         if self.measured is None or not self.measured.times[k][1]:
             blank = f" {'-':>9} {'-':>4} {'-':>7} {'-':>9}"
-            return f"{text}{blank} {_bytes(moved) if moved else '':>9}".rstrip()
+            return f"{text}{blank} {amount(moved) if moved else '':>9}".rstrip()
         seconds, runs = self.measured.times[k]
         rate = moved * runs / max(seconds, 1e-9) / 1e9
-        memory = f"{_bytes(moved):>9}" + (f" {rate:6.1f}" if isinstance(step, Kernel) else "") if moved else ""
+        memory = f"{amount(moved):>9}" + (f" {rate:6.1f}" if isinstance(step, Kernel) else "") if moved else ""
         share = f"{100 * self.share(k):4.0f} {int(runs):>7}"
         return f"{text} {_seconds(seconds):>9} {share} {_seconds(seconds / runs):>9} {memory}".rstrip()
 
@@ -193,22 +194,22 @@ class _View:
         work = [k for k, slot in enumerate(self.schedule.slots) if slot.kind == "work" and slot.offset >= 0]
         work.sort(key=lambda k: -self.schedule.slots[k].nbytes)
         whole = sum(self.schedule.slots[k].nbytes for k in work)
-        rows = ["", f"  workspace: {_bytes(self.schedule.nbytes)} for {_plural(len(work), 'slot')} of {_bytes(whole)} together, "
+        rows = ["", f"  workspace: {amount(self.schedule.nbytes)} for {_plural(len(work), 'slot')} of {amount(whole)} together, "
                     f"which share memory where they can; {_plural(len(self.program.idle), 'workspace')} kept"]  # fmt: skip
         if work:
             rows.append(f"  {'slot':>6} {'bytes':>9} {'steps':>12}  holds")
         for k in work[:SLOTS]:
             slot, (first, last) = self.schedule.slots[k], used.get(k, (-1, -1))
-            rows.append(f"  {f'%{k}':>6} {_bytes(slot.nbytes):>9} {f'{first} to {last}':>12}  {_held(slot.origin, loops)}")
+            rows.append(f"  {f'%{k}':>6} {amount(slot.nbytes):>9} {f'{first} to {last}':>12}  {_held(slot.origin, loops)}")
         rest = sum(self.schedule.slots[k].nbytes for k in work[SLOTS:])
-        rows += [f"  and {len(work) - SLOTS} more, {_bytes(rest)} together"] * (len(work) > SLOTS)
+        rows += [f"  and {len(work) - SLOTS} more, {amount(rest)} together"] * (len(work) > SLOTS)
         return [*rows, f"  besides: {self._others()}"]
 
     def _others(self):
         total: Counter = Counter()
         for slot in self.schedule.slots:
             total[slot.kind] += slot.nbytes
-        return ", ".join(f"{kind}s {_bytes(total[kind])}" for kind in ("input", "constant", "output") if kind in total)
+        return ", ".join(f"{kind}s {amount(total[kind])}" for kind in ("input", "constant", "output") if kind in total)
 
 
 def _kernel(step):
@@ -290,14 +291,6 @@ def _place(line):
 def _plural(n, noun):
     first, of, rest = noun.partition(" of ")
     return f"{n:,} {first}" + ("" if n == 1 else "es" if first.endswith("ch") else "s") + of + rest
-
-
-def _bytes(n):
-    for unit in ("B", "kB", "MB"):
-        if n < 1000:
-            return f"{n:.3g} {unit}"
-        n /= 1000
-    return f"{n:.3g} GB"
 
 
 def _seconds(t):

@@ -93,7 +93,7 @@ def _text(path):
 
 def amount(nbytes):
     """Bytes as a text of three digits."""
-    size, units = float(nbytes), ["bytes", "kB", "MB", "GB", "TB", "PB"]
+    size, units = float(nbytes), ["B", "kB", "MB", "GB", "TB", "PB"]
     while size >= 999.5 and len(units) > 1:
         size, _ = size / 1000, units.pop(0)
     return f"{size:.3g} {units[0]}"

@@ -21,8 +21,18 @@ HOTTEST = 3  # steps of a short report
 SLOTS = 20  # of a long one
 LINES = 3  # of the user, for one step
 WIDTH = 118  # of a line
-KINDS = {Kernel: "kernel", Member: "kernel", Strips: "group of kernels", Scalars: "run of numbers", Fill: "fill", Call: "call",
-         Guard: "guard", Repeat: "loop", Choose: "branch"}  # fmt: skip
+# By type of a step: its kind, and its title.
+KINDS: dict = {
+    Kernel: ("kernel", lambda s: f"kernel of {_plural(prod(s.space), 'point')}"),
+    Member: ("kernel", lambda s: _title(s.kernel)),
+    Strips: ("group of kernels", lambda s: f"{_plural(len(s.members), 'kernel')} in strips of {_plural(s.height, 'row')}"),
+    Scalars: ("run of numbers", lambda s: f"{_plural(s.count, 'instruction')} on numbers"),
+    Fill: ("fill", lambda s: f"zeros, {amount(s.nbytes)}"),
+    Call: ("call", lambda s: f"call of {s.op.op.name}"),
+    Guard: ("guard", lambda s: f"guard: {s.op.attr!r}"),
+    Repeat: ("loop", lambda s: f"loop of {_plural(s.trips, 'trip')}"),
+    Choose: ("branch", lambda s: f"branch of {len(s.blocks)} ways"),
+}
 ORDERS = {"any": "on any thread", "alternating": "even ones before odd ones", "in order": "one after the other, on one thread"}
 
 
@@ -55,7 +65,7 @@ def apart(program):
     """For each kernel a line that says why it is not in the one before it."""
     view = _View(program)
     kernels = [(k, kernel) for k, kernel in enumerate(map(_kernel, program.steps)) if kernel is not None and kernel.apart]
-    return [f"step {k}, {view.title(kernel)}: {view.apart(kernel.apart)}" for k, kernel in kernels]
+    return [f"step {k}, {_title(kernel)}: {view.apart(kernel.apart)}" for k, kernel in kernels]
 
 
 class _View:
@@ -73,8 +83,9 @@ class _View:
     # ---- summary -----------------------------------------------------------------------------------------------------
 
     def contents(self):
-        counts = Counter(KINDS[type(step)] for step in self.program.steps)
-        return ", ".join(_plural(counts[kind], kind) for kind in dict.fromkeys(KINDS.values()) if counts[kind]) or "no steps"
+        counts = Counter(KINDS[type(step)][0] for step in self.program.steps)
+        kinds = dict.fromkeys(kind for kind, _ in KINDS.values())
+        return ", ".join(_plural(counts[kind], kind) for kind in kinds if counts[kind]) or "no steps"
 
     def took(self):
         if self.measured is None:
@@ -99,29 +110,10 @@ class _View:
         leaves = [k for k, step in enumerate(self.program.steps) if not blocks_of(step) and not isinstance(step, Strips)]
         hottest = sorted(leaves, key=lambda k: -self.seconds(k))[:HOTTEST]
         return [
-            f"    {self.share(k):4.0%}  {_seconds(self.seconds(k)):>8}  step {k}: {self.title(self.program.steps[k])}"
+            f"    {self.share(k):4.0%}  {_seconds(self.seconds(k)):>8}  step {k}: {_title(self.program.steps[k])}"
             + "".join(f", {source_text(line)}" for line in _lines(self.program.steps[k])[:1])
             for k in hottest if self.seconds(k)
         ]  # fmt: skip
-
-    def title(self, step):
-        if isinstance(step, Strips):
-            return f"{_plural(len(step.members), 'kernel')} in strips of {_plural(step.height, 'row')}"
-        if isinstance(step, Member):
-            return self.title(step.kernel)
-        if isinstance(step, Scalars):
-            return f"{_plural(step.count, 'instruction')} on numbers"
-        if isinstance(step, Kernel):
-            return f"kernel of {_plural(prod(step.space), 'point')}"
-        if isinstance(step, Fill):
-            return f"zeros, {amount(step.nbytes)}"
-        if isinstance(step, Guard):
-            return f"guard: {step.op.attr!r}"
-        if isinstance(step, Call):
-            return f"call of {step.op.op.name}"
-        if isinstance(step, Repeat):
-            return f"loop of {_plural(step.trips, 'trip')}"
-        return f"branch of {len(step.blocks)} ways"
 
     # ---- steps -------------------------------------------------------------------------------------------------------
 
@@ -147,7 +139,7 @@ class _View:
 
     def _row(self, step, low, indent):
         k, moved = self.number[id(step)], 0 if low is None else _moved(low)
-        text = f"  {k:>4} {indent + self.title(step):<32}"
+        text = f"  {k:>4} {indent + _title(step):<32}"
         if self.measured is None or not self.measured.times[k][1]:
             blank = f" {'-':>9} {'-':>4} {'-':>7} {'-':>9}"
             return f"{text}{blank} {amount(moved) if moved else '':>9}".rstrip()
@@ -175,7 +167,7 @@ class _View:
         about = [self.slot_name(apart.slot)] * (apart.slot >= 0)
         if apart.step is not None:
             between = self.number.get(id(apart.step))
-            about.append(("" if between is None else f"step {between}: ") + self.title(apart.step))
+            about.append(("" if between is None else f"step {between}: ") + _title(apart.step))
         where = "the kernel before" if other is None else f"step {other}"
         return f"not in {where}: {apart.why}" + (f" ({', '.join(about)})" if about else "")
 
@@ -210,6 +202,11 @@ class _View:
         for slot in self.schedule.slots:
             total[slot.kind] += slot.nbytes
         return ", ".join(f"{kind}s {amount(total[kind])}" for kind in ("input", "constant", "output") if kind in total)
+
+
+def _title(step):
+    """A step in a few words."""
+    return KINDS[type(step)][1](step)
 
 
 def _kernel(step):

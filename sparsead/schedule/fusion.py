@@ -190,8 +190,12 @@ class Fusion:
     def reads(self, access, k):
         """Step `k` reads through a window."""
         for slot in (access.slot, *(index.slot for index in access.moving)):
-            self.uses(slot, k)
-            self.read[slot] = max(self.read.get(slot, -1), k)
+            self.reads_slot(slot, k)
+
+    def reads_slot(self, slot, k):
+        """Step `k` reads the memory."""
+        self.uses(slot, k)
+        self.read[slot] = max(self.read.get(slot, -1), k)
 
     def uses(self, slot, k):
         """Step `k` reads or writes the memory: zeros that are still to be filled in come before it."""

@@ -188,8 +188,7 @@ class Planner(Fusion):
         before = self.steps[k].loaded(target) if clears else set()
         self.steps[k].write(kind, self.cast(k, register, target.dtype), target)
         for index in target.moving:
-            self.uses(index.slot, k)
-            self.read[index.slot] = max(self.read.get(index.slot, -1), k)
+            self.reads_slot(index.slot, k)
         self.overwritten(target.slot, k)
         if clears:
             self.cleared[target.slot] = Cleared(k, self.steps[k].instrs[-1], before)
@@ -330,8 +329,7 @@ class Planner(Fusion):
     def _after_bodies(self, op, k, slots, operands):
         for v in operands[len(slots) :]:
             if isinstance(self.values[v], (Place, Window)):
-                self.uses(self.in_memory(v).slot, k)
-                self.read[self.in_memory(v).slot] = k
+                self.reads_slot(self.in_memory(v).slot, k)
         for v, slot in zip(op.results, slots, strict=True):
             self.values[v] = Place(slot)
             self.overwritten(slot, k)

@@ -30,8 +30,7 @@ def plan(planner, runs, first, last):
     planner.steps.append(step)
     k = len(planner.steps) - 1
     for place in places.values():
-        planner.uses(place.slot, k)
-        planner.read[place.slot] = k
+        planner.reads_slot(place.slot, k)
     for slot in written:
         planner.overwritten(slot, k)
     for v, place in own.items():

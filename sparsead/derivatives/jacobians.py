@@ -208,6 +208,11 @@ class Compressed:
         return np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
 
     @cached_property
+    def _dense_rows(self):
+        """`_row_of_entries`, kept where each call needs it."""
+        return self._row_of_entries()
+
+    @cached_property
     def _chunks(self):
         """Ranges of colours that one sweep takes."""
         widest = max([1, *self.rows.sizes, *self.columns.sizes]) * 8
@@ -278,6 +283,8 @@ class Compressed:
         """Make what a call runs."""
         if not len(self.indices):
             return
+        if self.format == "dense":
+            self._dense_rows  # noqa: B018  (made where it is looked at)
         if self.method == "direct":
             self._direct_program  # noqa: B018  (made where it is looked at)
             return
@@ -299,7 +306,7 @@ class Compressed:
         if self.format == "dense":
             dense = np.zeros(self.shape, data.dtype) if out is None else _checked_dense(out, self.shape, data.dtype)
             dense[...] = 0
-            dense[self._row_of_entries(), self.indices] = data
+            dense[self._dense_rows, self.indices] = data
             return dense
         result = copy(self._empty)
         result.data = data

@@ -175,6 +175,24 @@ def test_masks_need_no_new_trace():
     assert traced.count == first
 
 
+def test_a_recording_whose_guard_fails_is_tried_once():
+    boxed = []
+
+    def box(u):
+        boxed.append(1)
+        return u * u
+
+    def f(x):
+        y = sparsead.black_box(box, jac=lambda u: np.diag(2 * u))(x)
+        return y.sum() if y[0] < 1 else 2 * y.sum()
+
+    slope = sparsead.grad(f)
+    slope(X)
+    first = len(boxed)
+    boxed.clear()
+    assert np.array_equal(slope(2 * X), 8 * X)
+    assert len(boxed) == 1 + first  # up to the guard, and as at the first call
+
 
 def test_branches_are_decided_before_the_work():
     def f(x, t):

@@ -197,6 +197,10 @@ class Derivative:
         for k, prepared in enumerate(list(self._state.known)):
             LOG.info("recording %d does not fit: %s", k, mismatch(prepared.recording, arguments) or "its guards do not hold")
 
+    def _log_failure(self, error):
+        """Say why a recording is left."""
+        LOG.info("%s of %s: %s", self.kind, name_of(self.function), error)
+
     def _find(self, bound):
         arguments = dict(bound.arguments)
         for prepared in list(self._state.known):
@@ -226,6 +230,7 @@ class Derivative:
         arguments = self._binder.bind(args, kwargs)
         if arguments is None or is_nested() or is_counting():
             return self._run_any(args, kwargs, work)
+        failed: list[Prepared] = []
         for prepared in list(self._state.known):
             if prepared.shows:
                 break
@@ -236,16 +241,21 @@ class Derivative:
                 except Exception as error:
                     if not left_path(error):
                         raise
-        return self._run_any(args, kwargs, work)
+                    self._log_failure(error)
+                    failed.append(prepared)
+        return self._run_any(args, kwargs, work, failed)
 
     @once
-    def _run_any(self, args, kwargs, work):
-        """`_run` for all calls: nested ones, with effects, of any kind of function, and those that are traced."""
+    def _run_any(self, args, kwargs, work, failed=()):
+        """`_run` for all calls: nested ones, with effects, of any kind of function, and those that are traced.
+
+        Recordings that have `failed` for these arguments are not tried again.
+        """
         bound = bind(self.function, args, kwargs)
         if is_nested():
             return call_nested(self, bound, work)
         arguments = dict(bound.arguments)
-        for prepared in list(self._state.known):
+        for prepared in [p for p in list(self._state.known) if p not in failed]:
             inputs = prepared.inputs(arguments)
             if inputs is not None:
                 try:
@@ -253,7 +263,7 @@ class Derivative:
                 except Exception as error:
                     if not left_path(error):
                         raise
-                    LOG.info("%s of %s: %s", self.kind, name_of(self.function), error)
+                    self._log_failure(error)
         prepared, outdated = self._settled(self._record(bound))
         result = self._swept(prepared, prepared.own_inputs(), arguments, work)
         self._add(prepared, outdated)

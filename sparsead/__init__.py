@@ -27,7 +27,6 @@ from sparsead.tracing.errors import TraceLimit as TraceLimit
 from sparsead.tracing.steps import steps as steps
 
 from sparsead import numpy as numpy  # isort: skip  (after what it stands on)
-from sparsead.engine import vm as _vm  # noqa: F401  # isort: skip  (threadpoolctl finds the threads of what is loaded)
 from sparsead import testing as testing  # isort: skip
 
 __version__ = _version("sparsead")

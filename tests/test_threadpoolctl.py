@@ -42,13 +42,14 @@ def test_the_pool_is_listed_once():
 
 
 SCRIPT = """
+import sys
 from threadpoolctl import threadpool_limits
 import sparsead
 with threadpool_limits(1):
-    print(sparsead.get_num_threads())
+    print(sparsead.get_num_threads(), "sparsead.engine.vm" in sys.modules)
 """
 
 
-def test_it_holds_before_anything_was_computed():
+def test_it_holds_before_the_engine_is_loaded():
     done = subprocess.run([sys.executable, "-P", "-c", SCRIPT], capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n"
+    assert done.stdout == "1 False\n"

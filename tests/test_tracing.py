@@ -3,6 +3,7 @@
 import inspect
 import math
 import numbers
+import subprocess
 import sys
 import threading
 from math import sin
@@ -607,6 +608,23 @@ def test_other_threads_see_numpy_itself():
     see = seen.append
     assert np.array_equal(sparsead.grad(f)(X), 2 * X)
     assert seen[0] == (np.ndarray, np.ndarray, np.ndarray, math.sin(2.0))
+
+
+ENGINE_IN_A_TRACE = """
+import numpy as np
+import sparsead
+
+own = np.asarray, np.empty, np.zeros
+cubes = sparsead.black_box(sparsead.grad(lambda u: np.sum(u**4) / 4), jac=lambda u: np.diag(3 * u * u))
+print(sparsead.grad(lambda x: np.sum(cubes(x)))(np.ones(2)))
+from sparsead.engine.vm import _vm
+print((_vm.asarray, _vm.empty, _vm.zeros) == own)
+"""
+
+
+def test_an_engine_that_is_first_used_in_a_trace_has_numpys_own_functions():
+    done = subprocess.run([sys.executable, "-P", "-c", ENGINE_IN_A_TRACE], capture_output=True, text=True, check=True)
+    assert done.stdout == "[3. 3.]\nTrue\n"
 
 
 def test_two_traces_at_once():

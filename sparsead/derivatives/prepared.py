@@ -145,6 +145,8 @@ class Derivative:
     kind = "derivative"
 
     def __init__(self, function, wrt=0, of="return", has_aux=False, engine="auto", **options):
+        from sparsead.engine import vm  # noqa: F401  (before any trace: it takes from NumPy by name what traces replace there)
+
         if not callable(function):
             raise TypeError(f"sparsead.{self.kind} takes a function, got {type(function).__name__}")
         if engine not in ENGINES:

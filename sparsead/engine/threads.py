@@ -60,7 +60,7 @@ def get_num_threads():
 
 
 def _tell_threadpoolctl():
-    """Let threadpoolctl know the pool: as the compiled module that it belongs to, which is how it finds those of others."""
+    """Let threadpoolctl know the pool, by a compiled module that is there from the beginning: it looks at what is loaded."""
     try:
         from threadpoolctl import LibController, register
     except ImportError:  # it is not there, or is older than 3.2 and takes no others than its own
@@ -68,8 +68,8 @@ def _tell_threadpoolctl():
 
     class Pool(LibController):
         user_api = internal_api = "sparsead"
-        filename_prefixes = ("_vm.",)
-        check_symbols = ("PyInit__vm",)
+        filename_prefixes = ("_tape.",)
+        check_symbols = ("PyInit__tape",)
 
         def get_num_threads(self):
             return get_num_threads()

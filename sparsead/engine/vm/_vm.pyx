@@ -50,6 +50,10 @@ cdef extern from "vm.h":
     enum: VM_DONE, VM_RAISED, VM_OUT_OF_BOUNDS
     enum: VM_AXES, VM_ARGS
     ctypedef void (*vm_loop)(char **args, const intptr_t *points, const intptr_t *strides, void *data) noexcept nogil
+    ctypedef struct vm_rows:
+        char *at
+        intptr_t step, hop
+    ctypedef void (*vm_rows_loop)(const vm_rows *from_, const vm_rows *to, intptr_t rows, intptr_t n) noexcept nogil
     ctypedef struct vm_index:
         int slot, kind
         intptr_t offset, step, low, high
@@ -63,6 +67,7 @@ cdef extern from "vm.h":
         int *args
         int bent
         vm_loop loop, sum
+        vm_rows_loop short_rows
         void *data
         void *sum_data
         int number
@@ -168,6 +173,8 @@ cdef extern from "vm.h":
     vm_loop vm_copy(int item)
     vm_loop vm_copy_past(int item)
     vm_loop vm_select(int item)
+    vm_rows_loop vm_copy_rows(int item)
+    vm_rows_loop vm_add_rows(char a)
     int vm_integer_kind(char a)
 
 # Kernels of our own where they beat NumPy's loops (benchmarks/RESULTS.md): always, and by instruction set.
@@ -528,14 +535,17 @@ cdef class Program:
         if instr.kind == "load":
             at.kind = VM_SEE if direct else VM_FETCH
             self._apply_loop(at, "copy", dtypes)
+            at.short_rows = vm_copy_rows(dtypes[0].itemsize)
         elif instr.kind == "store":
             at.kind = VM_STORE
             self._apply_loop(at, "copy", dtypes)
+            at.short_rows = vm_copy_rows(dtypes[0].itemsize)
             if instr.access.slot in self.later:
                 at.loop = vm_copy_past(dtypes[0].itemsize)
         elif instr.kind == "accumulate":
             at.kind = VM_ADD
             self._apply_loop(at, "add", [dtypes[0]] * 3)
+            at.short_rows = vm_add_rows(ord(dtypes[0].char))
             self._sum_loop(at, dtypes[0])
         else:
             at.kind = VM_APPLY

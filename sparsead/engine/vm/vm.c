@@ -106,30 +106,52 @@ static void add(const vm_instr *in, char *at, intptr_t step, char *reg, intptr_t
     in->loop(args, &one, steps, in->data);
 }
 
-/* Apply a loop to rows of the last axis, for a window or register without one stride along the tile; `hop` is from row to row of
-   the register. */
-static void by_rows(const vm_kernel *kernel, const vm_instr *in, const vm_window *w, char *at, char *reg, intptr_t stride,
-                    intptr_t hop, intptr_t rows) {
-    int last = kernel->n_axes - 1, axis = kernel->axis;
-    intptr_t n = kernel->extent[last], index[VM_AXES] = {0};
-    intptr_t count = rows;
-    for (int k = axis + 1; k < last; k++) count *= kernel->extent[k];
+/* Move `count` rows of `n` points between a window and a register. */
+static void move_rows(const vm_instr *in, vm_rows window, vm_rows reg, intptr_t count, intptr_t n) {
+    const vm_rows *from = in->kind == VM_FETCH ? &window : &reg, *to = in->kind == VM_FETCH ? &reg : &window;
+    if (in->short_rows && n <= VM_SHORT) {
+        in->short_rows(from, to, count, n);
+        return;
+    }
     for (intptr_t row = 0; row < count; row++) {
-        char *args[2];
-        intptr_t steps[2];
         if (in->kind == VM_ADD) {
-            add(in, at, w->stride[last], reg, stride, n);
-        } else {
-            const int out = in->kind == VM_STORE;
-            args[out] = at, args[1 - out] = reg, steps[out] = w->stride[last], steps[1 - out] = stride;
-            in->loop(args, &n, steps, in->data);
+            add(in, window.at + row * window.hop, window.step, reg.at + row * reg.hop, reg.step, n);
+            continue;
         }
-        reg += hop;
-        for (int k = last - 1; k >= axis; k--) { /* the odometer of the axes before the last */
-            at += w->stride[k];
-            if (k == axis || ++index[k] < kernel->extent[k]) break;
-            at -= w->stride[k] * kernel->extent[k];
-            index[k] = 0;
+        char *args[2] = {from->at + row * from->hop, to->at + row * to->hop};
+        intptr_t steps[2] = {from->step, to->step};
+        in->loop(args, &n, steps, in->data);
+    }
+}
+
+/* The same for all of a tile, of a window or register without one stride along it: axes of the window that can be joined are,
+   unless the register has gaps between its rows, and what is left is gone through block by block of two of them. */
+static void move_bent(const vm_kernel *kernel, const vm_instr *in, const vm_window *w, vm_rows window, vm_rows reg, intptr_t rows) {
+    const int last = kernel->n_axes - 1, axis = kernel->axis, gaps = reg.hop != reg.step * kernel->extent[last];
+    intptr_t extent[2] = {kernel->extent[last], 1};
+    int k = last - 1; /* the axes up to this one are still to be joined */
+    for (int level = 0; level < 2; level++) {
+        if (level && k >= axis) {
+            window.hop = w->stride[k];
+            extent[1] = k == axis ? rows : kernel->extent[k];
+            k--;
+        }
+        while (k >= axis && !gaps && w->stride[k] == w->stride[k + 1] * kernel->extent[k + 1]) {
+            extent[level] *= k == axis ? rows : kernel->extent[k];
+            k--;
+        }
+    }
+    reg.hop = gaps ? reg.hop : reg.step * extent[0];
+    intptr_t index[VM_AXES] = {0}, blocks = 1;
+    for (int j = axis; j <= k; j++) blocks *= j == axis ? rows : kernel->extent[j];
+    for (intptr_t block = 0; block < blocks; block++) {
+        move_rows(in, window, reg, extent[1], extent[0]);
+        reg.at += extent[1] * reg.hop;
+        for (int j = k; j >= axis; j--) { /* the odometer of the other axes */
+            window.at += w->stride[j];
+            if (j == axis || ++index[j] < kernel->extent[j]) break;
+            window.at -= w->stride[j] * kernel->extent[j];
+            index[j] = 0;
         }
     }
 }
@@ -208,7 +230,7 @@ static int run_rows(const vm_kernel *kernel, vm_work *work, int thread, char *co
             case VM_STORE:
             case VM_ADD:
                 if (in->bent) {
-                    by_rows(kernel, in, w, at, ptr[r], stride[r], hop[r], rows);
+                    move_bent(kernel, in, w, (vm_rows){at, w->step, w->hop}, (vm_rows){ptr[r], stride[r], hop[r]}, rows);
                 } else if (in->kind == VM_FETCH) {
                     args[0] = at, args[1] = ptr[r], steps[0] = w->step, steps[1] = stride[r];
                     in->loop(args, &n, steps, in->data);

@@ -32,6 +32,16 @@ enum { VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_SUM, VM_APPLY };
 /* SEE: a register is a window. FETCH: it is copied from one. AIM: what is computed next into a register goes to a window.
    ADD: a register is added to a window. SUM: it is added up into one number. */
 
+/* Rows of points: `step` from point to point, `hop` from row to row. */
+typedef struct {
+    char *at;
+    intptr_t step, hop;
+} vm_rows;
+
+/* The same as a loop for each of `rows` rows of `n` points, from which and to which; no row is longer than VM_SHORT. */
+typedef void (*vm_rows_loop)(const vm_rows *from, const vm_rows *to, intptr_t rows, intptr_t n);
+#define VM_SHORT 64
+
 enum { VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER };
 #define VM_NUMBER 32 /* bytes that a number takes at most */
 
@@ -41,6 +51,7 @@ typedef struct {
     int bent; /* some register of it is a window whose rows do not follow each other */
     vm_loop loop;
     void *data;
+    vm_rows_loop short_rows; /* of what moves between a window and a register; NULL: there is none */
     vm_loop sum; /* adds all points of a register to one number, as NumPy's loop of `add` does where nothing moves but the second operand */
     void *sum_data;
     int number; /* of the sum among those of the kernel */
@@ -230,6 +241,8 @@ vm_loop vm_cast(char from, char to);      /* NULL if there is none */
 vm_loop vm_copy(int item);
 vm_loop vm_copy_past(int item); /* past the caches, where the machine can do that */
 vm_loop vm_select(int item);
+vm_rows_loop vm_copy_rows(int item); /* NULL if there is none */
+vm_rows_loop vm_add_rows(char type); /* the same */
 intptr_t vm_integer(const char *at, int kind);
 int vm_integer_kind(char type); /* -1: no integer */
 

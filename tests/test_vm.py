@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -275,6 +276,35 @@ def test_contractions(char):
 
 
 POSITIONS = "bhilBHIL"
+
+
+WRITTEN_IN_PLACE = {
+    "matrix product": ("einsum", [(300, 5), (5, 300)], "ij,jk->ik", (300, 300)),
+    "matrices": ("einsum", [(90, 30, 5), (90, 5, 30)], "bij,bjk->bik", (90, 30, 30)),
+    "letters joined": ("einsum", [(300, 5), (5, 30, 10)], "ij,jkl->ikl", (300, 30, 10)),
+    "outer product": ("einsum", [(300,), (300,)], "i,j->ij", (300, 300)),
+    "sum": ("sum", [(3, 300, 300)], (0,), (300, 300)),
+    "maximum": ("reduce", [(3, 300, 300)], ("maximum", (0,)), (300, 300)),
+    "scan": ("scan", [(300, 300)], ("add", 1), (300, 300)),
+}
+
+
+@pytest.mark.parametrize("case", WRITTEN_IN_PLACE.values(), ids=WRITTEN_IN_PLACE)
+def test_calls_write_where_results_belong(case):
+    """No array of the result's size is made on the way."""
+    name, shapes, attr, shape = case
+    dtype = np.dtype(np.int64) if name == "sum" else F8  # a sum of floats is a kernel
+    tape = one_op(name, [(s, dtype) for s in shapes], [shape], [dtype], attr)
+    inputs = [np.random.default_rng(8).integers(-9, 9, s).astype(dtype) for s in shapes]
+    found, expected = both(tape, inputs)
+    assert_bits(found, expected, signs=False)
+    program, out = vm.Program(tape), found
+    program.run(inputs, out=out)
+    tracemalloc.start()
+    program.run(inputs, out=out)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < out[0].nbytes / 2
 
 
 @pytest.mark.parametrize("lanes", [0, 1, 3])

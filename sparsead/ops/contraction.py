@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import string
 from functools import lru_cache
+from math import prod
 
 import numpy as np
 
@@ -25,7 +26,11 @@ def evaluate(subscripts, arrays):
 
 @lru_cache(maxsize=4096)
 def _matmul_plan(subscripts):
-    """(batch, left, right, contracted) letters, if the contraction is a (batched) matrix product."""
+    """How the contraction is a (batched) matrix product, or None.
+
+    (how many letters are of the batch, of the left and of the right operand alone; the axes of the operands and of the product in
+    the order of the operands and of the result; those of the result in the order of the product).
+    """
     inputs, out = subscripts.split("->")
     a, b = inputs.split(",")
     if len(set(a)) < len(a) or len(set(b)) < len(b):
@@ -39,32 +44,65 @@ def _matmul_plan(subscripts):
     perm_a = tuple(a.index(c) for c in batch + left + contracted)
     perm_b = tuple(b.index(c) for c in batch + contracted + right)
     order = batch + left + right
-    return len(batch), len(left), len(right), perm_a, perm_b, tuple(order.index(c) for c in out)
+    perm_out, axes = (tuple(one.index(c) for c in other) for one, other in ((order, out), (out, order)))
+    return len(batch), len(left), len(right), perm_a, perm_b, perm_out, axes
 
 
 def _by_matmul(plan, a, b):
-    n_batch, n_left, n_right, perm_a, perm_b, perm_out = plan
+    a, b, shape = _matrices(plan, a, b)
+    return _product(plan, a, b).reshape(shape).transpose(plan[5])
+
+
+def _matrices(plan, a, b):
+    """(the operands as stacks of matrices, the shape of the result with its letters in their order)."""
+    n_batch, n_left, _, perm_a, perm_b, *_ = plan
     a, b = a.transpose(perm_a), b.transpose(perm_b)
     n_sum = a.ndim - n_batch - n_left
     batch, left = a.shape[:n_batch], a.shape[n_batch : n_batch + n_left]
     right = b.shape[n_batch + n_sum :]
-    inner = int(np.prod(a.shape[n_batch + n_left :], dtype=np.intp))
-    m, n = (int(np.prod(s, dtype=np.intp)) for s in (left, right))
-    a, b = a.reshape(*batch, m, inner), b.reshape(*batch, inner, n)
+    inner, m, n = prod(a.shape[n_batch + n_left :]), prod(left), prod(right)
+    return a.reshape(*batch, m, inner), b.reshape(*batch, inner, n), batch + left + right
+
+
+def _product(plan, a, b, out=None):
     # A vector operand is handed over as one: the same BLAS routine as NumPy's own `@`, the same bits.
+    n_batch, n_left, n_right, *_ = plan
     if not n_batch and not n_left and not n_right:
         return np.dot(a[0], b[:, 0])
     if not n_batch and not n_right:
-        product = np.matmul(a, b[:, 0])
-    elif not n_batch and not n_left:
-        product = np.matmul(a[0], b)
-    else:
-        product = np.matmul(a, b)
-    return product.reshape(batch + left + right).transpose(perm_out)
+        return np.matmul(a, b[:, 0], out=out)
+    if not n_batch and not n_left:
+        return np.matmul(a[0], b, out=out)
+    return np.matmul(a, b, out=out)
 
 
 def _einsum(arrays, op, types):
     return (evaluate(op.attr, arrays),)
+
+
+def _einsum_into(arrays, op, types, out):
+    plan = _matmul_plan(op.attr) if len(arrays) == 2 else None
+    if plan is None:
+        np.einsum(op.attr, *arrays, out=out, optimize=len(arrays) > 2)
+        return
+    a, b, shape = _matrices(plan, *arrays)
+    target = _rows_of(plan, out, a, b)
+    product = _product(plan, a, b, target)
+    if target is None:
+        out[...] = product.reshape(shape).transpose(plan[5])
+
+
+def _rows_of(plan, out, a, b):
+    """What `_product` is to write, if it lies in `out` matrix by matrix; else None."""
+    n_batch, n_left, n_right, *_, axes = plan
+    if not n_batch and not n_left and not n_right:
+        return None
+    if (n_left > 1 or n_right > 1) and not (out.flags.c_contiguous and axes == tuple(range(out.ndim))):
+        return None  # letters that are one axis of the product
+    shape = a.shape[: a.ndim - 2] + (a.shape[-2:-1] if n_batch or n_left else ()) + (b.shape[-1:] if n_batch or n_right else ())
+    rows = out.transpose(axes).reshape(shape)
+    lies = rows.strides[-1] == rows.itemsize and rows.strides[-2:-1] in ((), (rows.shape[-1] * rows.itemsize,))
+    return rows if lies else None
 
 
 def _parts(op):
@@ -124,4 +162,4 @@ def _einsum_needs(op):
 
 
 register(Op("einsum", 17, _einsum, tangent=_einsum_tangent, adjoint=_einsum_adjoint, needs=_einsum_needs,
-            batch=_einsum_batch))  # fmt: skip
+            batch=_einsum_batch, into=_einsum_into))  # fmt: skip

@@ -35,6 +35,10 @@ def _sum(arrays, op, types):
     return (np.add.reduce(arrays[0], axis=op.attr, dtype=types[0].dtype),)
 
 
+def _sum_into(arrays, op, types, out):
+    np.add.reduce(arrays[0], axis=op.attr, dtype=types[0].dtype, out=out)
+
+
 def _sum_tangent(e, op, dots):
     return [e.sum(dots[0], op.attr)] if e.type(op.results[0]).inexact else [None]
 
@@ -43,7 +47,8 @@ def _sum_adjoint(e, op, bars):
     return {0: e.expand(bars[0], op.attr, e.type(op.operands[0]).shape)}
 
 
-register(Op("sum", 13, _sum, tangent=_sum_tangent, adjoint=_sum_adjoint, needs=lambda op: ((), ())))
+register(Op("sum", 13, _sum, tangent=_sum_tangent, adjoint=_sum_adjoint, needs=lambda op: ((), ()),
+            into=_sum_into))  # fmt: skip
 
 
 # ---- weighted reductions: max, min, prod, logaddexp ------------------------------------------------------------
@@ -88,9 +93,16 @@ WEIGHTS = {
 
 
 def _reduce(arrays, op, types):
+    return (_reduced(arrays[0], op),)
+
+
+def _reduced(array, op, out=None):
     name, axes = op.attr
-    axes = axes if len(axes) != 1 else axes[0]
-    return (getattr(np, name).reduce(arrays[0], axis=axes),)
+    return getattr(np, name).reduce(array, axis=axes if len(axes) != 1 else axes[0], out=out)
+
+
+def _reduce_into(arrays, op, types, out):
+    _reduced(arrays[0], op, out)
 
 
 def _reduce_tangent(e, op, dots):
@@ -104,7 +116,7 @@ def _reduce_adjoint(e, op, bars):
 
 
 register(Op("reduce", 14, _reduce, batch=_batch_axes, tangent=_reduce_tangent, adjoint=_reduce_adjoint,
-            needs=lambda op: ((0,), (0,))))  # fmt: skip
+            needs=lambda op: ((0,), (0,)), into=_reduce_into))  # fmt: skip
 
 
 # ---- scans -----------------------------------------------------------------------------------------------------
@@ -113,6 +125,11 @@ register(Op("reduce", 14, _reduce, batch=_batch_axes, tangent=_reduce_tangent, a
 def _scan(arrays, op, types):
     name, axis = op.attr
     return (getattr(np, name).accumulate(arrays[0], axis=axis, dtype=types[0].dtype),)
+
+
+def _scan_into(arrays, op, types, out):
+    name, axis = op.attr
+    getattr(np, name).accumulate(arrays[0], axis=axis, dtype=types[0].dtype, out=out)
 
 
 def _scan_tangent(e, op, dots):
@@ -193,7 +210,7 @@ def _linrec_adjoint(e, op, bars):
 
 
 register(Op("scan", 15, _scan, batch=_batch_axes, tangent=_scan_tangent, adjoint=_scan_adjoint,
-            needs=lambda op: ((), ()) if op.attr[0] == "add" else ((0,), (0,))))  # fmt: skip
+            needs=lambda op: ((), ()) if op.attr[0] == "add" else ((0,), (0,)), into=_scan_into))  # fmt: skip
 register(Op("linrec", 16, _linrec, batch=_batch_linrec, tangent=_linrec_tangent, adjoint=_linrec_adjoint,
             needs=lambda op: ((0,), (0,))))  # fmt: skip
 

@@ -825,13 +825,17 @@ cdef class Workspace:
         arrays = [self._argument(argument) for argument in step.operands]
         if step.op.op.user:  # who may keep them
             arrays = [array.copy() if isinstance(array, np.ndarray) else array for array in arrays]
+        places = [self._array(p.slot, p.offset, t.shape, t.strides, t.dtype) for p, t in zip(step.results, step.types)]
         try:
+            if step.op.op.into is not None:
+                step.op.op.into(arrays, step.op, step.types, places[0])
+                return 0
             results = step.op.op.evaluate(arrays, step.op, step.types)
         except Exception as error:
             raise raised_by(error, step.op.op)
-        for place, t, result in zip(step.results, step.types, results):
+        for array, result in zip(places, results):
             if result is not arrays[0] or not step.op.op.consumes:
-                self._array(place.slot, place.offset, t.shape, t.strides, t.dtype)[...] = result
+                array[...] = result
         return 0
 
     def _argument(self, argument):

@@ -11,7 +11,7 @@ from math import prod
 
 from sparsead.engine import reference
 from sparsead.engine.room import amount
-from sparsead.schedule.form import Call, Choose, Fill, Guard, Kernel, Member, Repeat, Scalars, Strips, blocks_of
+from sparsead.schedule.form import Bounds, Call, Choose, Fill, Guard, Kernel, Member, Repeat, Scalars, Strips, blocks_of
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.memory import slots_of
 from sparsead.schedule.windows import reach
@@ -30,9 +30,12 @@ KINDS: dict = {
     Fill: ("fill", lambda s: f"zeros, {amount(s.nbytes)}"),
     Call: ("call", lambda s: f"call of {s.op.op.name}"),
     Guard: ("guard", lambda s: f"guard: {s.op.attr!r}"),
+    Bounds: ("check of indices", lambda s: f"check of {_plural(prod(s.operand[0]), 'index number')}"),
     Repeat: ("loop", lambda s: f"loop of {_plural(s.trips, 'trip')}"),
     Choose: ("branch", lambda s: f"branch of {len(s.blocks)} ways"),
 }
+BY_INDEX = {"load": "gather", "store": "scatter", "accumulate": "scatter-add"}
+WORDS = ("load", "gather", "store", "scatter", "accumulate", "scatter-add")
 ORDERS = {"any": "on any thread", "alternating": "even ones before odd ones", "in order": "one after the other, on one thread"}
 
 
@@ -220,9 +223,9 @@ def _kernel(step):
 def _inside(low):
     """Its instructions."""
     ops = Counter(i.op for i in low.kernel.instrs if i.kind == "apply")
-    memory = Counter(i.kind for i in low.kernel.instrs if i.kind != "apply")
+    memory = Counter(i.kind if i.access.by is None else BY_INDEX[i.kind] for i in low.kernel.instrs if i.kind != "apply")
     parts = [", ".join(f"{n} {op}" if n > 1 else op for op, n in ops.most_common())]
-    parts.append(", ".join(_plural(memory[kind], kind) for kind in ("load", "store", "accumulate") if memory[kind]))
+    parts.append(", ".join(_plural(memory[kind], kind) for kind in WORDS if memory[kind]))
     return f"{len(low.kernel.instrs)} instructions: " + "; ".join(p for p in parts if p)
 
 
@@ -248,6 +251,8 @@ def _moved(low):
 
 def _covered(windows, extents):
     ends = [reach((w.access.offset, extents, w.strides, w.access.dtype.itemsize)) for w in windows]
+    if any(w.access.by is not None for w in windows):
+        return sum(w.access.dtype.itemsize * prod(extents) for w in windows)
     single = [w.access.dtype.itemsize * prod(n for n, s in zip(extents, w.strides, strict=True) if s) for w in windows]
     return min(sum(single), max(high for _, high in ends) - min(low for low, _ in ends))
 
@@ -258,6 +263,8 @@ def _lines(step):
         return list(_kernel(step).lines)
     if isinstance(step, Scalars):
         return step.lines
+    if isinstance(step, Bounds):
+        return [step.line] if step.line is not None else []
     return [step.op.line] if isinstance(step, (Call, Guard)) and step.op.line is not None else []
 
 

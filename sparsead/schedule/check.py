@@ -5,8 +5,12 @@ Law: a window stays in its slot, wherever its indices move it; what is in use at
 
 from __future__ import annotations
 
-from sparsead.schedule.form import Access, Call, Guard, Index, Scalars, blocks_of, kernels_of
-from sparsead.schedule.windows import reach
+import numpy as np
+
+from sparsead.schedule.form import Access, Bounds, Call, Guard, Index, Scalars, blocks_of, kernels_of
+from sparsead.schedule.windows import covered, reach
+
+NUMBERS = np.dtype(np.int32), np.dtype(np.int64)  # of index arrays
 
 
 class ScheduleError(RuntimeError):
@@ -23,7 +27,7 @@ def _check_block(schedule, block):
     for k, step in enumerate(block.steps):
         for shape, access in _windows(step):
             slot = schedule.slots[access.slot]
-            low, high = reach((access.offset, shape, access.strides, access.dtype.itemsize))
+            low, high = reach(covered(access, shape))
             if low == high or 0 in shape or any(i.high <= i.low for i in access.moving):
                 continue  # it never is anywhere
             low += sum(min(i.step * i.low, i.step * (i.high - 1)) for i in access.moving)
@@ -34,6 +38,8 @@ def _check_block(schedule, block):
                 raise ScheduleError(f"step {k}, {step!r}: slot {access.slot} has no memory")
         if isinstance(step, Scalars):
             _check_registers(k, step, known)
+        for kernel in kernels_of(step):
+            _check_numbers(k, kernel)
         for child in blocks_of(step):
             _check_block(schedule, child)
 
@@ -44,8 +50,17 @@ def _windows(step):
         return [(kernel.space, access) for kernel in kernels_of(step) for _, access in kernel.accesses()]
     if isinstance(step, Scalars):
         return list(_elements(step))
-    arguments = step.operands if isinstance(step, Call) else [step.operand] if isinstance(step, Guard) else ()
+    arguments = step.operands if isinstance(step, Call) else [step.operand] if isinstance(step, (Guard, Bounds)) else ()
     return [argument for argument in arguments if isinstance(argument, tuple)]
+
+
+def _check_numbers(k, kernel):
+    """Raise unless what is done by index begins with a register of such numbers as it is set."""
+    whole = set()
+    for instr in kernel.instrs:
+        if instr.access is not None and instr.access.by is not None and instr.registers[0] not in whole:
+            raise ScheduleError(f"step {k}, {kernel!r}: register {instr.registers[0]} holds no index numbers")
+        whole.update(r for r in instr.registers[instr.n_operands :] if kernel.dtypes[r] in NUMBERS)
 
 
 def _elements(step):

@@ -25,6 +25,19 @@ class Index(NamedTuple):
     high: int
 
 
+class Indexed(NamedTuple):
+    """Whole numbers, one for each point, that move a window from point to point, by `step` bytes for each unit.
+
+    They are from ``-extent`` up to `extent`, exclusive; a negative one counts from the end, as in NumPy. They are `distinct` if
+    it is known that no two points of the window share memory.
+    """
+
+    window: Access  # where the numbers are
+    step: int
+    extent: int
+    distinct: bool = False
+
+
 class Access(NamedTuple):
     """A window on a slot: byte offset, and the stride in bytes along each axis of the space it is seen from."""
 
@@ -34,13 +47,23 @@ class Access(NamedTuple):
     dtype: np.dtype
     moving: tuple[Index, ...] = ()
     line: Any = None  # of the user, for an index that is out of bounds
+    by: Indexed | None = None  # what moves it from point to point
+
+    def changed(self, change):
+        """``change(self)``, with what is done to the window of its index numbers as well."""
+        new = change(self)
+        return new if self.by is None else new._replace(by=self.by._replace(window=change(self.by.window)))
+
+    def windows(self):
+        """Itself, and the window of its index numbers if there is one."""
+        return (self,) if self.by is None else (self.by.window, self)
 
 
 class Instr(NamedTuple):
     """One instruction of a kernel, run for all points of the space.
 
     `kind` is "load", "store", "accumulate" or "apply". Registers: operands, then results. What is applied is `op`: an elementwise
-    record's name, "cast" or "copy".
+    record's name, "cast" or "copy". The first operand of an `Indexed` access are its numbers.
     """
 
     kind: str
@@ -113,7 +136,7 @@ class Kernel:
 
     def changed(self, space, change):
         """A kernel over another space, with the access ``change(access)`` for each."""
-        kernel = self.with_instrs(i if i.access is None else i._replace(access=change(i.access)) for i in self.instrs)
+        kernel = self.with_instrs(i if i.access is None else i._replace(access=i.access.changed(change)) for i in self.instrs)
         kernel.space = space
         for instr in kernel.instrs:
             if instr.access is not None:
@@ -140,20 +163,30 @@ class Kernel:
 
     def load(self, access):
         """A register with what is in a window."""
+        numbers = self._numbers(access)
         register = self.register(access.dtype)
-        self._touch("load", register, access)
+        self._touch("load", (*numbers, register), access, len(numbers))
         return register
 
     def write(self, kind, register, access):
         """Store or accumulate a register into a window."""
-        self._touch(kind, register, access)
+        registers = *self._numbers(access), register
+        self._touch(kind, registers, access, len(registers))
+
+    def _numbers(self, access):
+        """The register with the index numbers of a window, if it has any."""
+        if access.by is None:
+            return ()
+        window = access.by.window
+        found = self.loaded(window)
+        return (min(found),) if found else (self.load(window),)
 
     def loaded(self, access):
         """The registers that hold what is in a window now, as far as this kernel knows."""
         found = set()
         for instr in self.instrs:
             if instr.kind == "load" and instr.access == access:
-                found.add(instr.registers[0])
+                found.add(instr.registers[-1])
             elif instr.access is not None and instr.access.slot == access.slot and instr.kind != "load":
                 found = set()
         return found
@@ -163,8 +196,8 @@ class Kernel:
         self.instrs = [other for other in self.instrs if other is not instr]
         self.windows[instr.access.slot].remove((instr.kind, instr.access))
 
-    def _touch(self, kind, register, access):
-        self.instrs.append(Instr(kind, "", (register,), access))
+    def _touch(self, kind, registers, access, n_operands):
+        self.instrs.append(Instr(kind, "", registers, access, n_operands))
         self.windows.setdefault(access.slot, []).append((kind, access))
 
     def apply(self, op, operands, dtypes):
@@ -267,6 +300,15 @@ class Guard:
 
     op: OpView
     operand: Any
+
+
+@dataclass
+class Bounds:
+    """IndexError unless all index numbers in a window (shape, access) are from ``-extent`` up to `extent`, exclusive."""
+
+    operand: tuple
+    extent: int
+    line: Any
 
 
 class Form(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsead.schedule._scalars import Runs
-from sparsead.schedule.form import Access, Apart, Block, Fill, Kernel, Origin, Place, Slot
+from sparsead.schedule.form import Access, Apart, Block, Fill, Indexed, Kernel, Origin, Place, Slot
 from sparsead.schedule.values import Cleared, Constant, Counted, Held, Window
 from sparsead.schedule.windows import meeting, spread, squeezed
 from sparsead.tape._memory import blank
@@ -31,7 +31,13 @@ BEHIND_WRITE = "it touches what is written in between"
 BEHIND_READ = "it writes what is read in between"
 BEHIND_GUARD = "an index of its own has to wait for a guard"
 BEHIND_INDEX = "an index of its own is computed before it"
+BEHIND_CHECK = "its index numbers are checked before it"
 BEHIND_VALUE = "an operand is computed in between"
+
+
+def every_window(accesses):
+    """Accesses, and those of their index numbers."""
+    return [window for access in accesses for window in access.windows()]
 
 
 class Fusion:
@@ -54,9 +60,17 @@ class Fusion:
         self.pending: dict[int, list] = {}
         self.zeroed: set[int] = set()  # slots that are to be filled with zeros before somebody touches them
         self.fills: dict[int, list[int]] = {}  # step -> slots that are filled before it
+        self.outer, self.repeated = None, False  # of a body: who plans the block around it; whether it is run at least once
+        self.carried: set[int] = set()  # of a body: slots from outside that it may write
         self.outside: dict[int, tuple] = {}  # of a body: numbers that go with trips around it, as (planner, value) there
         self.stored: dict[int, Window] = {}  # by value: a window that it was stored in
         self.cleared: dict[int, Cleared] = {}  # by slot: the zeros that were stored last
+        # Of index arrays, see `sparsead.schedule.indices`: positions that no op makes, numbers in another dtype; what has been
+        # checked, and by slot the last step that does it.
+        self.lifted: dict = {}
+        self.converted: dict = {}
+        self.vets: set[tuple] = set()
+        self.vetted: dict[int, int] = {}
         self.barrier = -1  # the last guard: what may fault comes after it, and what is written, perhaps to the caller's memory
 
     def type(self, v):
@@ -81,17 +95,23 @@ class Fusion:
         """The `Access` of a value spread over `shape`; what is in a register is stored first."""
         home, t = self.values[v], self.type(v)
         if isinstance(home, Window):
-            assert home.version == self.version.get(home.place.slot, 0), "a load was not read in time"
-            strides = spread(home.view.shape, home.view.strides, shape)
-            return Access(home.place.slot, home.place.offset + home.imm, strides, home.view.dtype, home.moving, home.line)
+            return self.through(home, shape)
         place = self.in_memory(v)
         return Access(place.slot, place.offset, spread(t.shape, t.strides, shape), t.dtype)
+
+    def through(self, window, shape):
+        """The `Access` of a window spread over `shape`."""
+        place, view, by = window.place, window.view, window.by
+        assert window.version == self.version.get(place.slot, 0), "a load was not read in time"
+        index = by and Indexed(self.through(by.window, shape), by.step, by.extent, by.distinct)
+        strides = spread(view.shape, view.strides, shape)
+        return Access(place.slot, place.offset + window.imm, strides, view.dtype, window.moving, window.line, index)
 
     def in_memory(self, v):
         """The place of a value in its own layout; it is stored, or copied, if it has none."""
         home, t = self.values[v], self.type(v)
         if isinstance(home, Window):
-            if home.view.strides == t.strides and home.view.dtype == t.dtype and not home.moving:
+            if home.view.strides == t.strides and home.view.dtype == t.dtype and not home.moving and home.by is None:
                 return Place(home.place.slot, home.place.offset + home.imm)
             self.hold(v)
         if isinstance(home, Constant):
@@ -142,7 +162,7 @@ class Fusion:
     def look(self, v, window):
         """A value is what is seen through a window, until it is overwritten there."""
         self.values[v] = window
-        for slot in {window.place.slot, *(index.slot for index in window.moving)}:
+        for slot in window.slots():
             self.pending.setdefault(slot, []).append(v)
 
     def leave(self, v, write):
@@ -181,7 +201,7 @@ class Fusion:
     def load(self, k, v, access):
         """The register of kernel `k` with what value `v` is through a window."""
         kernel = self.steps[k]
-        key = v, access.strides
+        key = (v, access.strides) if access.by is None else (v, access)
         if key not in kernel.known:
             kernel.known[key] = kernel.load(access)
         self.reads(access, k)
@@ -189,8 +209,9 @@ class Fusion:
 
     def reads(self, access, k):
         """Step `k` reads through a window."""
-        for slot in (access.slot, *(index.slot for index in access.moving)):
-            self.reads_slot(slot, k)
+        for window in access.windows():
+            for slot in (window.slot, *(index.slot for index in window.moving)):
+                self.reads_slot(slot, k)
 
     def reads_slot(self, slot, k):
         """Step `k` reads the memory."""
@@ -225,13 +246,17 @@ class Fusion:
         self.version[slot] = self.version.get(slot, 0) + 1
         self.written[slot] = k
 
+    def vetting(self, access):
+        """The last step that checks index numbers in a slot, or -1."""
+        return self.vetted.get(access.slot, -1)
+
     # ---- kernels -----------------------------------------------------------------------------------------------------
 
     def _after(self, accesses, write=None):
         """The first step at which these windows may be read, and this one be written."""
         first = 0
-        for access in accesses:
-            first = max(first, self.written.get(access.slot, -1))
+        for access in every_window(accesses):
+            first = max(first, self.written.get(access.slot, -1), self.vetting(access) + 1)
             for index in access.moving:
                 first = max(first, self.written.get(index.slot, -1) + 1, self.barrier + 1)
         return first if write is None else max(first, self._after([write]), self.read.get(write.slot, -1))
@@ -247,6 +272,9 @@ class Fusion:
             return TOO_LARGE, -1
         if not space:  # one point: instruction by instruction is the only order
             return None
+        accesses = every_window(accesses)
+        if write is not None:
+            accesses += write[1].windows()[:-1]
         for access in accesses:
             for kind, other in step.windows.get(access.slot, ()):
                 if kind != "load" and meeting(access, other, space) == "meet":
@@ -291,9 +319,11 @@ class Fusion:
         """(why, the step in the way, slot): what `first`, the first step that may do this, comes from."""
         if write is not None and self.read.get(write[1].slot) == first:
             return BEHIND_READ, self.steps[first], write[1].slot
-        for access in (*accesses, *([write[1]] if write else ())):
+        for access in every_window((*accesses, *([write[1]] if write else ()))):
             if self.written.get(access.slot) == first:
                 return BEHIND_WRITE, self.steps[first], access.slot
+            if self.vetting(access) + 1 == first:
+                return BEHIND_CHECK, self.steps[first - 1], access.slot
             if access.moving and self.barrier + 1 == first:
                 return BEHIND_GUARD, self.steps[self.barrier], -1
             for index in access.moving:

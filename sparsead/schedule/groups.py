@@ -114,8 +114,8 @@ class _Group:
         """Kernels over rows that do what a step does; empty if there are none."""
         if isinstance(step, Fill):
             return self._clearing(step)
-        if not isinstance(step, Kernel) or 0 in step.space:
-            return []
+        if not isinstance(step, Kernel) or 0 in step.space or any(a.by is not None for _, a in step.accesses()):
+            return []  # what is read and written by index is in any row
         if self._sweeps(step):
             return [step] if self.members or _bytes([step]) >= BIG // 64 else []  # small ones begin no group
         return [self._as_row(kernel) for kernel in _pieces(step)] if self.members else []

@@ -37,6 +37,8 @@ def _interchanged(loop):
         return
     windows = [window for kernel in kernels for window in kernel.accesses()]
     accesses = list(dict.fromkeys(access for _, access in windows))
+    if any(access.by is not None for access in accesses):  # it touches any row
+        return
     extents, strides = coalesced(kernels[0].space, [access.strides for access in accesses])
     if not extents or 0 in extents or extents[0] == 1:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparsead.schedule.form import Block, Call, Choose, Fill, Guard, Kernel, Repeat, Scalars, Strips
+from sparsead.schedule.form import Block, Bounds, Call, Choose, Fill, Guard, Kernel, Repeat, Scalars, Strips
 
 
 def listing(schedule):
@@ -40,6 +40,8 @@ def _step(step):
         return [f"zeros in %{step.slot}"]
     if isinstance(step, Guard):
         return [f"guard {_argument(step.operand)} is {step.op.attr!r}"]
+    if isinstance(step, Bounds):
+        return [f"check {_argument(step.operand)} is from {-step.extent} to {step.extent - 1}"]
     if isinstance(step, Call):
         results = ", ".join(f"%{place.slot}" for place in step.results)
         return [f"{results} = {step.op.op.name}({', '.join(map(_argument, step.operands))})"]
@@ -63,10 +65,10 @@ def _instr(kernel, instr):
     if instr.kind == "apply":
         results, operands = ", ".join(names[instr.n_operands :]), ", ".join(names[: instr.n_operands])
         return f"{results} = {instr.op}({operands})"
-    where = _access(instr.access)
+    where = _access(instr.access, names[0])
     if instr.kind == "load":
-        return f"{names[0]} = {where}"
-    return f"{where} {'=' if instr.kind == 'store' else '+='} {names[0]}"
+        return f"{names[-1]} = {where}"
+    return f"{where} {'=' if instr.kind == 'store' else '+='} {names[-1]}"
 
 
 def _scalar(step, form, words):
@@ -91,6 +93,8 @@ def _argument(argument):
     return _access(argument[1]) if isinstance(argument, tuple) else repr(argument)
 
 
-def _access(access):
+def _access(access, numbers=""):
     moving = "".join(f" + {index.step} * %{index.slot}" for index in access.moving)
+    if access.by is not None:
+        moving += f" + {access.by.step} * {numbers}"
     return f"%{access.slot}[{access.offset}{moving}; {', '.join(map(str, access.strides))}]"

@@ -89,25 +89,27 @@ def lowered(kernel, by_rows=False):
     Kernels that differ in their slots and numbers only are lowered once: in a long tape most are copies of a few.
     """
     slots: dict[int, int] = {}
-    for access in (i.access for i in kernel.instrs if i.access is not None):
+    for access in (window for i in kernel.instrs if i.access is not None for window in i.access.windows()):
         for slot in (access.slot, *(index.slot for index in access.moving)):
             slots.setdefault(slot, len(slots))
-    number = slots.__getitem__
-    instrs = tuple(i if i.access is None else i._replace(access=_elsewhere(i.access, number)) for i in kernel.instrs)
+    number = _elsewhere(slots.__getitem__)
+    instrs = tuple(i if i.access is None else i._replace(access=i.access.changed(number)) for i in kernel.instrs)
     low = _lowered(kernel.space, instrs, tuple(kernel.dtypes), tuple(kernel.constants), by_rows)
-    slot_of = list(slots).__getitem__
-    own = low.kernel.with_instrs(
-        i if i.access is None else i._replace(access=_elsewhere(i.access, slot_of)) for i in low.kernel.instrs
-    )
+    back = _elsewhere(list(slots).__getitem__)
+    own = low.kernel.with_instrs(i if i.access is None else i._replace(access=i.access.changed(back)) for i in low.kernel.instrs)
     own.constants = kernel.constants
     windows = [None if w is None else w._replace(access=i.access) for i, w in zip(own.instrs, low.windows, strict=True)]
     return low._replace(kernel=own, windows=windows)
 
 
-def _elsewhere(access, slot):
-    """The same window on slot ``slot(number)``, moved by numbers in such slots."""
-    moving = tuple(i._replace(slot=slot(i.slot)) for i in access.moving) if access.moving else ()
-    return access._replace(slot=slot(access.slot), moving=moving)
+def _elsewhere(slot):
+    """A change of windows to the same on slot ``slot(number)``, moved by numbers in such slots."""
+
+    def change(access):
+        moving = tuple(i._replace(slot=slot(i.slot)) for i in access.moving) if access.moving else ()
+        return access._replace(slot=slot(access.slot), moving=moving)
+
+    return change
 
 
 @lru_cache(maxsize=1 << 10)
@@ -174,8 +176,15 @@ def _chunks(extents, axis, rows, windows):
 
 
 def _order(extents, width, windows):
+    indexed = {w for kind, w in windows if kind != "load" and w.access.by is not None}
+    if any(not w.access.by.distinct for w in indexed):
+        return "in order", "several points may write to one place, as index numbers say"
+    windows = [(kind, w) for kind, w in windows if w not in indexed]
     added = [w for kind, w in windows if kind == "accumulate" and any(w.strides)]
     written = [w for kind, w in windows if kind == "store"] + added
+    slots = [w.access.slot for w in indexed]
+    if len(set(slots)) < len(slots) or any(w.access.slot in slots for w in written):
+        return "in order", "it writes to one array in several ways, one of them by index numbers"
     if any(not nested(extents, w.strides, w.access.dtype.itemsize) for w in written):
         return "in order", "several points write to one place"
     order = "any", ""
@@ -214,13 +223,13 @@ def _direct(kernel):
         made.update({r: (k, instr.kind) for r in results})
     direct, taken = [False] * len(instrs), set()
     for k, instr in enumerate(instrs):
-        if instr.kind == "load":
+        if instr.kind == "load" and instr.access.by is None:
             (r,) = instr.registers
             direct[k] = not interferes(kernel, instr.access, k + 1, last.get(r, k), k)
             if direct[k]:
                 loaded[r] = instr.access
     for k, instr in enumerate(instrs):
-        if instr.kind != "store" or not kernel.space:
+        if instr.kind != "store" or instr.access.by is not None or not kernel.space:
             continue
         (r,) = instr.registers
         begin, how = made.get(r, (k, "constant"))

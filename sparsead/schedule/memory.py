@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 
-from sparsead.schedule.form import Call, Fill, Guard, Kernel, Repeat, Scalars, Strips, blocks_of, kernels_of
+from sparsead.schedule.form import Bounds, Call, Fill, Guard, Kernel, Repeat, Scalars, Strips, blocks_of, kernels_of
 
 ALIGNED = 64
 MANY = 1000
@@ -132,7 +132,7 @@ def slots_of(step):
         yield from step.slots
     elif isinstance(step, Fill):
         yield step.slot
-    elif isinstance(step, Guard):
+    elif isinstance(step, (Guard, Bounds)):
         yield from _of_argument(step.operand)
     elif isinstance(step, Call):
         for argument in step.operands:

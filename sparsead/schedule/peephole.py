@@ -18,10 +18,6 @@ def shortened(kernel):
 
 def parts(instr):
     """(registers that are read, registers that are set)."""
-    if instr.kind == "load":
-        return (), instr.registers
-    if instr.kind != "apply":
-        return instr.registers, ()
     return instr.registers[: instr.n_operands], instr.registers[instr.n_operands :]
 
 
@@ -38,10 +34,11 @@ def _lasting(kernel):
     """Without stores that are overwritten before anybody reads there."""
     lasting, later = [], {}
     for k, instr in reversed(list(enumerate(kernel.instrs))):
-        again = later.get(instr.access[:5]) if instr.kind == "store" else None  # all but the user's line
+        plain = instr.kind == "store" and instr.access.by is None
+        again = later.get(instr.access[:5]) if plain else None  # all but the user's line
         if again is None or interferes(kernel, instr.access, k + 1, again - 1, k, loads=True):
             lasting.append(instr)
-        if instr.kind == "store":
+        if plain:
             later[instr.access[:5]] = k
     return kernel.with_instrs(lasting[::-1])
 
@@ -160,9 +157,9 @@ def _added(kernel):
 def _sunk(kernel):
     """Stores of numbers come after the last use of what was read there before, which then need not be copied."""
     kernel = kernel.with_instrs(kernel.instrs)
-    for instr in [i for i in kernel.instrs if i.kind == "store" and i.registers[0] in kernel.constants and kernel.space]:
+    for instr in [i for i in kernel.instrs if i.kind == "store" and i.registers[-1] in kernel.constants and kernel.space]:
         k = kernel.instrs.index(instr)
-        seen = {i.registers[0] for i in kernel.instrs[:k] if i.kind == "load" and i.access == instr.access}
+        seen = {i.registers[-1] for i in kernel.instrs[:k] if i.kind == "load" and i.access == instr.access}
         last = max((j for j, i in enumerate(kernel.instrs) if seen.intersection(parts(i)[0])), default=k)
         if last > k and not interferes(kernel, instr.access, k + 1, last, k, loads=True):
             kernel.instrs.insert(last, kernel.instrs.pop(k))

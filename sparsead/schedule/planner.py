@@ -6,7 +6,7 @@ import numpy as np
 
 from sparsead import config
 from sparsead.ops import registry  # noqa: F401  (fills the table of ops)
-from sparsead.schedule import runs
+from sparsead.schedule import indices, runs
 from sparsead.schedule.check import check
 from sparsead.schedule.form import Access, Call, Choose, Guard, Index, Origin, Place, Repeat, Schedule, Slot
 from sparsead.schedule.fusion import COUNTER, Fusion
@@ -127,11 +127,17 @@ class Planner(Fusion):
         self.zeroed.add(self.values[op.results[0]].slot)
 
     def _load(self, op):
-        (v,), (base, *indices) = op.results, op.operands
-        view, imm, moving = self._view(op, indices)
+        (v,), (base, *places) = op.results, op.operands
+        view, imm, moving = self._view(op, places)
         if self.is_number(base) and view.dtype == self.type(base).dtype:
             self.values[v] = self.values[base]  # spread, or read from an array of equal numbers
             return
+        home = self.values[base]
+        if isinstance(home, Window) and home.by is not None and not moving:
+            window = indices.viewed(home, self.type(base), view, imm, op.line)
+            if window is not None:
+                self.look(v, window)
+                return
         place, inner = self._base(base)
         moving += inner
         self.look(v, Window(place, view, imm, moving, self.version.get(place.slot, 0), op.line))
@@ -139,7 +145,7 @@ class Planner(Fusion):
     def _base(self, v):
         """(place of a value, what moves it): a window with the layout of its value is looked through, not read."""
         home, t = self.values[v], self.type(v)
-        if isinstance(home, Window) and home.view.strides == t.strides and home.view.dtype == t.dtype:
+        if isinstance(home, Window) and home.by is None and home.view.strides == t.strides and home.view.dtype == t.dtype:
             return Place(home.place.slot, home.place.offset + home.imm), home.moving
         return self.in_memory(v), ()
 
@@ -184,11 +190,13 @@ class Planner(Fusion):
     def _write_to(self, kind, value, target, shape):
         """Write a value to a window."""
         k, (register,) = self.settled([value], shape, (kind, target))
-        clears = kind == "store" and self.is_number(value) and self.values[value].value == 0
+        clears = kind == "store" and target.by is None and self.is_number(value) and self.values[value].value == 0
         before = self.steps[k].loaded(target) if clears else set()
         self.steps[k].write(kind, self.cast(k, register, target.dtype), target)
         for index in target.moving:
             self.reads_slot(index.slot, k)
+        if target.by is not None:
+            self.reads(target.by.window, k)
         self.overwritten(target.slot, k)
         if clears:
             self.cleared[target.slot] = Cleared(k, self.steps[k].instrs[-1], before)
@@ -207,8 +215,9 @@ class Planner(Fusion):
     def _end_for(self, value, target, shape):
         """Read the loads of what is overwritten; what is written itself only if it would be overwritten while it is read."""
         home = self.values[value]
-        if isinstance(home, Window) and home.place.slot == target.slot:
-            if self.last_use[value] > self.at or meeting(self.seen(value, shape), target, squeezed(shape)) == "meet":
+        if isinstance(home, Window) and target.slot in home.slots():
+            read = [window for window in self.seen(value, shape).windows() if window.slot == target.slot]
+            if self.last_use[value] > self.at or any(meeting(a, target, squeezed(shape)) == "meet" for a in read):
                 self.hold(value)
         home = self.values[value]
         self.ends(target.slot, home.step if isinstance(home, Held) else None)
@@ -220,6 +229,8 @@ class Planner(Fusion):
         if self.is_number(v) and not self.type(v).shape:
             return self.values[v].value
         home, t = self.values[v], self.type(v)
+        if isinstance(home, Window) and home.by is not None:
+            home = self.in_memory(v)
         access = self.seen(v, t.shape)
         strides = home.view.strides if isinstance(home, Window) else t.strides
         return t.shape, access._replace(strides=strides)
@@ -261,7 +272,7 @@ class Planner(Fusion):
     def _hold_all(self, operands, slots):
         """Read the loads of memory that the step itself overwrites."""
         for v in operands:
-            if isinstance(self.values[v], Window) and self.values[v].place.slot in slots:
+            if isinstance(self.values[v], Window) and not slots.isdisjoint(self.values[v].slots()):
                 self.own_memory(v)
 
     # ---- loops and branches --------------------------------------------------------------------------------------------
@@ -305,6 +316,10 @@ class Planner(Fusion):
         own = set(range(lead, lead + m))
         body = linearize(body, [body.inputs[k] for k in own])
         child = Planner(body, self.slots, self.together)
+        child.outer, child.carried = self, set(slots)
+        if counter is not None:
+            child.repeated = counter.trips > 0
+            child.carried.add(counter.slot)
         for k, v in enumerate(body.inputs):
             x = operands[k - lead] if k >= lead else None
             if x is None:
@@ -388,4 +403,5 @@ PLANS = {
     "load": Planner._load, "load_at": Planner._load, "copy": Planner._copied, "cast": Planner._copied, "guard": Planner._guard,
     "store": Planner._write, "store_at": Planner._write, "accumulate": Planner._write, "accumulate_at": Planner._write,
     "sum": Planner._sum, "loop": Planner._loop, "branch": Planner._branch,
+    "inactive": indices.inactive, "gather": indices.gather, "scatter": indices.scatter, "scatter_add": indices.scatter,
 }  # fmt: skip

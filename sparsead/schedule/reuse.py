@@ -37,7 +37,9 @@ def _by_kernels(steps, touching):
 def _old(kernel, new, dying):
     """Of the slots that are `dying`, one that is read through one window, through which `new` is written after that; or None."""
     (kind, target), *more = kernel.windows[new]
-    if more or kind != "store" or target.moving or not nested(kernel.space, target.strides, target.dtype.itemsize):
+    if more or kind != "store" or target.moving or target.by is not None:
+        return None
+    if not nested(kernel.space, target.strides, target.dtype.itemsize):
         return None
     order = {i.access: k for k, i in enumerate(kernel.instrs) if i.access is not None}
     for old in dying:

@@ -49,7 +49,7 @@ class Counted:
 
 @dataclass
 class Window:
-    """A load: what is seen through a window as long as the slot has this version."""
+    """A load: what is seen through a window as long as the slot has this version; `by` moves it from point to point."""
 
     place: Place
     view: Any
@@ -57,6 +57,22 @@ class Window:
     moving: tuple[Index, ...]
     version: int
     line: Any
+    by: Numbers | None = None
+
+    def slots(self):
+        """Those whose memory it is seen in."""
+        own = {self.place.slot, *(index.slot for index in self.moving)}
+        return own if self.by is None else own | self.by.window.slots()
+
+
+@dataclass
+class Numbers:
+    """Index numbers: a window of them, and what they do, as in `sparsead.schedule.form.Indexed`."""
+
+    window: Window
+    step: int
+    extent: int
+    distinct: bool = False
 
 
 @dataclass

@@ -16,6 +16,10 @@ def meeting(a, b, space):
     """How two `Access`es of one slot, both over `space`, meet; windows that the same numbers move keep their distance."""
     if a.moving != b.moving:
         return "meet"
+    if a.by is not None or b.by is not None:
+        if a._replace(line=None) == b._replace(line=None):
+            return "same" if a.by.distinct else "meet"
+        return "meet" if _spans_meet(covered(a, space), covered(b, space)) else "apart"
     return _meeting((a.offset, space, a.strides, a.dtype.itemsize), (b.offset, space, b.strides, b.dtype.itemsize))
 
 
@@ -23,10 +27,22 @@ def meeting(a, b, space):
 def _meeting(a, b):
     if a == b:
         return "same" if nested(a[1], a[2], a[3]) else "meet"
-    (low_a, high_a), (low_b, high_b) = reach(a), reach(b)
-    if high_a <= low_b or high_b <= low_a:
+    if not _spans_meet(a, b):
         return "apart"
     return "apart" if _boxes_apart(a, b) else "meet"
+
+
+def _spans_meet(a, b):
+    (low_a, high_a), (low_b, high_b) = reach(a), reach(b)
+    return low_b < high_a and low_a < high_b
+
+
+def covered(access, space):
+    """(offset, shape, strides, itemsize) of all that an `Access` may touch, wherever index numbers move it."""
+    shape, strides = space, access.strides
+    if access.by is not None:
+        shape, strides = (*shape, access.by.extent), (*strides, access.by.step)
+    return access.offset, shape, strides, access.dtype.itemsize
 
 
 def reach(window):

@@ -8,46 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparsead.ops.positions import Fixed, Positions
 from sparsead.ops.structural import positions
 from sparsead.tape.spec import View
 from sparsead.tracing._traced import Traced, TracedArray, as_array, concrete_of, select
-
-
-class Positions:
-    """Element positions that an index with traced parts names, for the `inactive` op."""
-
-    def __init__(self, view, offset, template, traced):
-        self.view, self.offset, self.template, self.traced = view, offset, template, traced
-
-    def __call__(self, *arrays):
-        filled = list(self.template)
-        for place, array in zip(self.traced, arrays, strict=True):
-            filled[place] = np.asarray(array)
-        index = tuple(part.value if isinstance(part, Fixed) else part for part in filled)
-        return positions(self.view, self.offset)[index]
-
-    def _key(self):
-        return self.view, self.offset, self.template, self.traced
-
-    def __eq__(self, other):
-        return type(other) is Positions and self._key() == other._key()
-
-    def __hash__(self):
-        return hash(self._key())
-
-
-class Fixed:
-    """A part of an index that is known at the trace; hashable by contents."""
-
-    def __init__(self, value):
-        self.value = value.copy() if isinstance(value, np.ndarray) else value
-        self._bytes = (repr(value),) if not isinstance(value, np.ndarray) else (value.dtype, value.shape, value.tobytes())
-
-    def __eq__(self, other):
-        return type(other) is Fixed and self._bytes == other._bytes
-
-    def __hash__(self):
-        return hash(self._bytes)
 
 
 def take(a, index):

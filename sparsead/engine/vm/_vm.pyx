@@ -23,11 +23,12 @@ from sparsead.engine._simd import isa
 from sparsead.engine.room import amount, require
 from sparsead.engine.threads import get_num_threads
 from sparsead.ops.moving import out_of_bounds
-from sparsead.schedule.form import Choose, Fill, Guard, Kernel, Member, Repeat, Scalars, Strips
+from sparsead.schedule.form import Bounds, Choose, Fill, Guard, Kernel, Member, Repeat, Scalars, Strips
 from sparsead.schedule.inner import loop_index
 from sparsead.schedule.later import for_later
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.planner import schedule_of
+from sparsead.schedule.windows import coalesced
 from sparsead.tape.spec import BY_NAME, GuardFailed, raised_by
 
 cnp.import_array()
@@ -40,13 +41,13 @@ cdef extern from "numpy/ufuncobject.h":
         void **data
 
 cdef extern from "vm.h":
-    enum: VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_SUM, VM_APPLY
+    enum: VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_SUM, VM_APPLY, VM_INDEXED
     enum: VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER, VM_NUMBER
     enum: VM_ADDS, VM_SUBTRACTS, VM_MULTIPLIES, VM_DIVIDES, VM_STRONG, VM_NEGATES, VM_SQUARES, VM_ROOTS, VM_INVERTS, VM_MODULUS
     enum: VM_COPIES, VM_LESS, VM_LESS_EQUAL, VM_GREATER, VM_GREATER_EQUAL, VM_EQUAL, VM_NOT_EQUAL, VM_SELECTS
     enum: VM_LOADS, VM_STORES, VM_ACCUMULATES, VM_LOADS_ANY, VM_STORES_ANY, VM_ACCUMULATES_ANY
     enum: VM_LOADS_AT, VM_STORES_AT, VM_ACCUMULATES_AT, VM_INDEXES, VM_GUARDS, VM_APPLIES, VM_PAUSES, VM_ENDS, VM_PAUSE
-    enum: VM_KERNEL, VM_SCALARS, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE, VM_STRIPS
+    enum: VM_KERNEL, VM_SCALARS, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE, VM_STRIPS, VM_BOUNDS
     enum: VM_DONE, VM_RAISED, VM_OUT_OF_BOUNDS
     enum: VM_AXES, VM_ARGS
     ctypedef void (*vm_loop)(char **args, const intptr_t *points, const intptr_t *strides, void *data) noexcept nogil
@@ -62,6 +63,10 @@ cdef extern from "vm.h":
         intptr_t offset, step, hop
         vm_index *index
         intptr_t *stride
+    ctypedef struct vm_instr
+    ctypedef struct vm_rows:
+        pass
+    ctypedef void (*vm_indexed)(const vm_instr *at, vm_rows w, vm_rows i, vm_rows r, intptr_t rows, intptr_t n) noexcept nogil
     ctypedef struct vm_instr:
         int kind, window, nargs
         int *args
@@ -71,6 +76,8 @@ cdef extern from "vm.h":
         void *data
         void *sum_data
         int number
+        vm_indexed indexed
+        intptr_t by, count
     ctypedef struct vm_callee:
         vm_loop loop, sum
         void *data
@@ -131,6 +138,11 @@ cdef extern from "vm.h":
         intptr_t *bounds
         vm_member *members
         vm_ring *rings
+    ctypedef struct vm_bounds:
+        vm_window window
+        int n_axes, wide
+        intptr_t *extent
+        intptr_t count, chunk
     ctypedef struct vm_step:
         int kind, number, slot
         intptr_t nbytes
@@ -139,6 +151,7 @@ cdef extern from "vm.h":
         vm_repeat *repeat
         vm_choose *choose
         vm_strips *strips
+        vm_bounds *bounds
     ctypedef struct vm_frame:
         pass
     ctypedef struct vm_unit:
@@ -169,6 +182,9 @@ cdef extern from "vm.h":
     int vm_run(const vm_block *block, vm_work *work) nogil
     void vm_attach(vm_kernel *kernel, vm_compiled function)
     void vm_attach_step(vm_step *step, vm_unit *unit)
+    vm_indexed vm_gather(int item, int wide)
+    vm_indexed vm_scatter(int item, int wide)
+    vm_indexed vm_scatter_add(char type, int wide)
     vm_loop vm_cast(char a, char b)
     vm_loop vm_copy(int item)
     vm_loop vm_copy_past(int item)
@@ -199,6 +215,9 @@ SCALAR = {
     "store_at": VM_STORES_AT, "accumulate_at": VM_ACCUMULATES_AT, "index": VM_INDEXES, "guard": VM_GUARDS, "pause": VM_PAUSES,
     "end": VM_ENDS,
 }
+
+
+CHECKED = 1 << 15  # index numbers that a thread checks at a time: some 10 us
 
 
 def better_functions():
@@ -319,6 +338,8 @@ cdef class Program:
             made.kind, made.scalars = VM_SCALARS, self._scalars(step)
         elif isinstance(step, Fill):
             made.kind, made.slot, made.nbytes = VM_FILL, step.slot, step.nbytes
+        elif isinstance(step, Bounds):
+            made.kind, made.bounds = VM_BOUNDS, self._bounds(step)
         elif isinstance(step, Strips):
             made.kind, made.strips = VM_STRIPS, self._strips(step)
         elif isinstance(step, Repeat):
@@ -404,6 +425,19 @@ cdef class Program:
             made.index[k].kind = vm_integer_kind(ord(index.dtype.char))
             made.index[k].step, made.index[k].low, made.index[k].high = index.step, index.low, index.high
         return 0
+
+    cdef vm_bounds *_bounds(self, step) except NULL:
+        cdef vm_bounds *made = <vm_bounds *> self.memory.take(sizeof(vm_bounds))
+        space, access = step.operand
+        extents, (strides,) = coalesced(space, [access.strides])
+        if len(extents) > VM_AXES:
+            raise NotImplementedError(f"index numbers with {len(extents)} axes that cannot be joined: at most {VM_AXES}")
+        self._window(&made.window, access, strides)
+        made.n_axes, made.wide, made.count = len(extents), access.dtype.itemsize == 8, step.extent
+        for k, extent in enumerate(extents):
+            made.extent[k] = extent
+        made.chunk = max(CHECKED // max(prod(extents[1:]), 1), 1)
+        return made
 
     cdef vm_strips *_strips(self, step) except NULL:
         cdef vm_strips *made = <vm_strips *> self.memory.take(sizeof(vm_strips))
@@ -523,14 +557,27 @@ cdef class Program:
             for k2 in range(at.nargs):
                 at.args[k2] = instr.registers[k2]
             self._loop_of(at, kernel, instr, direct)
+            if instr.access is not None and instr.access.by is not None:
+                self._index_of(at, kernel, instr)
             if at.kind == VM_ADD and kernel.space and not any(instr.access.strides):
                 at.kind, at.number = VM_SUM, made.n_sums
                 made.n_sums += 1
         made.n_instrs = count
         return 0
 
+    cdef int _index_of(self, vm_instr *at, kernel, instr) except -1:
+        index, item, wide = instr.access.by, instr.access.dtype.itemsize, kernel.dtypes[instr.registers[0]].itemsize == 8
+        if instr.kind == "accumulate":
+            at.indexed = vm_scatter_add(ord(instr.access.dtype.char), wide)
+        else:
+            at.indexed = vm_gather(item, wide) if instr.kind == "load" else vm_scatter(item, wide)
+        at.kind, at.by, at.count = VM_INDEXED, index.step, index.extent
+        return 0
+
     cdef int _loop_of(self, vm_instr *at, kernel, instr, direct) except -1:
         dtypes = [kernel.dtypes[r] for r in instr.registers]
+        if instr.access is not None and instr.access.by is not None:
+            dtypes = dtypes[1:]  # the first register has the numbers
         at.data = NULL
         if instr.kind == "load":
             at.kind = VM_SEE if direct else VM_FETCH
@@ -798,6 +845,9 @@ cdef class Workspace:
         if isinstance(step, Scalars):
             _, low, high, line = step.indices[self.work.failed_index]
             raise _out_of_bounds(self.work.failed_value, low, high, line)
+        if isinstance(step, Bounds):
+            error = IndexError(f"index {self.work.failed_value} is out of bounds for axis 0 with size {step.extent}")
+            raise raised_by(error, BY_NAME["gather"])
         if self.work.failed_index < 0:
             error = IndexError(f"a branch of {len(step.blocks)} bodies has no body {self.work.failed_value}")
             raise raised_by(error, BY_NAME["branch"])

@@ -72,7 +72,7 @@ intptr_t vm_integer(const char *at, int kind) {
 /* ---- kernels -------------------------------------------------------------------------------------------------------------- */
 
 /* Where a window is now; -1 if an index is out of bounds. */
-static int place(const vm_window *w, int number, int which, vm_work *work, char **base) {
+int vm_place(const vm_window *w, int number, int which, vm_work *work, char **base) {
     intptr_t offset = w->offset;
     for (int k = 0; k < w->n_index; k++) {
         const vm_index *index = w->index + k;
@@ -156,6 +156,32 @@ static void move_bent(const vm_kernel *kernel, const vm_instr *in, const vm_wind
     }
 }
 
+/* Move or add what is in a tile by index numbers. Rows of a window or register that do not follow each other are gone through two
+   axes at a time. */
+static void move_indexed(const vm_kernel *kernel, const vm_instr *in, const vm_window *w, vm_rows window, vm_rows numbers, vm_rows reg,
+                         intptr_t rows) {
+    const int last = kernel->n_axes - 1, axis = kernel->axis;
+    if (!in->bent) {
+        in->indexed(in, window, numbers, reg, 1, rows * kernel->inner);
+        return;
+    }
+    const intptr_t count = last - 1 == axis ? rows : kernel->extent[last - 1];
+    intptr_t index[VM_AXES] = {0}, blocks = 1;
+    for (int j = axis; j < last - 1; j++) blocks *= j == axis ? rows : kernel->extent[j];
+    window.hop = w->stride[last - 1];
+    for (intptr_t block = 0; block < blocks; block++) {
+        in->indexed(in, window, numbers, reg, count, kernel->extent[last]);
+        numbers.at += count * numbers.hop;
+        reg.at += count * reg.hop;
+        for (int j = last - 2; j >= axis; j--) { /* the odometer of the other axes */
+            window.at += w->stride[j];
+            if (j == axis || ++index[j] < kernel->extent[j]) break;
+            window.at -= w->stride[j] * kernel->extent[j];
+            index[j] = 0;
+        }
+    }
+}
+
 /* Whether a thread is to stop what it does, which was so many point instructions since it asked last. */
 static int stopping(vm_work *work, int thread, double done) {
     return thread ? atomic_load(&work->stopped) : vm_interrupted(work, done);
@@ -213,7 +239,7 @@ static int run_rows(const vm_kernel *kernel, vm_work *work, int thread, char *co
                 continue;
             }
             const vm_window *w = kernel->windows + in->window;
-            const int r = in->args[0];
+            const int r = in->args[in->nargs - 1];
             char *at = base[in->window];
             if (kernel->n_axes) {
                 at += begin * w->stride[axis];
@@ -229,7 +255,12 @@ static int run_rows(const vm_kernel *kernel, vm_work *work, int thread, char *co
             case VM_FETCH:
             case VM_STORE:
             case VM_ADD:
-                if (in->bent) {
+            case VM_INDEXED:
+                if (in->kind == VM_INDEXED) {
+                    const int k = in->args[0];
+                    move_indexed(kernel, in, w, (vm_rows){at, w->step, w->hop}, (vm_rows){ptr[k], stride[k], hop[k]},
+                                 (vm_rows){ptr[r], stride[r], hop[r]}, rows);
+                } else if (in->bent) {
                     move_bent(kernel, in, w, (vm_rows){at, w->step, w->hop}, (vm_rows){ptr[r], stride[r], hop[r]}, rows);
                 } else if (in->kind == VM_FETCH) {
                     args[0] = at, args[1] = ptr[r], steps[0] = w->step, steps[1] = stride[r];
@@ -292,7 +323,7 @@ static int run_kernel(const vm_step *step, vm_work *work) {
     const vm_kernel *kernel = step->kernel;
     char *base[kernel->n_windows + 1];
     for (int k = 0; k < kernel->n_windows; k++)
-        if (place(kernel->windows + k, step->number, k, work, base + k)) return VM_OUT_OF_BOUNDS;
+        if (vm_place(kernel->windows + k, step->number, k, work, base + k)) return VM_OUT_OF_BOUNDS;
     if (work->high) {
         memset(work->sums, 0, (size_t)kernel->n_sums * VM_NUMBER);
         if (run_rows(kernel, work, 0, base, work->sums, work->low, work->high)) return VM_RAISED;
@@ -418,7 +449,7 @@ static int run_strips(const vm_strips *s, vm_work *work) {
     char *base[s->n_windows + 1];
     for (const vm_member *m = s->members, *end = m + s->n; m < end; m++)
         for (int k = 0; k < m->kernel->n_windows; k++)
-            if (place(m->kernel->windows + k, m->number, k, work, base + m->first_window + k)) return VM_OUT_OF_BOUNDS;
+            if (vm_place(m->kernel->windows + k, m->number, k, work, base + m->first_window + k)) return VM_OUT_OF_BOUNDS;
     group g = {s, work, base};
     if (parallel_for(s->n_bands, work->threads, run_band, &g)) return VM_RAISED;
     if (parallel_for(s->n_bands - 1, work->threads, run_gap, &g)) return VM_RAISED;
@@ -467,7 +498,7 @@ static int run_choose(const vm_step *step, vm_work *work) {
     intptr_t which = choose->known;
     if (choose->which.slot >= 0) {
         char *at;
-        if (place(&choose->which, step->number, 0, work, &at)) return VM_OUT_OF_BOUNDS;
+        if (vm_place(&choose->which, step->number, 0, work, &at)) return VM_OUT_OF_BOUNDS;
         which = vm_integer(at, choose->kind);
     }
     if (which < 0) which += choose->n_bodies;
@@ -490,6 +521,7 @@ static int run_known(const vm_step *step, vm_work *work) {
     case VM_CALL: return work->call(work->owner, step->number) ? VM_RAISED : VM_DONE;
     case VM_FILL: memset(work->slots[step->slot], 0, (size_t)step->nbytes); return VM_DONE;
     case VM_STRIPS: return run_strips(step->strips, work);
+    case VM_BOUNDS: return vm_check_bounds(step->bounds, step->number, work);
     case VM_REPEAT: return run_repeat(step->repeat, work);
     case VM_CHOOSE: return run_choose(step, work);
     }

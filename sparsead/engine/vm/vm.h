@@ -28,9 +28,10 @@ typedef struct {
     intptr_t stride[VM_AXES];
 } vm_window;
 
-enum { VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_SUM, VM_APPLY };
+enum { VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_SUM, VM_APPLY, VM_INDEXED };
 /* SEE: a register is a window. FETCH: it is copied from one. AIM: what is computed next into a register goes to a window.
-   ADD: a register is added to a window. SUM: it is added up into one number. */
+   ADD: a register is added to a window. SUM: it is added up into one number. INDEXED: one of these by index numbers, which are
+   the first register. */
 
 /* Rows of points: `step` from point to point, `hop` from row to row. */
 typedef struct {
@@ -45,7 +46,12 @@ typedef void (*vm_rows_loop)(const vm_rows *from, const vm_rows *to, intptr_t ro
 enum { VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER };
 #define VM_NUMBER 32 /* bytes that a number takes at most */
 
-typedef struct {
+typedef struct vm_instr vm_instr;
+
+/* What moves rows of `n` points between a window and a register, or adds them there, by index numbers. */
+typedef void (*vm_indexed)(const vm_instr *in, vm_rows window, vm_rows numbers, vm_rows reg, intptr_t rows, intptr_t n);
+
+struct vm_instr {
     int kind, window, nargs;
     int args[VM_ARGS];
     int bent; /* some register of it is a window whose rows do not follow each other */
@@ -55,7 +61,9 @@ typedef struct {
     vm_loop sum; /* adds all points of a register to one number, as NumPy's loop of `add` does where nothing moves but the second operand */
     void *sum_data;
     int number; /* of the sum among those of the kernel */
-} vm_instr;
+    vm_indexed indexed;
+    intptr_t by, count; /* bytes for each unit of an index number; what is added to negative ones */
+};
 
 typedef struct {
     vm_loop loop;
@@ -160,6 +168,13 @@ typedef struct {
     double *expected; /* by guards */
 } vm_scalars;
 
+/* Whether index numbers in a window are in range. */
+typedef struct {
+    vm_window window;
+    int n_axes, wide; /* wide: numbers have 8 bytes, else 4 */
+    intptr_t extent[VM_AXES], count, chunk;
+} vm_bounds;
+
 typedef struct vm_work vm_work;
 
 /* What a step in compiled code may ask for, and what it is given (sparsead/engine/native/prelude.h has the same). */
@@ -188,7 +203,7 @@ typedef struct {
     const void **steps;
 } vm_unit;
 
-enum { VM_KERNEL, VM_SCALARS, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE, VM_STRIPS };
+enum { VM_KERNEL, VM_SCALARS, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE, VM_STRIPS, VM_BOUNDS };
 
 typedef struct {
     int kind, number; /* number: of the step, for what is called back */
@@ -199,6 +214,7 @@ typedef struct {
     vm_repeat *repeat;
     vm_choose *choose;
     vm_strips *strips;
+    vm_bounds *bounds;
     _Atomic(vm_unit *) compiled; /* NULL: it is not, or not yet */
 } vm_step;
 
@@ -237,6 +253,11 @@ void vm_attach(vm_kernel *kernel, vm_compiled function);
 void vm_attach_step(vm_step *step, vm_unit *unit);
 int vm_interrupted(vm_work *work, double done); /* whether the user wants to stop; asked after so many point instructions */
 int vm_run_scalars(const vm_scalars *program, int step, vm_work *work);
+int vm_place(const vm_window *w, int number, int which, vm_work *work, char **base); /* -1: an index is out of bounds */
+int vm_check_bounds(const vm_bounds *bounds, int number, vm_work *work);
+vm_indexed vm_gather(int item, int wide);
+vm_indexed vm_scatter(int item, int wide);
+vm_indexed vm_scatter_add(char type, int wide);
 vm_loop vm_cast(char from, char to);      /* NULL if there is none */
 vm_loop vm_copy(int item);
 vm_loop vm_copy_past(int item); /* past the caches, where the machine can do that */

@@ -6,9 +6,9 @@ import numpy as np
 
 from sparsead.engine.reference import Program
 from sparsead.ops.loop import Loop
+from sparsead.ops.positions import Positions
 from sparsead.tracing import _traced
 from sparsead.tracing.errors import TraceError
-from sparsead.tracing.indexing import Positions
 from sparsead.tracing.loops.choosing import choosing, making
 from sparsead.tracing.loops.counting import Count, constant, guards_of
 

@@ -99,10 +99,16 @@ def source_of(low, later=(), literal=False):
     dtypes = [kernel.dtypes[r] for i in kernel.instrs for r in i.registers] + [i.access.dtype for i in kernel.instrs if i.access]
     if any(dtype.char not in TYPES or not dtype.isnative for dtype in dtypes) or 0 in low.extents:
         return None
-    if any((w.access.offset, *w.strides, *(i.step for i in w.access.moving))[k] % w.access.dtype.itemsize
-           for w in low.windows if w for k in range(1 + len(w.strides) + len(w.access.moving))):  # fmt: skip
+    if any(step % w.access.dtype.itemsize for w in low.windows if w for step in _steps(w)):
         return None
     return _Writer(low, set(later), literal).source()
+
+
+def _steps(window):
+    """Bytes by which a window is moved."""
+    yield from (window.access.offset, *window.strides, *(index.step for index in window.access.moving))
+    if window.access.by is not None:
+        yield window.access.by.step
 
 
 LOOP, CALL = 0, 1
@@ -130,16 +136,18 @@ class _Writer:
         if instr.kind == "apply":
             dtypes = [self.kernel.dtypes[r] for r in instr.registers]
             return expression(instr.op, dtypes, instr.n_operands) is None
+        if instr.kind == "load" or instr.access.by is not None:
+            return False
         if instr.kind == "accumulate":
             return bool(self.low.extents) and window.step == 0
-        return instr.kind == "store" and instr.access.slot in self.later and window.access.dtype.itemsize == 8
+        return instr.access.slot in self.later and window.access.dtype.itemsize == 8
 
     def _aimed(self):
         """Results of calls that are made in the windows that they are stored to: register -> the store."""
         return {
-            i.registers[0]: k for k, i in enumerate(self.instrs)
+            i.registers[-1]: k for k, i in enumerate(self.instrs)
             if i.kind == "store" and self.low.direct[k] and self.low.windows[k].uniform and not self._is_call(k)
-            and i.registers[0] in self.made and self._is_call(self.made[i.registers[0]])
+            and i.registers[-1] in self.made and self._is_call(self.made[i.registers[-1]])
         }  # fmt: skip
 
     def _seen(self, r):
@@ -165,7 +173,8 @@ class _Writer:
     def _is_sum(self, k):
         """Whether it adds to one number, which is kept apart until all is done."""
         instr = self.instrs[k]
-        return instr.kind == "accumulate" and bool(self.kernel.space) and not any(instr.access.strides)
+        plain = instr.kind == "accumulate" and instr.access.by is None
+        return plain and bool(self.kernel.space) and not any(instr.access.strides)
 
     def _placed(self):
         self.at = []
@@ -332,15 +341,20 @@ class _Writer:
         self.point = lambda k: _step(f"{pointer}{k}", strides[k], self.low.windows[k].access.dtype)
         body = [line for k in needed for line in self._instr(k, index)]
         count = "n" if self.flat else "m" if last == self.axis else self._extent(last)
-        once = any(self.instrs[k].kind != "load" and strides[k] == "0" for k in needed if self.low.windows[k])
+        once = any(self._is_in_order(k, strides[k]) for k in needed if self.low.windows[k])
         rows = [*([] if once else ["INDEPENDENT"]), f"for (intptr_t j = 0; j < {count}; j++) {{", *indented(body), "}"]
         if pointer == "p":
             return rows
         return self._odometer(rows, sorted(self.used), f"o += {count}")
 
-    def _odometer(self, rows, windows, turn):
-        """`rows` for all points of the axes before the last."""
-        last, axis = len(self.low.extents) - 1, self.axis
+    def _is_in_order(self, k, stride):
+        """Whether several points may write to one place."""
+        by = self.instrs[k].access.by
+        return self.instrs[k].kind != "load" and (stride == "0" if by is None else not by.distinct)
+
+    def _odometer(self, rows, windows, turn, last=None):
+        """`rows` for all points of the axes before axis `last`, by default the last."""
+        last, axis = len(self.low.extents) - 1 if last is None else last, self.axis
         index = {k: "k" + str(k) for k in range(axis, last)}
         lines = []
         for k in windows:
@@ -354,7 +368,7 @@ class _Writer:
 
     def _loaded_later(self, k, here):
         """Whether a load need not be done in its own level: it is seen in memory, and only others read it."""
-        (r,) = self.instrs[k].registers
+        r = self.instrs[k].registers[-1]
         return r not in self.home and not any(r in parts(self.instrs[j])[0] for j in here)
 
     def _instr(self, k, index):
@@ -367,14 +381,24 @@ class _Writer:
         elif instr.kind == "load":
             if results[0] not in self.known:
                 self.used.add(k)
-                self._set(results[0], self._memory(k), index, lines)
+                self._set(results[0], self._memory(k, *self._indexed(k, names, lines)), index, lines)
         else:
             self.used.add(k)
-            lines.append(f"{self._memory(k)} {'=' if instr.kind == 'store' else '+='} {names[0]};")
+            where = self._memory(k, *self._indexed(k, names[:-1], lines))
+            lines.append(f"{where} {'=' if instr.kind == 'store' else '+='} {names[-1]};")
         return lines
 
-    def _memory(self, k):
-        return f"*({TYPES[self.low.windows[k].access.dtype.char]} *)({self.point(k)})"
+    def _indexed(self, k, names, lines):
+        """The bytes by which the index number of a point moves a window, if it has any."""
+        by = self.instrs[k].access.by
+        if by is None:
+            return []
+        lines.append(f"const intptr_t x{k} = (intptr_t){names[0]};")
+        extent, step = (self._size((what, k), getattr(by, what)) for what in ("extent", "step"))
+        return [f"(x{k} < 0 ? x{k} + {extent} : x{k}) * {step}"]
+
+    def _memory(self, k, *moved):
+        return f"*({TYPES[self.low.windows[k].access.dtype.char]} *)({' + '.join([self.point(k), *moved])})"
 
     def _set(self, r, value, index, lines):
         self.known[r] = f"r{r}"
@@ -421,24 +445,35 @@ class _Writer:
         count = "n" if self.low.extents else "1"
         if instr.kind == "apply":
             return self._applied([self._register(r) for r in instr.registers], function, count)
-        pointer, stride = self._register(instr.registers[0])
-        item = self.kernel.dtypes[instr.registers[0]].itemsize
-        uniform = not self.low.bent[k]
-        row = self._extent(len(self.low.extents) - 1) if len(self.low.extents) - 1 > self.axis else "m"
+        pointer, stride = self._register(instr.registers[-1])
+        last = len(self.low.extents) - 1
+        row = self._extent(last) if last > self.axis else "m"
         if self._is_sum(k):
             target = f"sums + {sum(map(self._is_sum, range(k)))} * NUMBER"
-            if uniform:
+            if not self.low.bent[k]:
                 return [f"add(&{function}, {target}, {pointer}, {stride}, n);"]
             each = f"add(&{function}, {target}, {pointer} + o * {stride}, {stride}, {row});"
             return [f"for (intptr_t o = 0; o < n; o += {row})", f"    {each}"]
-        at = "p" if uniform else "q"
-        shift = "" if uniform or stride == "0" else f" + o * {item}"
         if instr.kind == "accumulate":
-            rows = [f"add(&{function}, {at}{k}, {pointer}{shift}, {stride}, {'n' if uniform else row});"]
-        else:
-            target = (f"{at}{k}", self._step_of(k))
-            rows = self._applied([(pointer + shift, stride), target], function, "n" if uniform else row)
-        return rows if uniform else self._odometer(rows, [k], f"o += {row}")
+            return self._added(k, function, pointer, stride)
+        if self.low.windows[k].uniform:
+            return self._applied([(pointer, stride), (f"p{k}", self._step_of(k))], function, "n")
+        shift = "" if stride == "0" else f" + o * {stride}"
+        rows = self._applied([(pointer + shift, stride), (f"q{k}", self._step_of(k))], function, row)
+        return self._odometer(rows, [k], f"o += {row}")
+
+    def _added(self, k, function, pointer, stride):
+        """Sums of rows, of which as many are taken together as the tiled engine takes."""
+        if not self.low.bent[k]:
+            return [f"add(&{function}, p{k}, {pointer}, {stride}, n);"]
+        window, last = self.low.windows[k], len(self.low.extents) - 1
+        seen = self._seen(self.instrs[k].registers[-1])
+        if seen is None or self.low.windows[seen].uniform:
+            while last > self.axis and window.strides[last - 1] == window.strides[last] * self.low.extents[last]:
+                last -= 1
+        count = " * ".join("m" if a == self.axis else self._extent(a) for a in range(last, len(self.low.extents)))
+        shift = "" if stride == "0" else f" + o * {stride}"
+        return self._odometer([f"add(&{function}, q{k}, {pointer}{shift}, {stride}, {count});"], [k], f"o += {count}", last)
 
     @staticmethod
     def _applied(registers, function, count):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engines import assert_bits, both
 from loop_tapes import LoopBuilder
+from sparsead.schedule.check import ScheduleError, check
 from sparsead.schedule.form import Access, Kernel, Strips, blocks_of
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.planner import schedule_of
@@ -158,3 +159,75 @@ def test_memory_that_changed_hands_lasts_as_long_as_the_value(trips):
     (scanned,) = b.tape.add(BY_NAME["scan"], [x], [b.tape.type(x)], ("add", 0))
     b.done(b.ew("multiply", u, scanned))
     assert_bits(*both(b.tape, [np.linspace(0.5, 1, 100)]))
+
+
+def scans():
+    """(a schedule, its slots by what they hold): of scans, which need memory, before, in and after a loop."""
+    b = LoopBuilder()
+    scan = lambda b, x: b.tape.add(BY_NAME["scan"], [x], [b.tape.type(x)], ("add", 0))[0]
+    x = b.input((100,))
+    y = scan(b, x)
+    (u,) = b.loop(2, [b.ew("sin", x)], [], lambda b, j, u: [scan(b, b.ew("tanh", scan(b, u)))])
+    b.done(b.ew("add", b.ew("multiply", u, scan(b, x)), y))
+    schedule = schedule_of(b.tape)
+    before, _, loop, after, _ = schedule.block.steps
+    inner, kernel, last = loop.block.steps
+    (held,) = {access.slot for kind, access in kernel.accesses() if kind == "store"}
+    slots = {"before": before, "after": after, "inner": inner, "carried": last}
+    slots = {name: step.results[0].slot for name, step in slots.items()}
+    return schedule, {**slots, "held": held, "counter": loop.counter}
+
+
+IN_USE_AT_ONCE = {
+    ("before", "after"): True, ("before", "inner"): True, ("before", "counter"): True, ("inner", "held"): True,
+    ("carried", "held"): True, ("carried", "counter"): True, ("inner", "counter"): True,
+    ("carried", "after"): True,  # what the loop leaves behind may be in either memory
+    ("after", "inner"): False, ("after", "held"): False, ("after", "counter"): False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other"), IN_USE_AT_ONCE)
+def test_what_is_in_use_at_once_shares_no_byte(one, other):
+    for at in (-8, 0, 8):
+        schedule, slots = scans()
+        schedule.nbytes += 2000
+        for name, slot in slots.items():  # nothing else is in the way
+            schedule.slots[slot].offset = schedule.nbytes
+            schedule.nbytes += 1000
+        check(schedule)
+        schedule.slots[slots[one]].offset = schedule.slots[slots[other]].offset + at
+        if IN_USE_AT_ONCE[one, other] and (at < 8 or other != "counter"):
+            with pytest.raises(ScheduleError, match="share memory"):
+                check(schedule)
+        else:
+            check(schedule)
+
+
+def test_memory_belongs_to_the_block_that_it_is_in_use_in():
+    schedule, slots = scans()
+    body = schedule.block.steps[2].block
+    for name in ("carried", "before", "counter"):
+        schedule.block.own.remove(slots[name])
+        with pytest.raises(ScheduleError, match="outside of its block"):
+            check(schedule)
+        body.own.append(slots[name])
+        with pytest.raises(ScheduleError, match="outside of its block"):
+            check(schedule)
+        body.own.remove(slots[name])
+        schedule.block.own.append(slots[name])
+    check(schedule)
+
+
+@pytest.mark.parametrize("offset", [-8, 1 << 20])
+def test_memory_is_in_the_workspace(offset):
+    schedule, slots = scans()
+    schedule.slots[slots["after"]].offset = offset
+    with pytest.raises(ScheduleError, match="workspace"):
+        check(schedule)
+
+
+def test_what_changes_hands_has_one_size():
+    schedule, slots = scans()
+    schedule.slots[slots["carried"]].nbytes -= 8
+    with pytest.raises(ScheduleError, match="sizes"):
+        check(schedule)

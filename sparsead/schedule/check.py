@@ -5,9 +5,12 @@ Law: a window stays in its slot, wherever its indices move it; what is in use at
 
 from __future__ import annotations
 
+from bisect import bisect, insort
+
 import numpy as np
 
 from sparsead.schedule.form import Access, Bounds, Call, Guard, Index, Scalars, blocks_of, kernels_of
+from sparsead.schedule.memory import joined, slots_of, slots_of_itself, turning_of
 from sparsead.schedule.windows import covered, reach
 
 NUMBERS = np.dtype(np.int32), np.dtype(np.int64)  # of index arrays
@@ -18,8 +21,9 @@ class ScheduleError(RuntimeError):
 
 
 def check(schedule):
-    """Raise `ScheduleError` at the first step that leaves its memory."""
+    """Raise `ScheduleError` at the first step that leaves its memory, or finds something else there."""
     _check_block(schedule, schedule.block)
+    _check_places(schedule, schedule.block, set(), joined(_turning(schedule.block)))
 
 
 def _check_block(schedule, block):
@@ -34,12 +38,13 @@ def _check_block(schedule, block):
             high += sum(max(i.step * i.low, i.step * (i.high - 1)) for i in access.moving)
             if low < 0 or high > slot.nbytes:
                 raise ScheduleError(f"step {k}, {step!r}: bytes {low} to {high} of a slot of {slot.nbytes}: {access}")
-            if slot.kind == "work" and slot.offset < 0:
-                raise ScheduleError(f"step {k}, {step!r}: slot {access.slot} has no memory")
         if isinstance(step, Scalars):
             _check_registers(k, step, known)
         for kernel in kernels_of(step):
             _check_numbers(k, kernel)
+        for a, b in turning_of(step):
+            if schedule.slots[a].nbytes != schedule.slots[b].nbytes:
+                raise ScheduleError(f"step {k}, {step!r}: slots {a} and {b} change hands, and are of different sizes")
         for child in blocks_of(step):
             _check_block(schedule, child)
 
@@ -87,3 +92,56 @@ def _check_registers(k, step, known):
         if not {8 * register for register, _ in read} <= known:
             raise ScheduleError(f"step {k}: {form.name}{words} reads a register that nothing has set")
         known.update(8 * register for register, _ in made)
+
+
+# ---- what shares memory ------------------------------------------------------------------------------------------------
+
+
+def _check_places(schedule, block, around, groups):
+    """Raise unless the block's own slots have their bytes for themselves as long as they are in use.
+
+    What belongs to blocks inside is in use with the step that they are in; what belongs to those `around` was compared there.
+    """
+    own, used, begins = set(block.own), _in_use(schedule.slots, block, groups), {}
+    for slot, (first, _) in used.items():
+        begins.setdefault(first, []).append(slot)
+    live: list[tuple[int, int, int]] = []  # (first byte, one past the last, slot) of the block's own
+    for k, step in enumerate(block.steps):
+        live = [place for place in live if used[place[2]][1] >= k]
+        for slot in sorted(set(begins.get(k, ())) - around, key=lambda slot: slot not in own):
+            place = _place(schedule, slot)
+            at = bisect(live, place)
+            for low, high, other in live[max(at - 1, 0) : at + 1]:
+                if low < place[1] and place[0] < high:
+                    raise ScheduleError(f"step {k}, {step!r}: slots {slot} and {other} share memory")
+            if slot in own:
+                insort(live, place)
+            elif used[slot] != (k, k) or slot in slots_of_itself(step):
+                raise ScheduleError(f"step {k}, {step!r}: slot {slot} is in use outside of its block")
+        for child in blocks_of(step):
+            _check_places(schedule, child, around | own, groups)
+
+
+def _place(schedule, slot):
+    low, high = schedule.slots[slot].offset, schedule.slots[slot].offset + schedule.slots[slot].nbytes
+    if low < 0 or high > schedule.nbytes:
+        raise ScheduleError(f"slot {slot}: bytes {low} to {high} of a workspace of {schedule.nbytes}")
+    return low, high, slot
+
+
+def _in_use(slots, block, groups):
+    """slot of the workspace -> (first step, last step) that touches it, or one that it changes hands with."""
+    used: dict[int, tuple[int, int]] = {}
+    for k, step in enumerate(block.steps):
+        for slot in {same for touched in slots_of(step) for same in groups.get(touched, (touched,))}:
+            if slots[slot].kind == "work" and slots[slot].nbytes:
+                used[slot] = used.get(slot, (k, k))[0], k
+    return used
+
+
+def _turning(block):
+    """All pairs of slots that change hands."""
+    for step in block.steps:
+        yield from turning_of(step)
+        for child in blocks_of(step):
+            yield from _turning(child)

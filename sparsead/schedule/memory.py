@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 
-from sparsead.schedule.form import Bounds, Call, Fill, Guard, Kernel, Repeat, Scalars, Strips, blocks_of, kernels_of
+from sparsead.schedule.form import Bounds, Call, Choose, Fill, Guard, Kernel, Repeat, Scalars, Strips, blocks_of, kernels_of
 
 ALIGNED = 64
 MANY = 1000
@@ -20,7 +20,7 @@ MANY = 1000
 
 def place_work(schedule, together):
     """Give the work slots of a schedule their offsets, and the schedule the size of its workspace."""
-    groups = _groups(together)
+    groups = joined(together)
     _hoist(schedule.block, groups, set())
     schedule.nbytes = _placed(schedule.block, schedule.slots, groups)
 
@@ -35,12 +35,12 @@ def _hoist(block, groups, taken):
             _hoist(child, groups, taken | set(mine))
 
 
-def _groups(together):
-    """slot -> the set of slots that it changes hands with."""
+def joined(together):
+    """slot -> the set of slots that it changes hands with; `together` are sets of some that do."""
     groups: dict[int, set[int]] = {}
     for slots in together:
-        joined = set(slots).union(*(groups.get(slot, ()) for slot in slots))
-        groups.update(dict.fromkeys(joined, joined))
+        group = set(slots).union(*(groups.get(slot, ()) for slot in slots))
+        groups.update(dict.fromkeys(group, group))
     return groups
 
 
@@ -124,6 +124,14 @@ def _uses(block, groups):
 
 def slots_of(step):
     """The slots that a step, and what is inside it, reads or writes."""
+    yield from slots_of_itself(step)
+    for child in blocks_of(step):
+        for inner in child.steps:
+            yield from slots_of(inner)
+
+
+def slots_of_itself(step):
+    """The slots that a step reads, writes or moves, but for what is done in blocks inside."""
     if isinstance(step, (Kernel, Strips)):
         for kernel in kernels_of(step):
             for _, access in kernel.accesses():
@@ -141,15 +149,17 @@ def slots_of(step):
     else:
         if isinstance(step, Repeat):
             yield step.counter
-            turning = step.turning
         else:
             yield from _of_argument(step.which)
-            turning = [pair for pairs in step.turning for pair in pairs]
-        for pair in turning:
+        for pair in turning_of(step):
             yield from pair
-        for child in blocks_of(step):
-            for inner in child.steps:
-                yield from slots_of(inner)
+
+
+def turning_of(step):
+    """The pairs of slots that change hands after the blocks inside a step."""
+    if isinstance(step, Repeat):
+        return step.turning
+    return [pair for pairs in step.turning for pair in pairs] if isinstance(step, Choose) else []
 
 
 def _of_argument(argument):

@@ -1,4 +1,5 @@
 cimport numpy as cnp
+from libc.string cimport memcmp
 
 
 cdef enum:
@@ -16,3 +17,8 @@ cdef class Layout:
 
 
 cdef Layout layout_of(tuple shape, tuple strides, cnp.dtype dtype)
+
+
+cdef inline bint same_bytes(const void *a, const void *b, size_t n) noexcept nogil:
+    """Whether two pieces of memory have the same `n` bytes; of none there may be null pointers, which memcmp forbids."""
+    return n == 0 or memcmp(a, b, n) == 0

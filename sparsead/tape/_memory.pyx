@@ -2,7 +2,6 @@
 cimport cython
 cimport numpy as cnp
 from cpython.ref cimport Py_INCREF
-from libc.string cimport memcmp
 
 import numpy as np
 
@@ -21,8 +20,8 @@ cdef class Layout:
         """Whether `array` has this layout, in memory that is aligned or not."""
         return (
             cnp.PyArray_NDIM(array) == self.nd
-            and memcmp(cnp.PyArray_DIMS(array), self.shape, self.nd * sizeof(cnp.npy_intp)) == 0
-            and memcmp(cnp.PyArray_STRIDES(array), self.strides, self.nd * sizeof(cnp.npy_intp)) == 0
+            and same_bytes(cnp.PyArray_DIMS(array), self.shape, self.nd * sizeof(cnp.npy_intp))
+            and same_bytes(cnp.PyArray_STRIDES(array), self.strides, self.nd * sizeof(cnp.npy_intp))
             and (<void *> cnp.PyArray_DESCR(array) == <void *> self.dtype or array.dtype == self.dtype)
         )
 

@@ -10,10 +10,9 @@ cimport cython
 cimport numpy as cnp
 from libc.stdint cimport intptr_t
 from libc.stdlib cimport qsort
-from libc.string cimport memcmp
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
-from sparsead.tape._memory cimport Layout, layout_of
+from sparsead.tape._memory cimport Layout, layout_of, same_bytes
 
 from types import FunctionType
 
@@ -269,10 +268,10 @@ cdef bint _same_bytes(now, value) noexcept:
     cdef cnp.ndarray a = now, b = value
     return (
         cnp.PyArray_NDIM(a) == cnp.PyArray_NDIM(b)
-        and memcmp(cnp.PyArray_DIMS(a), cnp.PyArray_DIMS(b), cnp.PyArray_NDIM(a) * sizeof(cnp.npy_intp)) == 0
+        and same_bytes(cnp.PyArray_DIMS(a), cnp.PyArray_DIMS(b), cnp.PyArray_NDIM(a) * sizeof(cnp.npy_intp))
         and cnp.PyArray_DESCR(a) == cnp.PyArray_DESCR(b)
         and cnp.PyArray_IS_C_CONTIGUOUS(a) and cnp.PyArray_IS_C_CONTIGUOUS(b)
-        and memcmp(cnp.PyArray_DATA(a), cnp.PyArray_DATA(b), cnp.PyArray_NBYTES(a)) == 0
+        and same_bytes(cnp.PyArray_DATA(a), cnp.PyArray_DATA(b), cnp.PyArray_NBYTES(a))
     )
 
 

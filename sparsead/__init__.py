@@ -2,6 +2,7 @@
 
 from importlib.metadata import version as _version
 
+from sparsead import cache as cache
 from sparsead import config as config
 from sparsead.derivatives.black_box import black_box as black_box
 from sparsead.derivatives.gradients import grad as grad

@@ -28,5 +28,15 @@ vector_functions: bool = True
 """Let programs made from now on take exp, sin, log and others from sparsead's own vector functions where these are faster than
 NumPy's; they are right to 1.5 units in the last place, but have not always NumPy's bits."""
 
+build_after: float = 1e9
+"""Work of a program, in instructions for one point each, after which ``engine="auto"`` has its kernels compiled: it is about a
+second's. ``math.inf``: never."""
+
+build_seconds: float = 120.0
+"""Seconds after which a compiler is stopped; the tiled engine then does the work."""
+
+cache_bytes: int = 1 << 28
+"""Size of the cache of compiled kernels on disk; those that have not been used for longest go first."""
+
 check_tapes: bool = False
 """Check the tape that each pass makes: for tests of sparsead itself."""

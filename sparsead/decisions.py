@@ -15,10 +15,29 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+import warnings
 
 LOG = logging.getLogger("sparsead")
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 FORMAT = "sparsead %(relativeCreated)8.0f ms  %(message)s"  # milliseconds since `logging` was imported
+_warned: set[str] = set()
+
+
+def warn_once(text):
+    """A RuntimeWarning about the machine, which the process gives once.
+
+    Where warnings are errors, it is raised in the main thread only: in others nobody could catch it.
+    """
+    if text in _warned:
+        return
+    _warned.add(text)
+    LOG.info(text)
+    try:
+        warnings.warn(f"sparsead: {text}", RuntimeWarning, stacklevel=2)
+    except RuntimeWarning:
+        if threading.current_thread() is threading.main_thread():
+            raise
 
 
 def attach(wish):

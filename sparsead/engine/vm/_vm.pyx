@@ -283,11 +283,18 @@ cdef class Program:
         Workspaces that nobody uses now.
     measured : Measured or None
         What the steps took. Runs 1, 2, 4, 8, .. take the clock at each step: what is shown is never old, and costs nothing.
+    build : object or None
+        What has its kernels compiled, see `build_after`.
+    work, left : float
+        That of one run, and what is left to be done until they are compiled; 0 if nobody counts.
     """
 
+    cdef object __weakref__
     cdef readonly object schedule
     cdef readonly object tape
-    cdef object name
+    cdef readonly object name
+    cdef public object build
+    cdef readonly double work, left
     cdef readonly set later  # slots to which copies go past the caches
     cdef readonly list lowered  # the kernels, in an order of their own
     cdef readonly dict kernel_of  # number of a step -> its kernel among these
@@ -687,6 +694,10 @@ cdef class Program:
         made.loop, made.data = loop.loop, loop.data
         return 0
 
+    def build_after(self, double work, double most):
+        """Call ``build.later(self)`` once, by the run that reaches `most`; each one is so much `work`."""
+        self.work, self.left = work, most
+
     # ---- running -----------------------------------------------------------------------------------------------------
 
     def run(self, inputs, out=None):
@@ -704,6 +715,10 @@ cdef class Program:
         workspace, outputs = self._room(out)
         self.runs += 1
         run = self.runs
+        if self.left > 0:
+            self.left -= self.work
+            if self.left <= 0:
+                self.build.later(self)
         times = zeros((len(self.steps), 2)) if run & (run - 1) == 0 else None
         try:
             (<Workspace> workspace).run(self, inputs, outputs, times)

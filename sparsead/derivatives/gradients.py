@@ -91,7 +91,7 @@ def _check_scalar(derivative, prepared):
         )
 
 
-def grad(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
+def grad(f, wrt=0, of="return", *, has_aux=False, engine="auto", fast=False):
     """The gradient of a scalar function, as a function.
 
     Parameters
@@ -106,8 +106,12 @@ def grad(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
         What is differentiated: the returned value, or an argument that `f` writes.
     has_aux : bool
         `f` returns ``(value, aux)``; `aux` comes along undifferentiated.
-    engine : {"auto", "vm", "reference"}
-        What runs the derivative: the tiled engine, or NumPy op by op.
+    engine : {"auto", "native", "vm", "reference"}
+        What runs the derivative: kernels that the machine's compiler makes ("native"), the tiled engine ("vm"), or NumPy, op by
+        op. "auto" is "vm" until the work pays for the compiler, which nobody waits for; the three give the same bits.
+    fast : bool
+        Compiled kernels may contract products and sums, and take sums in another order: results are right to rounding, but
+        not those of "vm" to the bit. For "auto" and "native" only.
 
     Returns
     -------
@@ -120,6 +124,8 @@ def grad(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
     ------
     TypeError
         `f` gives more than one number, or an argument of `wrt` holds no floating numbers.
+    ValueError
+        `engine` is unknown, or knows no `fast`.
     MemoryError
         At a call that would need more memory than there is, before it begins.
 
@@ -137,10 +143,10 @@ def grad(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
     array([10.,  4.])
 
     """
-    return Grad(f, wrt, of, has_aux, engine)
+    return Grad(f, wrt, of, has_aux, engine, fast)
 
 
-def value_and_grad(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
+def value_and_grad(f, wrt=0, of="return", *, has_aux=False, engine="auto", fast=False):
     """Value and gradient of a scalar function, as a function.
 
     Parameters are those of `grad`. The result is ``(value, gradient)``, or ``((value, aux), gradient)`` with `has_aux`.
@@ -161,4 +167,4 @@ def value_and_grad(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
     (5.0, array([2., 4.]))
 
     """
-    return ValueAndGrad(f, wrt, of, has_aux, engine)
+    return ValueAndGrad(f, wrt, of, has_aux, engine, fast)

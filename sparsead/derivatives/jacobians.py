@@ -407,11 +407,12 @@ class Jacobian(Derivative):
 
     kind = "jacobian"
 
-    def __init__(self, function, wrt=0, of="return", has_aux=False, engine="auto", format="csr", order="natural", method="auto"):
+    def __init__(self, function, wrt=0, of="return", has_aux=False, engine="auto", fast=False, format="csr", order="natural",
+                 method="auto"):  # fmt: skip
         for name, value, known in (("format", format, FORMATS), ("method", method, METHODS)):
             if value not in known:
                 raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(map(repr, known))}")
-        super().__init__(function, wrt, of, has_aux, engine, format=format, order=order, method=method)
+        super().__init__(function, wrt, of, has_aux, engine, fast, format=format, order=order, method=method)
 
     def __call__(self, *args, out=None, **kwargs):
         """The Jacobian at the arguments; ``(jacobian, aux)`` with ``has_aux``."""
@@ -511,7 +512,7 @@ def _one(vtype):
     return np.ones(vtype.shape, vtype.dtype) if vtype.shape else vtype.dtype.type(1)
 
 
-def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natural", method="auto", engine="auto"):
+def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natural", method="auto", engine="auto", fast=False):
     """The Jacobian of a function as a sparse array, as a function.
 
     Parameters
@@ -532,8 +533,12 @@ def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natur
     method : {"auto", "direct", "column", "row"}
         How entries are computed: "direct", one by one, as sums of products of few partial derivatives; by sweeps for colours of
         "column" or of "row"; or by what counts as cheapest, which ``.report()`` tells.
-    engine : {"auto", "vm", "reference"}
-        What runs the sweeps: the tiled engine, or NumPy op by op.
+    engine : {"auto", "native", "vm", "reference"}
+        What runs the sweeps: kernels that the machine's compiler makes ("native"), the tiled engine ("vm"), or NumPy, op by
+        op. "auto" is "vm" until the work pays for the compiler, which nobody waits for; the three give the same bits.
+    fast : bool
+        Compiled kernels may contract products and sums, and take sums in another order: results are right to rounding, but
+        not those of "vm" to the bit. For "auto" and "native" only.
 
     Returns
     -------
@@ -574,10 +579,10 @@ def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natur
            [ 0.,  1., -2.]])
 
     """
-    return Jacobian(f, wrt, of, has_aux, engine, format, order, method)
+    return Jacobian(f, wrt, of, has_aux, engine, fast, format, order, method)
 
 
-def hessian(f, wrt=0, of="return", *, format="csr", order="natural", method="auto", engine="auto"):
+def hessian(f, wrt=0, of="return", *, format="csr", order="natural", method="auto", engine="auto", fast=False):
     """The Hessian of a scalar function as a sparse array, as a function.
 
     Parameters are those of `jacobian`; `f` gives one number.
@@ -601,7 +606,7 @@ def hessian(f, wrt=0, of="return", *, format="csr", order="natural", method="aut
            [  0.,  -8.,   2.]])
 
     """
-    return Hessian(f, wrt, of, False, engine, format, order, method)
+    return Hessian(f, wrt, of, False, engine, fast, format, order, method)
 
 
 __all__ = ["Hessian", "Jacobian", "hessian", "jacobian"]

@@ -14,7 +14,7 @@ from sparsead.decisions import LOG
 from sparsead.derivatives.inputs import WrtLeaf, at_place, is_under, places_of, wrt_leaves
 from sparsead.derivatives.nested import call_nested, execute, is_nested
 from sparsead.derivatives.outputs import collect, filled
-from sparsead.engine import ENGINES, program
+from sparsead.engine import check_engine, program, source
 from sparsead.engine.report import report as program_report
 from sparsead.ops.effect import begin_sweep, is_counting, once
 from sparsead.tape.spec import left_path
@@ -47,16 +47,16 @@ class Prepared:
         Whether the tape has effects.
     wrt : list of list of WrtLeaf
         For each differentiated argument its leaves.
-    engine : str
-        What runs the tapes.
+    engine, fast : str, bool
+        What runs the tapes, and whether it may contract and reorder.
     name : str
         What is computed, for messages.
     programs : dict
         What has been made of it to run, by name.
     """
 
-    def __init__(self, recording, places, free=(), engine="auto", name="a derivative"):
-        self.engine, self.name, self.programs = engine, name, {}
+    def __init__(self, recording, places, free=(), engine="auto", fast=False, name="a derivative"):
+        self.engine, self.fast, self.name, self.programs = engine, fast, name, {}
         self._bind(recording, places, free)
         self.tape = simplify(with_numbers(recording.tape, free) if free else recording.tape)
         self.shows = has_effects(self.tape)
@@ -91,7 +91,7 @@ class Prepared:
         if changed is None:
             return None
         if not set(changed) <= set(self.free):
-            return Prepared(recording, self.places, sorted({*changed, *self.free}), self.engine, self.name)
+            return Prepared(recording, self.places, sorted({*changed, *self.free}), self.engine, self.fast, self.name)
         successor = copy.copy(self)
         successor._bind(recording, self.places, self.free)
         return successor
@@ -111,7 +111,7 @@ class Prepared:
 
     def program(self, tape, name):
         """`tape` made ready to run by the engine that was asked for."""
-        self.programs[name] = program(tape, self.engine, self.name)
+        self.programs[name] = program(tape, self.engine, self.name, self.fast)
         return self.programs[name]
 
     @property
@@ -140,25 +140,27 @@ class Derivative:
     of : "return", int, str, or tuple of these
     has_aux : bool
     engine : str
+    fast : bool
     """
 
     kind = "derivative"
 
-    def __init__(self, function, wrt=0, of="return", has_aux=False, engine="auto", **options):
+    def __init__(self, function, wrt=0, of="return", has_aux=False, engine="auto", fast=False, **options):
         from sparsead.engine import vm  # noqa: F401  (before any trace: it takes from NumPy by name what traces replace there)
 
         if not callable(function):
             raise TypeError(f"sparsead.{self.kind} takes a function, got {type(function).__name__}")
-        if engine not in ENGINES:
-            raise ValueError(f"engine {engine!r} is unknown; choose one of {', '.join(ENGINES)}")
-        self.function, self.has_aux, self.engine, self.options = function, bool(has_aux), engine, options
+        check_engine(engine, fast)
+        self.function, self.has_aux, self.engine, self.fast = function, bool(has_aux), engine, bool(fast)
+        self.options = options
         self.wrt_given, self.of_given = wrt, of
         self._single_wrt, self._single_of = not isinstance(wrt, tuple), not isinstance(of, tuple)
         name, parameters = name_of(function), list(signature(function).parameters.values())
         self.wrt, self.of = places_of(wrt, "wrt", name, parameters), places_of(of, "of", name, parameters)
         self.__signature__ = self._signature()
         self._binder = Binder(function)
-        self._state = _state_of(function, (type(self), self.wrt, self.of, self.has_aux, engine, repr(sorted(options.items()))))
+        role = (type(self), self.wrt, self.of, self.has_aux, engine, self.fast, repr(sorted(options.items())))
+        self._state = _state_of(function, role)
 
     def _signature(self):
         """What ``inspect.signature`` tells of the derivative: it is called like the function."""
@@ -184,7 +186,8 @@ class Derivative:
             collect(name_of(self.function), self.of, self.has_aux),
         )  # fmt: skip
         LOG.info("traced in %.1f ms: %d ops", 1e3 * (time.perf_counter() - begin), len(recording.tape))
-        prepared = Prepared(recording, self.wrt, engine=self.engine, name=f"sparsead.{self.kind} of {name_of(self.function)}")
+        name = f"sparsead.{self.kind} of {name_of(self.function)}"
+        prepared = Prepared(recording, self.wrt, engine=self.engine, fast=self.fast, name=name)
         for place, value, leaves in zip(self.wrt, given, prepared.wrt, strict=True):
             if not leaves:
                 raise TypeError(
@@ -359,13 +362,38 @@ class Derivative:
     def _report_on(self, prepared):
         return []
 
+    def source(self):
+        """The C of all that has been prepared, as text: for each program what the compiler is given.
+
+        Comments name the lines of the function that kernels come from. What cannot be compiled is not there; ``.report()`` says
+        why. Nothing is built for this, and no compiler is needed.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import numpy as np, sparsead
+        >>> gradient = sparsead.grad(lambda x: np.sum(x * x))
+        >>> text = gradient.prepare(np.ones(1000)).source()
+        >>> "void kernel_0(" in text
+        True
+        """
+        texts = []
+        for k, prepared in enumerate(list(self._state.known)):
+            for name, made in list(prepared.programs.items()):
+                texts.append(f"/* {self.kind} of {name_of(self.function)}, recording {k}: {name} */\n{source(made)}")
+        return "\n".join(texts)
+
     def __repr__(self):
         return f"sparsead.{self.kind}({name_of(self.function)}, wrt={self.wrt_given!r}, of={self.of_given!r})"
 
     # ---- copies ----------------------------------------------------------------------------------------------------
 
     def __reduce__(self):
-        return _again, (type(self), self.function, self.wrt_given, self.of_given, self.has_aux, self.engine, self.options)
+        given = (self.function, self.wrt_given, self.of_given, self.has_aux, self.engine, self.fast)
+        return _again, (type(self), *given, self.options)
 
     def __copy__(self):
         return _again(*self.__reduce__()[1])
@@ -374,8 +402,8 @@ class Derivative:
         return self.__copy__()
 
 
-def _again(cls, function, wrt, of, has_aux, engine, options):
-    return cls(function, wrt=wrt, of=of, has_aux=has_aux, engine=engine, **options)
+def _again(cls, function, wrt, of, has_aux, engine, fast, options):
+    return cls(function, wrt=wrt, of=of, has_aux=has_aux, engine=engine, fast=fast, **options)
 
 
 def _described(value):

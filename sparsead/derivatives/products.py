@@ -76,9 +76,15 @@ class Jvp(_Product):
         *args, tangents = args
         return self._run(tuple(args), kwargs, lambda p, inputs, arguments: self._work(p, inputs, arguments, tangents))
 
+    def _ready(self, prepared):
+        self._program(prepared)
+
+    def _program(self, prepared):
+        return prepared.once("tangent", lambda: prepared.program(prepared.tangent_tape, "tangent"))
+
     def _work(self, prepared, inputs, arguments, tangents):
         seeds = self._seeds(prepared, arguments, tangents)
-        results = run_program(prepared, "tangent", lambda: prepared.tangent_tape, [*inputs, *seeds])
+        results = execute(self._program(prepared), [*inputs, *seeds])
         n = len(prepared.tape.outputs)
         values, aux = prepared.values(results[:n])
         dots, _ = prepared.values(results[n:])
@@ -94,6 +100,9 @@ class Vjp(_Product):
     def __call__(self, *args, **kwargs):
         """``(value, pullback)``."""
         return self._run(args, kwargs, self._work)
+
+    def _ready(self, prepared):
+        self._halves(prepared)
 
     def _halves(self, prepared):
         def make():
@@ -195,16 +204,23 @@ class Linearize(_Product):
         """``(value, tangent_map)``."""
         return self._run(args, kwargs, self._work)
 
-    def _work(self, prepared, inputs, arguments):
+    def _ready(self, prepared):
+        self._programs(prepared)
+
+    def _programs(self, prepared):
         def make():
             forward, linear = split(tape_with_late_seeds(prepared), len(prepared.active))
-            return prepared.program(forward, "forward"), prepared.program(linear, "tangent map")
+            tapes = {"forward": forward, "tangent map": linear, "primal": prepared.tape}
+            return [prepared.program(tape, name) for name, tape in tapes.items()]
 
-        forward, linear = prepared.once("linearized", make)
+        return prepared.once("linearized", make)
+
+    def _work(self, prepared, inputs, arguments):
+        forward, linear, primal = self._programs(prepared)
         residuals = forward.run([np.array(x) for x in inputs])
         n = len(prepared.tape.outputs)
         begin_sweep()
-        values, aux = prepared.values(prepared.once("primal", lambda: prepared.program(prepared.tape, "primal")).run(inputs)[:n])
+        values, aux = prepared.values(primal.run(inputs)[:n])
 
         def tangent_map(*tangents):
             given = tangents[0] if self._single_wrt else tangents
@@ -233,13 +249,19 @@ class Hvp(_Product):
         *args, v = args
         return self._run(tuple(args), kwargs, lambda p, inputs, arguments: self._work(p, inputs, arguments, v))
 
+    def _ready(self, prepared):
+        self._sweep(prepared)
+
+    def _sweep(self, prepared):
+        return prepared.once("hvp", lambda: self._made(prepared))
+
     def _work(self, prepared, inputs, arguments, v):
-        one, program, arranged = prepared.once("hvp", lambda: self._sweep(prepared))
+        one, program, arranged = self._sweep(prepared)
         results = execute(program, [*inputs, one, *self._seeds(prepared, arguments, v)])
         products = arranged(results, arguments)
         return products[0] if self._single_wrt else tuple(products)
 
-    def _sweep(self, prepared):
+    def _made(self, prepared):
         """(seed of the value, program, what is made of its results)."""
         _check_scalar(self, prepared)
         t, tape = prepared.tape.type(prepared.tape.outputs[0]), second_order_tape(prepared)
@@ -255,7 +277,7 @@ def second_order_tape(prepared):
     return simplify(tape)
 
 
-def jvp(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
+def jvp(f, wrt=0, of="return", *, has_aux=False, engine="auto", fast=False):
     """Value and directional derivative, as a function of ``(*args, tangent)``.
 
     Parameters are those of `grad`, but `f` may give arrays, and `of` may be a tuple.
@@ -274,10 +296,10 @@ def jvp(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
     array([2.])
 
     """
-    return Jvp(f, wrt, of, has_aux, engine)
+    return Jvp(f, wrt, of, has_aux, engine, fast)
 
 
-def vjp(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
+def vjp(f, wrt=0, of="return", *, has_aux=False, engine="auto", fast=False):
     """Value and pullback, as a function.
 
     Parameters are those of `jvp`.
@@ -296,10 +318,10 @@ def vjp(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
     array([ 2., 40.])
 
     """
-    return Vjp(f, wrt, of, has_aux, engine)
+    return Vjp(f, wrt, of, has_aux, engine, fast)
 
 
-def linearize(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
+def linearize(f, wrt=0, of="return", *, has_aux=False, engine="auto", fast=False):
     """Value and the linear map of tangents, as a function: the primal work is done once for many tangents.
 
     Parameters are those of `jvp`.
@@ -317,10 +339,10 @@ def linearize(f, wrt=0, of="return", *, has_aux=False, engine="auto"):
     array([3.])
 
     """
-    return Linearize(f, wrt, of, has_aux, engine)
+    return Linearize(f, wrt, of, has_aux, engine, fast)
 
 
-def hvp(f, wrt=0, of="return", *, engine="auto"):
+def hvp(f, wrt=0, of="return", *, engine="auto", fast=False):
     """Products with the Hessian of a scalar function, as a function of ``(*args, v)``: forward over reverse.
 
     Parameters are those of `grad`.
@@ -341,4 +363,4 @@ def hvp(f, wrt=0, of="return", *, engine="auto"):
     array([ 6., 12.])
 
     """
-    return Hvp(f, wrt, of, False, engine)
+    return Hvp(f, wrt, of, False, engine, fast)

@@ -10,6 +10,7 @@ from collections import Counter
 from math import prod
 
 from sparsead.engine import reference
+from sparsead.engine.native.kernels import TYPES
 from sparsead.engine.room import amount
 from sparsead.schedule.form import Bounds, Call, Choose, Fill, Guard, Kernel, Member, Repeat, Scalars, Strips, blocks_of
 from sparsead.schedule.lower import lowered
@@ -20,6 +21,7 @@ from sparsead.tape.listing import source_text
 HOTTEST = 3  # steps of a short report
 SLOTS = 20  # of a long one
 LINES = 3  # of the user, for one step
+SAID = 20  # lines of the compiler
 WIDTH = 118  # of a line
 # By type of a step: its kind, and its title.
 KINDS: dict = {
@@ -55,6 +57,7 @@ def report(name, program, long=False):
         return [f"  {ops}, run by NumPy one by one (engine 'reference'): no kernels, no times"]
     view = _View(program)
     lines = [f"  {ops} in {view.contents()}", f"    workspace {amount(program.schedule.nbytes)}; {view.took()}"]
+    lines += _built(program)
     lines += view.table() + view.slots() if long else view.hottest()
     return [line if len(line) <= WIDTH else line[: WIDTH - 3] + "..." for line in lines]
 
@@ -81,6 +84,9 @@ class _View:
             if kernel is not None:
                 self.number.setdefault(id(kernel.planned or kernel), k)
         self.top = [self.number[id(step)] for step in self.schedule.block.steps]
+        kernels = [k for k, step in enumerate(program.steps) if _kernel(step) is not None]
+        built = program.build is not None and program.build.state in ("done", "nothing")
+        self.left = {kernels[k]: _obstacle(program.lowered[k]) for k in program.build.left} if built else {}
         self.names = {k: program.tape.names.get(v, f"input {k}") for k, v in enumerate(program.tape.inputs)}
 
     # ---- summary -----------------------------------------------------------------------------------------------------
@@ -161,6 +167,7 @@ class _View:
         if low is not None:
             rows += [_inside(low), *(_shared(low) if isinstance(step, Kernel) else ())]
             rows += [self.apart(apart) for apart in (_kernel(step).apart,) if apart is not None]
+            rows += [f"not compiled: {self.left[k]}" for k in (self.number[id(step)],) if k in self.left]
         lines = _lines(step)
         rows += [source_text(line) for line in lines[:LINES]]
         return rows + [f"and {len(lines) - LINES} more lines"] * (len(lines) > LINES)
@@ -215,6 +222,33 @@ def _title(step):
 def _kernel(step):
     """The kernel that a step is, or None."""
     return step.kernel if isinstance(step, Member) else step if isinstance(step, Kernel) else None
+
+
+# ---- the compiler ------------------------------------------------------------------------------------------------------
+
+
+def _built(program):
+    """Whether kernels are compiled, and what the compiler had to say."""
+    build = program.build
+    if build is None:
+        return []
+    first, *rest = (f"not compiled: {build.message}" if build.state == "failed" else str(build)).split("\n")
+    if build.state == "waiting" and program.work:
+        first += f": {max(program.left, 0) / program.work:,.0f} more runs pay for it"
+    return [f"    {first}", *(f"      {line}" for line in rest[:SAID])]
+
+
+def _obstacle(low):
+    """Why a kernel is not compiled."""
+    used = [low.kernel.dtypes[r] for instr in low.kernel.instrs for r in instr.registers]
+    used += [instr.access.dtype for instr in low.kernel.instrs if instr.access is not None]
+    foreign = next((dtype for dtype in used if dtype.char not in TYPES or not dtype.isnative), None)
+    if foreign is not None:
+        return f"numbers of dtype {foreign.name if foreign.isnative else foreign.str}"
+    if 0 in low.extents:
+        return "no points"
+    moved = any(instr.access is not None and instr.access.by is not None for instr in low.kernel.instrs)
+    return "places that an index array gives" if moved else "numbers that are not aligned"
 
 
 # ---- what is in a kernel -----------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from sparsead.engine.native.kernels import source_of
 from sparsead.engine.native.loops import units_of
+from sparsead.schedule.form import Member, Scalars, blocks_of, kernels_of
+from sparsead.tape.listing import source_text
 
 PARAMETERS = """(char *const *base, const intptr_t *sizes, char *const *numbers, const call_t *calls, char *sums,
     intptr_t first, intptr_t last)"""
@@ -33,20 +35,28 @@ class Module(NamedTuple):
     units: list
 
 
-def module_of(program):
-    """The `Module` of a program of the tiled engine."""
+def module_of(program, lines=False):
+    """The `Module` of a program of the tiled engine; with `lines` comments name the user's lines.
+
+    Without, the text of a function does not change when the code above it does, and is found in the cache.
+    """
     sources = [source_of(low, program.later) for low in program.lowered]
+    step_of = {k: program.steps[number] for number, k in program.kernel_of.items()}
     shared: dict[str, list] = {}  # body -> kernels
-    for low, source in zip(program.lowered, sources, strict=True):
+    for k, source in enumerate(sources):
         if source is not None:
-            shared.setdefault(source.body, []).append(low.kernel)
+            shared.setdefault(source.body, []).append(step_of[k])
     numbers = {body: f"kernel_{k}" for k, body in enumerate(shared)}
-    functions = [f"{_lines(kernels)}void {numbers[body]}{PARAMETERS}\n{body}\n" for body, kernels in shared.items()]
     names = [None if source is None else numbers[source.body] for source in sources]
     units = units_of(program, sources, names)
-    loops = {body: f"loop_{k}" for k, body in enumerate(dict.fromkeys(unit.body for unit in units))}
-    functions += [f"int {name}(const frame_t *frame)\n{body}\n" for body, name in loops.items()]
-    return Module("\n".join([prelude(), *functions]), sources, names, [(loops[unit.body], unit) for unit in units])
+    looped: dict[str, list] = {}
+    for unit in units:
+        looped.setdefault(unit.body, []).append(program.steps[unit.number])
+    loops = {body: f"loop_{k}" for k, body in enumerate(looped)}
+    functions = [(shared[body], f"void {name}{PARAMETERS}\n{body}\n") for body, name in numbers.items()]
+    functions += [(looped[body], f"int {name}(const frame_t *frame)\n{body}\n") for body, name in loops.items()]
+    texts = [_comment(steps) + text if lines else text for steps, text in functions]
+    return Module("\n".join([prelude(), *texts]), sources, names, [(loops[unit.body], unit) for unit in units])
 
 
 def prelude():
@@ -54,8 +64,18 @@ def prelude():
     return (Path(__file__).parent / "prelude.h").read_text(encoding="utf-8")
 
 
-def _lines(kernels):
-    """A comment with the user's lines that a function comes from."""
-    lines = list(dict.fromkeys(str(line).replace("*/", "* /") for kernel in kernels for line in kernel.lines))
-    more = [f" * and {len(lines) - SHOWN} more lines"] if len(lines) > SHOWN else []
-    return "\n".join(["/*", *(f" * {line}" for line in lines[:SHOWN]), *more, " */\n"]) if lines else ""
+def _comment(steps):
+    """The user's lines that a function comes from."""
+    lines = list(dict.fromkeys(line for step in steps for line in _lines(step)))
+    texts = [source_text(line).replace("*/", "* /").rstrip("\\") for line in lines[:SHOWN]]
+    texts += [f"and {len(lines) - SHOWN} more lines"] if len(lines) > SHOWN else []
+    return "\n".join(["/*", *(f" * {text}" for text in texts), " */\n"]) if texts else ""
+
+
+def _lines(step):
+    """The user's lines that a step comes from, those of what is inside included."""
+    if isinstance(step, Scalars):
+        return step.lines
+    kernels = [step.kernel] if isinstance(step, Member) else kernels_of(step)
+    inside = [line for block in blocks_of(step) for child in block.steps for line in _lines(child)]
+    return [line for kernel in kernels for line in kernel.lines] + inside

@@ -1,4 +1,4 @@
-"""How the tests run: which package they see, how many random examples they draw, and without windows."""
+"""How the tests run: which package they see, how many random examples they draw, without windows and compilers."""
 
 import os
 import sys
@@ -14,6 +14,7 @@ import sparsead  # noqa: E402
 
 sparsead.config.check_tapes = True
 sparsead.config.vector_functions = False  # so that values have the bits of NumPy
+sparsead.config.build_after = float("inf")  # tests that compile say so
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # for the examples; processes started by a test inherit it
 

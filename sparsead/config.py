@@ -29,8 +29,8 @@ vector_functions: bool = True
 NumPy's; they are right to 1.5 units in the last place, but have not always NumPy's bits."""
 
 build_after: float = 1e9
-"""Work of a program, in instructions for one point each, after which ``engine="auto"`` has its kernels compiled: it is about a
-second's. ``math.inf``: never."""
+"""Work of a program, in instructions for one point each, after which ``engine="auto"`` has its kernels compiled; more if their
+source is long. It takes 0.3 to 2 seconds, and so do compilers. ``math.inf``: never."""
 
 build_seconds: float = 120.0
 """Seconds after which a compiler is stopped; the tiled engine then does the work."""

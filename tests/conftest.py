@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # `python -m pytest` puts the root of the clone first in sys.path, and with it a sparsead without compiled modules.
@@ -30,6 +31,12 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("sparsead")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Processes started by tests leave the user's cache of compiled kernels alone."""
+    os.environ.setdefault("SPARSEAD_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
 
 
 def pytest_report_header() -> str:

@@ -728,6 +728,7 @@ def test_a_terminals_interrupt_is_none_to_the_compiler(fake, tmp_path):
 @needs_compiler
 def test_compiled_kernels_take_over_between_calls(fake, monkeypatch, tmp_path):
     monkeypatch.setattr(config, "build_after", 3e5)
+    monkeypatch.setattr(building, "TEXT", 1e6)
     fake(f'sleep 1; exec {COMMAND} "$@"')
     gradient = sparsead.grad(loss)
     states, results = [], []
@@ -799,6 +800,34 @@ def test_what_fails_in_the_background_is_a_warning(fake, monkeypatch, tmp_path):
     assert "no licence" in out and err.count("Warning") == 1
     out, err = finished(start(script, tmp_path, PYTHONWARNINGS="error::RuntimeWarning"))
     assert "no licence" in out and err == ""
+
+
+def test_no_thread_can_be_started(monkeypatch):
+    def refuses(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(config, "build_after", 1.0)
+    monkeypatch.setattr(background.threading.Thread, "start", refuses)
+    gradient = sparsead.grad(loss)
+    np.testing.assert_array_equal(gradient(X), EXPECTED)
+    assert "not compiled: can't start new thread" in gradient.report()
+    np.testing.assert_array_equal(gradient(X), EXPECTED)
+
+
+@needs_compiler
+def test_long_sources_have_to_pay_more(monkeypatch):
+    monkeypatch.setattr(config, "build_after", 1e4)
+    monkeypatch.setattr(building, "TEXT", 100)
+    gradient = sparsead.grad(loss)
+    for _ in range(2):
+        gradient(X)
+        assert background.wait(60)
+    made = gradient.prepared.programs["adjoint"]
+    price = 1e4 * len(building.module_of(made).text) / 100
+    assert made.build.state == "waiting" and made.build.paid == price and 0 < made.left < price - 1e4
+    while made.build.state == "waiting":
+        gradient(X)
+    assert background.wait(60) and made.build.state == "done" and made.left <= 0
 
 
 def test_a_fault_in_the_background_is_not_hidden(monkeypatch, caplog):

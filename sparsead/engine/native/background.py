@@ -22,13 +22,14 @@ _thread: threading.Thread | None = None
 
 
 def submit(task):
-    """Have ``task()`` called by the thread, after those before it."""
+    """Have ``task()`` called by the thread, after those before it; RuntimeError if no thread can be started."""
     global _thread
     with _lock:
-        _tasks.append(task)
         if _thread is None:
-            _thread = threading.Thread(target=_work, name="sparsead builds", daemon=True)
-            _thread.start()
+            thread = threading.Thread(target=_work, name="sparsead builds", daemon=True)
+            thread.start()
+            _thread = thread
+        _tasks.append(task)
 
 
 def _work():

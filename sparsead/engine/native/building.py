@@ -18,6 +18,8 @@ from sparsead.engine.native.library import library
 from sparsead.engine.native.module import module_of
 from sparsead.schedule.work import work_of
 
+TEXT = 20_000  # characters that ``config.build_after`` pays for: compilers take some 30 us for each
+
 _waiting: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # program -> its Build, until that is done
 
 
@@ -40,10 +42,12 @@ class Build:
         Kernels that stay with the tiled engine, by their number in ``program.lowered``.
     seconds : float
         All that it took, from the schedule on.
+    paid : float
+        Work that the program has done for it.
     """
 
-    def __init__(self, fast=False):
-        self.fast, self.state, self.message, self.library = fast, "waiting", "", None
+    def __init__(self, fast=False, paid=float("inf")):
+        self.fast, self.paid, self.state, self.message, self.library = fast, paid, "waiting", "", None
         self.kernels, self.functions, self.steps, self.left, self.seconds = 0, 0, [], [], 0.0
 
     def now(self, program):
@@ -60,15 +64,24 @@ class Build:
             raise
         finally:
             self.seconds = time.perf_counter() - begin
-            _waiting.pop(program, None)
+            if self.state != "waiting":
+                _waiting.pop(program, None)
 
     def later(self, program):
         """The same in the background, if the program lives until then."""
         self.state = "under way"
-        background.submit(_Task(self, weakref.ref(program)))
+        try:
+            background.submit(_Task(self, weakref.ref(program)))
+        except RuntimeError as error:  # there is no room for a thread, or the process ends
+            self.state, self.message = "failed", str(error)
 
     def _make(self, program):
         module = module_of(program)
+        more = config.build_after * len(module.text) / TEXT - self.paid
+        if more > 0:
+            self.state, self.paid = "waiting", self.paid + more
+            program.build_after(program.work, more)
+            return
         names = list(dict.fromkeys(filter(None, [*module.names, *(name for name, _ in module.units)])))
         self.left = [k for k, name in enumerate(module.names) if name is None]
         if not names:
@@ -120,16 +133,19 @@ def build_now(program, fast=False):
 
 
 def build_later(program, fast=False):
-    """The same in the background, as soon as the program has done so much work that it will pay."""
+    """The same in the background, when the program has done about as much work as a compiler will have to do.
+
+    What is built so late costs at most twice what the better choice would have cost, however often the program will be run.
+    """
     if config.build_after < float("inf"):
-        program.build = Build(fast)
+        program.build = Build(fast, config.build_after)
         _arm(program)
 
 
 def _arm(program):
     program.build.state = "waiting"
     _waiting[program] = program.build
-    program.build_after(work_of(program.schedule.block), config.build_after)
+    program.build_after(work_of(program.schedule.block), program.build.paid)
 
 
 def _forget():

@@ -335,9 +335,9 @@ class Derivative:
         is that between its begin and its end, whatever the number of threads; a loop's includes its steps, which were run `runs`
         times. `moved` is what the windows of a kernel cover, read and written, each byte once: where it moves as many GB/s as
         the memory of the machine can, it waits for the memory. The long form says of each kernel why threads may not share it
-        freely, why it is not in the kernel before it, and why it is not compiled, if others are; and of each piece of memory which
-        op it is kept for. Of compiled kernels both forms say how many functions they share (kernels that differ in sizes and numbers
-        only are one), and how long the compiler took; if it failed, what it said.
+        freely, why it is not in the kernel before it, and why it is not compiled, if others are; and of each piece of memory
+        which op it is kept for. Of compiled kernels both forms say how many functions they share (kernels that differ in sizes
+        and numbers only are one), and how long the compiler took; if it failed, what it said.
 
         Examples
         --------

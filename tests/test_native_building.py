@@ -969,6 +969,31 @@ def test_the_source_needs_no_compiler(monkeypatch, tmp_path):
     assert "run by NumPy" in reference.source()
 
 
+def test_the_source_of_kernels_in_strips_and_of_loops():
+    def smooth(u):
+        for k in sparsead.steps(100):
+            u[1:-1] = 0.5 * u[1:-1] + 0.25 * (u[2:] + u[:-2])
+        for k in range(3):
+            u = np.sin(u) + np.roll(u, 1, 0)
+        return np.sum(u)
+
+    text = sparsead.grad(smooth).prepare(np.ones((2000, 1000))).source()
+    assert "0.25 * (u[2:] + u[:-2])" in text and "np.roll(u, 1, 0)" in text
+
+
+def test_the_text_does_not_depend_on_where_a_function_stands(tmp_path):
+    code = "def f(x):\n    for k in range(3):\n        x[1:] = np.sqrt(x[:-1])\n    return np.sum(x)\n"
+    texts = []
+    for k in range(2):
+        file = tmp_path / f"model{k}.py"
+        file.write_text("import numpy as np\n" + "\n" * k + code)
+        names = {}
+        exec(compile(file.read_text(), file, "exec"), names)
+        made = sparsead.grad(names["f"], engine="vm").prepare(X).prepared.programs["adjoint"]
+        texts.append(building.module_of(made).text)
+    assert texts[0] == texts[1]
+
+
 @needs_compiler
 def test_the_source_is_what_is_compiled(tmp_path):
     gradient = native_grad().prepare(X)

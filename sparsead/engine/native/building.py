@@ -18,7 +18,7 @@ from sparsead.engine.native.library import library
 from sparsead.engine.native.module import module_of
 from sparsead.schedule.work import work_of
 
-TEXT = 20_000  # characters that ``config.build_after`` pays for: compilers take some 30 us for each
+TEXT = 20_000  # characters that ``config.build_after`` pays for: compilers take some 15 us for each
 
 _waiting: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # program -> its Build, until that is done
 

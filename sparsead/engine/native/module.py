@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sparsead.engine.native.kernels import source_of
 from sparsead.engine.native.loops import units_of
-from sparsead.schedule.form import Member, Scalars, blocks_of, kernels_of
+from sparsead.schedule.form import Kernel, Member, Scalars, blocks_of, kernels_of
 from sparsead.tape.listing import source_text
 
 PARAMETERS = """(char *const *base, const intptr_t *sizes, char *const *numbers, const call_t *calls, char *sums,
@@ -41,11 +41,11 @@ def module_of(program, lines=False):
     Without, the text of a function does not change when the code above it does, and is found in the cache.
     """
     sources = [source_of(low, program.later) for low in program.lowered]
-    step_of = {k: program.steps[number] for number, k in program.kernel_of.items()}
+    kernels = [step for step in program.steps if isinstance(step, (Kernel, Member))]
     shared: dict[str, list] = {}  # body -> kernels
-    for k, source in enumerate(sources):
+    for step, source in zip(kernels, sources, strict=True):
         if source is not None:
-            shared.setdefault(source.body, []).append(step_of[k])
+            shared.setdefault(source.body, []).append(step)
     numbers = {body: f"kernel_{k}" for k, body in enumerate(shared)}
     names = [None if source is None else numbers[source.body] for source in sources]
     units = units_of(program, sources, names)

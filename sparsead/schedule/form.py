@@ -52,7 +52,7 @@ class Access(NamedTuple):
     def changed(self, change):
         """``change(self)``, with what is done to the window of its index numbers as well."""
         new = change(self)
-        return new if self.by is None else new._replace(by=self.by._replace(window=change(self.by.window)))
+        return new if new.by is None else new._replace(by=new.by._replace(window=change(new.by.window)))
 
     def windows(self):
         """Itself, and the window of its index numbers if there is one."""

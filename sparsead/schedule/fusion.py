@@ -65,8 +65,9 @@ class Fusion:
         self.outside: dict[int, tuple] = {}  # of a body: numbers that go with trips around it, as (planner, value) there
         self.stored: dict[int, Window] = {}  # by value: a window that it was stored in
         self.cleared: dict[int, Cleared] = {}  # by slot: the zeros that were stored last
-        # Of index arrays, see `sparsead.schedule.indices`: positions that no op makes, numbers in another dtype; what has been
-        # checked, and by slot the last step that does it.
+        # Of index arrays, see `sparsead.schedule.indices`: known positions, those that no op makes, numbers of another dtype;
+        # what has been checked, and by slot the last step that does it.
+        self.spots: dict = {}
         self.lifted: dict = {}
         self.converted: dict = {}
         self.vets: set[tuple] = set()

@@ -202,18 +202,25 @@ def _spots(planner, op, t):
 
 
 def _constant(planner, pos, size, lines):
-    """The `Spots` of known positions among `size` elements; with `lines`, also those that are a line on all axes are that."""
+    """The `Spots` of known positions among `size` elements; without `lines` no equal ones are a line."""
+    if (pos, size) not in planner.spots:
+        planner.spots[pos, size] = _found(planner, pos, size, True)
+    spots = planner.spots[pos, size]
+    if spots is None or lines or spots.distinct or spots.numbers is not None:
+        return spots
+    return _found(planner, pos, size, False)
+
+
+def _found(planner, pos, size, straight):
     shape = planner.type(pos).shape
     array = broadcast_to(planner.values[pos].value, shape).astype(np.int64)
     array += where(array < 0, size, 0)
     if array.min() < 0 or array.max() >= size:
         return None
     distinct = _are_distinct(array, size)
-    strides, left = _straight(array)
-    if left.size == 1 and (lines or distinct):
+    strides, left = _straight(array) if straight else ((0,) * len(shape), array)
+    if left.size == 1 and straight:
         return Spots(int(left.flat[0]), strides, distinct=distinct)
-    if left.size == 1:
-        strides, left = (0,) * len(shape), array
     first = int(left.min())
     left = ascontiguousarray(left - first, _dtype_up_to(left.max() - first))
     planner.slots.append(Slot("constant", left.nbytes, array=left, origin=Origin("const", planner.line)))

@@ -27,7 +27,9 @@ from sparsead.schedule.windows import meeting, reach
 BIG = 1 << 20  # bytes that kernels touch: less is in a second-level cache all the time
 STRIP = 1 << 19  # bytes of a strip, in all slots; measured on second-level caches of 1 MB
 LAGGING = 1 << 20  # bytes that the last kernel may be behind the first
+ROW = 1 << 23  # bytes of a row: what is in a third-level cache
 MOST = 128  # kernels of a group
+UNLIKE = 8  # this part of the rows more, or less, and they are not the same rows
 BANDS = 16  # at most
 BAND_WORK = 2_000_000  # points times instructions of a band, at least
 
@@ -113,12 +115,22 @@ class _Group:
     def _kernels(self, step):
         """Kernels over rows that do what a step does; empty if there are none."""
         if isinstance(step, Fill):
-            return self._clearing(step)
+            cleared = self._clearing(step)
+            return self._joining(*cleared) if cleared and self.members else cleared
         if not isinstance(step, Kernel) or 0 in step.space or any(a.by is not None for _, a in step.accesses()):
             return []  # what is read and written by index is in any row
-        if self._sweeps(step):
-            return [step] if self.members or _bytes([step]) >= BIG // 64 else []  # small ones begin no group
-        return [self._as_row(kernel) for kernel in _pieces(step)] if self.members else []
+        if not self.members:
+            return [step] if self._sweeps(step) and _bytes([step]) >= BIG // 64 else []  # small ones begin no group
+        return self._joining(step)
+
+    def _joining(self, kernel):
+        """Kernels over rows of the group that do what one kernel does."""
+        if self._sweeps(kernel):
+            if self._has_rows_of(kernel):
+                return [kernel]
+            if prod(kernel.space) > max(prod(m.kernel.space) for m in self.members):
+                return []  # as one row it would be in the way of others over its rows
+        return [self._as_row(piece) for piece in _pieces(kernel)]
 
     def _clearing(self, fill):
         pitch = self.pitch.get(fill.slot)
@@ -132,6 +144,12 @@ class _Group:
             return False
         known = [(a.strides[0], self.pitch[a.slot]) for _, a in kernel.accesses() if a.slot in self.pitch]
         return any(stride == pitch for stride, pitch in known) and all(stride in (0, pitch) for stride, pitch in known)
+
+    def _has_rows_of(self, kernel):
+        """Whether the rows of the kernel, which has some, go with those of the members: not points of an array with lanes of it."""
+        shared = any(a.slot in self.seen and a.strides[0] == self.pitch.get(a.slot) for _, a in kernel.accesses())
+        rows = max(m.kernel.space[0] for m in self.members)
+        return shared or abs(rows - kernel.space[0]) <= rows // UNLIKE
 
     def _as_row(self, kernel):
         """A kernel as one row of the group."""
@@ -161,7 +179,7 @@ class _Group:
             seen = self.seen.setdefault(slot, {})
             seen[window] = tuple(map(max, seen.get(window, (0, 0, 0)), (lag, before, behind)))
         self.least, self.greatest = min(self.least, lag), max(self.greatest, lag)
-        return max(self.greatest - self.least, 1) * self._row_bytes() <= LAGGING
+        return (self.greatest - self.least) * self._row_bytes() <= LAGGING and self._row_bytes() <= ROW
 
     def _may_touch(self, kernel, slot):
         """Sums are put where they belong at the end of a group: nobody else may touch that."""

@@ -36,4 +36,12 @@ def _ring(group, slot):
     low, high = min(a - m.lag * pitch for m, a, _ in spans), max(b - m.lag * pitch for m, _, b in spans)
     gap = min(a - m.behind * pitch for m, a, _ in spans), max(b + (m.before - 1) * pitch for m, _, b in spans)
     rows = max(m.kernel.space[0] for m, _ in windows)
-    return Ring(slot, pitch, low, high, *gap) if 4 * (high - low + 4 * group.height * pitch) < rows * pitch else None
+    ring = Ring(slot, pitch, low, high, *gap)
+    return ring if 4 * ring_bytes(ring, group.height) < rows * pitch else None
+
+
+def ring_bytes(ring, height):
+    """Bytes of a ring for strips of `height` rows."""
+    live = max(ring.high - ring.low - ring.pitch, 0)
+    strips = 4 if live else 1  # now and then what is live is moved to the front
+    return live + strips * height * ring.pitch

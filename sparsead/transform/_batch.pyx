@@ -1,6 +1,8 @@
 """Batching: one sweep for many seeds.
 
 Law: what depends on a batched input gets a leading axis of lanes; everything else is computed once and shared by them.
+
+What is shared comes first, up to where it writes to memory: an engine can then run what has lanes in one go.
 """
 from math import prod
 
@@ -10,10 +12,14 @@ from numpy import zeros  # NumPy's own: a trace wraps the names in its namespace
 from sparsead.tape._tape import checked
 from sparsead.tape.spec import OPS, View
 
-from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, COPY, ELEMENTWISE, GATHER, INPUT, LOAD, LOAD_AT, LOOP,
-                                  SCATTER, SCATTER_ADD, STORE, STORE_AT, SUM, Tape, ValueType, has_bodies, offset_t)
+from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, COPY, ELEMENTWISE, EMPTY, GATHER, INPUT, LOAD, LOAD_AT, LOOP,
+                                  SCATTER, SCATTER_ADD, STORE, STORE_AT, SUM, Tape, ValueType, ZEROS, has_bodies, offset_t)
 from sparsead.transform._activity cimport flags_of
 from sparsead.transform._emit cimport Emitter
+from sparsead.transform._linear cimport consumed, consuming
+
+AHEAD = 100  # arrays of shared work that are computed before what waits for them
+SMALL = 1024  # bytes of what does not count as an array
 
 
 def batch(Tape tape, positions, int lanes, outputs=()):
@@ -37,35 +43,54 @@ cdef class _Batcher:
     cdef int lanes
     cdef int[::1] value
     cdef signed char[::1] batched
+    cdef list waiting  # ops that have lanes, and are not emitted yet
 
     def __init__(self, Tape tape, int lanes):
         self.old, self.new, self.lanes = tape, tape.fresh(), lanes
         self.emit = Emitter(self.new)
         self.value = zeros(tape.n_vals + 1, np.intc)
         self.batched = zeros(tape.n_vals + 1, np.int8)
+        self.waiting = []
 
     def run(self, positions, with_lanes):
         cdef Tape old = self.old, new = self.new
-        cdef int k, j
-        cdef bint any_batched
+        cdef int k, j, ahead = 0
+        cdef bint any_batched, nested
+        cdef signed char[::1] consumes = consuming()
         at = {v: p for p, v in enumerate(old.inputs)}
         for k in range(old.n_ops):
-            self.emit.line = old.line[k]
             if old.code[k] == INPUT:
                 self._input(k, at[old.out[k]] in positions)
                 continue
             any_batched = False
             for j in range(old.start[k], old.start[k + 1]):
                 any_batched = any_batched or self.batched[old.operand[j]]
-            if any_batched:
+            nested = has_bodies(old.code[k])  # with lanes or not is found out when it is emitted
+            if ahead > AHEAD or nested or (not any_batched and consumed(old, k, consumes)):
+                self._emit_waiting()
+                ahead = 0
+            if not any_batched:
+                new.take(old, k, &self.value[0])
+                ahead += old.out[k + 1] > old.out[k] and old.type_of(old.out[k]).nbytes > SMALL
+            elif nested:
                 self._batched(k)
             else:
-                new.take(old, k, &self.value[0])
+                self.waiting.append(k)
+                for j in range(old.out[k], old.out[k + 1]):
+                    self.batched[j] = True
+        self._emit_waiting()
         new.inputs = [self.value[v] for v in old.inputs]
         self.emit.line = -1
         new.outputs = [self._owned(v) if p in with_lanes else self.value[v] for p, v in enumerate(old.outputs)]
         new.names = {self.value[v]: name for v, name in old.names.items()}
         return new
+
+    cdef int _emit_waiting(self) except -1:
+        cdef int k
+        for k in self.waiting:
+            self._batched(k)
+        self.waiting.clear()
+        return 0
 
     cdef int _input(self, int k, bint batched) except -1:
         cdef int v = self.old.out[k]
@@ -105,6 +130,9 @@ cdef class _Batcher:
         """Like `_spread`, in memory of its own: the base of a store."""
         if self.batched[v]:
             return self.value[v]
+        cdef int maker = self.old.code[self.old.vop[v]]
+        if maker == ZEROS or maker == EMPTY:
+            return self.new.emit0(maker, -1, 0, self.emit.line, self._prefixed(self.old.vtype[v]))
         return self.new.emit1(COPY, self._spread(v), -1, 0, self.emit.line, self._prefixed(self.old.vtype[v]))
 
     cdef int _attr(self, int attr, ValueType base) except -1:
@@ -119,6 +147,7 @@ cdef class _Batcher:
         cdef int *operands = old.operand + old.start[k]
         cdef int x = operands[0]
         cdef offset_t imm = old.imm[k]
+        self.emit.line = line
         if has_bodies(code):
             return self._nested(k, code, operands)
         if code >= ELEMENTWISE:

@@ -28,6 +28,7 @@ from sparsead.schedule.inner import loop_index
 from sparsead.schedule.later import for_later
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.planner import schedule_of
+from sparsead.schedule.rings import ring_bytes
 from sparsead.schedule.windows import coalesced
 from sparsead.tape.spec import BY_NAME, GuardFailed, raised_by
 
@@ -481,7 +482,7 @@ cdef class Program:
         made.pitch, made.low, made.high = ring.pitch, ring.low, ring.high
         made.gap_low, made.gap_high = ring.gap_low, ring.gap_high
         made.live = max(ring.high - ring.low - ring.pitch, 0)
-        made.size = made.live + 4 * strips.height * ring.pitch  # now and then what is live is moved to the front
+        made.size = ring_bytes(ring, strips.height)
         strips.ring_bytes += _aligned(made.size)
         made.offset = strips.ring_bytes
         made.windows = <int *> self.memory.take(strips.n_windows * sizeof(int))

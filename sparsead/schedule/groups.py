@@ -146,10 +146,11 @@ class _Group:
         return any(stride == pitch for stride, pitch in known) and all(stride in (0, pitch) for stride, pitch in known)
 
     def _has_rows_of(self, kernel):
-        """Whether the rows of the kernel, which has some, go with those of the members: not points of an array with lanes of it."""
-        shared = any(a.slot in self.seen and a.strides[0] == self.pitch.get(a.slot) for _, a in kernel.accesses())
+        """Whether the rows of the kernel go with those of the members, unlike the points of one array with lanes of it."""
+        swept = (a.slot for _, a in kernel.accesses() if a.strides[0] == self.pitch.get(a.slot))
         rows = max(m.kernel.space[0] for m in self.members)
-        return shared or abs(rows - kernel.space[0]) <= rows // UNLIKE
+        alike = abs(rows - kernel.space[0]) <= rows // UNLIKE
+        return alike or any(w.swept and w.last > w.first for slot in swept for w in self.seen.get(slot, ()))
 
     def _as_row(self, kernel):
         """A kernel as one row of the group."""

@@ -166,7 +166,8 @@ cdef class _Batcher:
             self.value[z] = new.emit1(code, self.value[x], -1, 0, line, self._prefixed(old.vtype[z]))
         elif code == SUM:
             axes = tuple([a + 1 for a in old.pool.attrs[old.attr[k]]])
-            self.value[z] = self.emit.sum(self.value[x], axes, old.type_of(z).dtype)
+            total = self.emit.sum(self.value[x], axes, old.type_of(z).dtype)
+            self.value[z] = self.emit.laid(total, self._prefixed(old.vtype[z]))
         else:
             self._by_rule(k, code, operands)
         for z in range(old.out[k], old.out[k + 1]):
@@ -249,5 +250,5 @@ cdef class _Batcher:
         types = [self.old.pool.types[self._prefixed(old.vtype[z])] for z in op.results]
         results = OPS[code].batch(self.emit, view, flags, self.lanes, types)
         for j in range(len(op.results)):
-            self.value[op.results[j]] = results[j]
+            self.value[op.results[j]] = self.emit.laid(results[j], self._prefixed(old.vtype[op.results[j]]))
         return 0

@@ -658,6 +658,20 @@ def test_forms_of_einsum(f):
     check(f, laid(smooth((2, 3), (3, 4)), "strided"), exact=False)
 
 
+@cases(
+    lambda x, y: np.sum((x @ y[:, 0]) ** 2),
+    lambda x, y: np.sum(np.einsum("ij,j->ij", np.einsum("i,j->ij", x[:, 0], y[0]), y[1]) ** 2),
+    lambda x, y: np.sum(np.einsum("ii,ij->ij", x[:2, :2], y[:2]) * np.outer(x[:, 0], y[0])),
+)
+def test_what_sums_nothing_is_a_product_of_views(f):
+    x, y = smooth((2, 3), (3, 4))
+    gradient = sparsead.grad(f, wrt=(0, 1)).prepare(x, y)
+    for op in gradient.prepared.adjoint_tape:
+        if op.op.name == "einsum":
+            terms, _, out = op.attr.partition("->")
+            assert set(terms) - {","} - set(out), op.attr
+
+
 def test_einsum_of_one_array_twice():
     check(lambda x: np.einsum("ij,ij->i", x, x), smooth((3, 4)), exact=False)
     check(lambda x: np.einsum("i,j,ij->", x[0, :3], x[:, 0], x[:, :3]), smooth((3, 4)), exact=False)

@@ -11,7 +11,7 @@ from math import prod
 
 import numpy as np
 
-from sparsead.tape.spec import Op, register
+from sparsead.tape.spec import Op, View, register
 
 
 def evaluate(subscripts, arrays):
@@ -111,11 +111,26 @@ def _parts(op):
 
 
 def _contract(e, terms, out, operands):
+    if len(operands) > 1 and all(set(term) <= set(out) for term in terms):
+        return _product_of(e, terms, out, operands)
     dims = {}
     for term, v in zip(terms, operands, strict=True):
         dims.update(zip(term, e.type(v).shape, strict=True))
     vtype = e.array_type(e.type(operands[0]).dtype, tuple(dims[c] for c in out))
     return e.op("einsum", operands, vtype, ",".join(terms) + "->" + out)
+
+
+def _product_of(e, terms, out, operands):
+    """A contraction that sums nothing: the product of what is seen of the operands along the axes of the result."""
+    dims, product = {}, None
+    for term, v in zip(terms, operands, strict=True):
+        dims.update(zip(term, e.type(v).shape, strict=True))
+    for term, v in zip(terms, operands, strict=True):
+        t = e.type(v)
+        strides = tuple(sum(s for c, s in zip(term, t.strides, strict=True) if c == letter) for letter in out)
+        seen = e.load(v, View(tuple(dims[c] for c in out), strides, t.dtype))
+        product = seen if product is None else e.ew("multiply", product, seen)
+    return product
 
 
 def _einsum_tangent(e, op, dots):

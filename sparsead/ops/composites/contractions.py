@@ -1,6 +1,11 @@
-"""Products that sum: each is one ``einsum`` with explicit subscripts. Values agree with BLAS to rounding."""
+"""Products that sum: each is one ``einsum`` with explicit subscripts. Values agree with BLAS to rounding.
+
+What sums nothing is a product of views.
+"""
 
 import string
+from functools import reduce
+from operator import mul
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -23,6 +28,8 @@ def _contract(labels, arrays, out_labels):
                 lengths[name] = n
             elif n not in (1, lengths[name]):
                 raise ValueError(f"einsum(): an axis of length {n} meets one of length {lengths[name]}")
+    if len(arrays) > 1 and all(set(names) <= set(out_labels) for names in labels):
+        return reduce(mul, (_aligned(a, names, out_labels) for names, a in zip(labels, arrays, strict=True)))
     terms, operands = [], []
     for names, a in zip(labels, arrays, strict=True):
         short = [d for d, name in enumerate(names) if a.shape[d] == 1 != lengths[name]]
@@ -33,6 +40,12 @@ def _contract(labels, arrays, out_labels):
         raise ValueError(f"einsum(): more than {len(letters)} different axes")
     *terms, result = ("".join(letters[name] for name in names) for names in (*terms, out_labels))
     return prim.einsum(f"{','.join(terms)}->{result}", *operands)
+
+
+def _aligned(a, labels, out_labels):
+    """View of an operand with all axes of the output, of length one where it has none."""
+    view = _rearranged(a, labels, [label for label in out_labels if label in labels])
+    return view[tuple(slice(None) if label in labels else None for label in out_labels)]
 
 
 @composite()

@@ -303,7 +303,7 @@ class _Writer:
     def _buffers(self):
         if not self.buffers:
             return []
-        points = -(-self.low.rows * self.low.inner // 64) * 64
+        points = 1 << max(self.low.rows * self.low.inner - 1, 63).bit_length()  # one text for tiles of about one size
         return [f"_Alignas(64) {TYPES[char]} b{n}[{points}];" for n, char in enumerate(self.buffers)]
 
     def _pointers(self):

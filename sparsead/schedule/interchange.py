@@ -13,6 +13,7 @@ from __future__ import annotations
 from math import prod
 
 from sparsead.schedule.form import Kernel, Repeat, blocks_of
+from sparsead.schedule.memory import joined
 from sparsead.schedule.windows import coalesced, lattice, lattice_box
 
 BIG = 1 << 19  # bytes that a trip touches: less stays in a second-level cache
@@ -61,10 +62,7 @@ def _bytes(access):
 
 def _apart(windows, extents, turning):
     """Whether rows know nothing of each other. Slots that change hands are one memory."""
-    same: dict[int, set[int]] = {}
-    for pair in turning:
-        group = set(pair).union(*(same.get(slot, ()) for slot in pair))
-        same.update(dict.fromkeys(group, group))
+    same = joined(turning)
     written = {access.slot for kind, access in windows if kind != "load"}
     written |= {other for slot in written for other in same.get(slot, ())}
     if any(index.slot in written for _, access in windows for index in access.moving):

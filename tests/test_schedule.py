@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engines import assert_bits, both
 from loop_tapes import LoopBuilder
 from sparsead.schedule.check import ScheduleError, check
-from sparsead.schedule.form import Access, Kernel, Strips, blocks_of
+from sparsead.schedule.form import Access, Fill, Kernel, Strips, blocks_of
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.planner import schedule_of
 from sparsead.schedule.windows import meeting
@@ -223,6 +223,19 @@ def test_memory_is_in_the_workspace(offset):
     schedule, slots = scans()
     schedule.slots[slots["after"]].offset = offset
     with pytest.raises(ScheduleError, match="workspace"):
+        check(schedule)
+
+
+def test_calls_and_fills_stay_in_their_slots():
+    schedule, _ = scans()
+    schedule.block.steps[0].results[0].offset += 8
+    with pytest.raises(ScheduleError, match="of a slot of 800"):
+        check(schedule)
+    b = Builder()
+    schedule = schedule_of(b.done(b.op("sum", (b.ew("sin", b.input((10, 3))),), (10,), (1,))))
+    (fill,) = (step for step in schedule.block.steps if isinstance(step, Fill))
+    fill.nbytes += 8
+    with pytest.raises(ScheduleError, match="of a slot of 80"):
         check(schedule)
 
 

@@ -9,7 +9,7 @@ from bisect import bisect, insort
 
 import numpy as np
 
-from sparsead.schedule.form import Access, Bounds, Call, Guard, Index, Scalars, blocks_of, kernels_of
+from sparsead.schedule.form import Access, Bounds, Call, Choose, Fill, Guard, Index, Scalars, blocks_of, kernels_of
 from sparsead.schedule.memory import joined, slots_of, slots_of_itself, turning_of
 from sparsead.schedule.windows import covered, reach
 
@@ -55,8 +55,19 @@ def _windows(step):
         return [(kernel.space, access) for kernel in kernels_of(step) for _, access in kernel.accesses()]
     if isinstance(step, Scalars):
         return list(_elements(step))
-    arguments = step.operands if isinstance(step, Call) else [step.operand] if isinstance(step, (Guard, Bounds)) else ()
-    return [argument for argument in arguments if isinstance(argument, tuple)]
+    return [argument for argument in _arguments(step) if isinstance(argument, tuple)]
+
+
+def _arguments(step):
+    """What a step is given, and where it leaves its results."""
+    if isinstance(step, Call):
+        places = zip(step.results, step.types, strict=True)
+        return [*step.operands, *((t.shape, Access(place.slot, place.offset, t.strides, t.dtype)) for place, t in places)]
+    if isinstance(step, (Guard, Bounds)):
+        return [step.operand]
+    if isinstance(step, Choose):
+        return [step.which]
+    return [((step.nbytes,), Access(step.slot, 0, (1,), np.dtype(np.uint8)))] if isinstance(step, Fill) else []
 
 
 def _check_numbers(k, kernel):

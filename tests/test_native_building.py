@@ -583,6 +583,20 @@ def test_processes_that_start_at_once_build_once(n, fake, tmp_path):
 
 
 @needs_compiler
+def test_a_process_that_is_killed_while_it_builds(fake, tmp_path):
+    """Its lock is free at once, and nothing of it is in the cache."""
+    fake(f'[ -e {tmp_path / "again"} ] || sleep 5\nexec {COMMAND} "$@"')
+    killed = start(PREPARE, tmp_path)
+    assert eventually(lambda: calls(tmp_path) == 1, 100)
+    killed.kill()
+    killed.communicate()
+    (tmp_path / "again").write_text("")
+    assert files(tmp_path) == []
+    finished(start(PREPARE, tmp_path))
+    assert calls(tmp_path) == 2 and len(files(tmp_path)) == 1
+
+
+@needs_compiler
 def test_file_systems_without_locks(monkeypatch, tmp_path):
     def refuses(*args):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

@@ -783,6 +783,14 @@ def test_the_tiled_engine_never_builds(monkeypatch):
     assert "compiled" not in sparsead.grad(loss).prepare(X).report()
 
 
+def test_derivatives_inside_of_traces_are_not_built(monkeypatch):
+    """They run once."""
+    monkeypatch.setattr(building, "Build", None)
+    outer = sparsead.grad(lambda x: np.sum(sparsead.grad(loss, engine="native", fast=True)(x) ** 2), engine="vm")
+    expected = sparsead.grad(lambda x: np.sum(sparsead.grad(loss, engine="reference")(x) ** 2), engine="reference")(X[:20])
+    np.testing.assert_allclose(outer(X[:20]), expected, rtol=1e-12)
+
+
 def test_a_program_that_is_gone_is_not_built(monkeypatch):
     monkeypatch.setattr(config, "build_after", 1.0)
     monkeypatch.setattr(background, "submit", tasks := [].append)

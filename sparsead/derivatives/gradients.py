@@ -108,10 +108,10 @@ def grad(f, wrt=0, of="return", *, has_aux=False, engine="auto", fast=False):
         `f` returns ``(value, aux)``; `aux` comes along undifferentiated.
     engine : {"auto", "native", "vm", "reference"}
         What runs the derivative: kernels that the machine's compiler makes ("native"), the tiled engine ("vm"), or NumPy, op by
-        op. "auto" is "vm" until the work pays for the compiler, which nobody waits for; the three give the same bits.
+        op. "auto" is "vm" until the work pays for the compiler, which nobody waits for. "vm" and "native" give the same bits.
     fast : bool
         Compiled kernels may contract products and sums, and take sums in another order: results are right to rounding, but
-        not those of "vm" to the bit. For "auto" and "native" only.
+        not those of "vm" to the bit; with "auto" they change when compiled kernels take over. For these two only.
 
     Returns
     -------

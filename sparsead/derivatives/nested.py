@@ -80,6 +80,8 @@ def call_nested(derivative, bound, work):
         bound.arguments[name] = _plain(value, (("argument", name),), numbers, floats)
     arguments = dict(bound.arguments)
     prepared = derivative._record(bound, _without_enclosing(derivative.function, numbers))
+    if prepared.engine != "reference":
+        prepared.engine, prepared.fast = "vm", False  # it runs once, in the trace: nothing pays for a compiler
     recording = prepared.recording
     arrays = [leaf.value for leaf in recording.arrays]
     values = [numbers.block_value(block, arrays) for block in recording.blocks]

@@ -230,6 +230,19 @@ def test_reductions(name):
             assert_close(results, expected, 3000 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("columns", [1, 2, 3, 10, 24, 25])
+@pytest.mark.parametrize("name", ["maximum", "minimum", "fmax", "fmin"])
+def test_extrema_of_many_short_rows(name, columns):
+    """NaN among the numbers; rows one after the other, and a window with gaps."""
+    rng = np.random.default_rng(7)
+    for char, window in itertools.product("dfi", (lambda a: a, lambda a: a[:, 1:])):
+        b = Builder()
+        x = b.load(b.input((2600, columns + 1), np.dtype(char)), window)
+        rows = b.op("reduce", (x,), (2600,), (name, (1,)), dtype=np.dtype(char))
+        tape = b.done(rows, b.op("reduce", (b.load(x, lambda a: a[:7]),), (7,), (name, (1,)), dtype=np.dtype(char)))
+        assert_bits(*both(tape, [numbers(rng, (2600, columns + 1), char)]), signs=False, says=f"{name} {columns} {char}")
+
+
 @pytest.mark.parametrize("name", ["add", "multiply", "maximum", "logaddexp", "subtract", "fmin"])
 def test_scans(name):
     rng = np.random.default_rng(8)

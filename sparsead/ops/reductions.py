@@ -82,6 +82,9 @@ def _exclusive_product(e, x, axis, reverse):
     return e.reversed(shifted, axis) if reverse else shifted
 
 
+EXTREMA = ("maximum", "minimum", "fmax", "fmin")
+NARROW, LONG = 24, 100  # columns, and rows for each of them, from which on it is cheaper to go by columns
+
 WEIGHTS = {
     "maximum": _extremum_weights,
     "minimum": _extremum_weights,
@@ -93,12 +96,23 @@ WEIGHTS = {
 
 
 def _reduce(arrays, op, types):
-    return (_reduced(arrays[0], op),)
+    return (_reduced(np.asarray(arrays[0]), op),)
 
 
-def _reduced(array, op, out=None):
+def _reduced(x, op, out=None):
     name, axes = op.attr
-    return getattr(np, name).reduce(array, axis=axes if len(axes) != 1 else axes[0], out=out)
+    ufunc = getattr(np, name)
+    if name in EXTREMA and axes == (x.ndim - 1,) and 1 < x.shape[-1] <= NARROW and x.size >= LONG * x.shape[-1] ** 2:
+        return _extremum_of_rows(ufunc, x, out)
+    return ufunc.reduce(x, axis=axes if len(axes) != 1 else axes[0], out=out)
+
+
+def _extremum_of_rows(ufunc, x, out):
+    """Column by column: NumPy takes 40 ns for each row, however short it is."""
+    out = ufunc(x[..., 0], x[..., 1], out=out)
+    for k in range(2, x.shape[-1]):
+        ufunc(out, x[..., k], out=out)
+    return out
 
 
 def _reduce_into(arrays, op, types, out):

@@ -255,6 +255,55 @@ def report_of(program):
     return report("a tape", program, long=True)
 
 
+def busy(b, v, n):
+    """A value that takes many instructions."""
+    for k in range(n):
+        v = b.ew("multiply", b.ew("add", v, b.const(0.5 + k)), b.const(0.25))
+    return v
+
+
+@pytest.mark.parametrize("name", ["scatter_add", "scatter"])
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("n", [1000, 8191, 50_000, 200_003])
+def test_what_is_put_off_comes_in_order(n, lanes, name):
+    """Computed by all threads, written by index in the order of one."""
+    rng = np.random.default_rng(n)
+    b = LoopBuilder()
+    x, v = b.zeros((lanes * 37,)), b.input((lanes, n))
+    pos = rng.integers(0, 37, n).astype(I4)
+    tape = b.done(b.op(name, (x, b.const(pos), busy(b, v, 8)), (lanes * 37,), imm=lanes), b.ew("sin", v))
+    made = vm.Program(tape)
+    if n > 40_000:
+        assert "on any thread, but for what they write by index" in "".join(report_of(made))
+    inputs = [rough(rng, (lanes, n))]
+    expected = reference.Program(tape).run(inputs)
+    for threads in (1, 2, 3, 2, 3, 7):
+        assert_bits(on_threads(threads, made.run, inputs)[:1], expected[:1])
+
+
+@pytest.mark.parametrize("n", [50_000, 200_003])
+def test_several_sums_that_are_put_off(n):
+    """By columns of one index array, to one array and to another: the same bits on any threads, NumPy's but for the order."""
+    rng = np.random.default_rng(n)
+    b = LoopBuilder()
+    x, z, y, v, i = b.zeros((99,)), b.zeros((4000,)), b.input((4000,)), b.input((n,)), b.input((n, 3), I8)
+    u = busy(b, b.op("gather", (y, b.load(i, lambda a: a[:, 0])), (n,)), 30)
+    for k in range(3):
+        term = b.ew("multiply", u, b.ew("add", v, b.const(float(k))))
+        x = b.op("scatter_add", (x, b.load(i, lambda a, k=k: a[:, k]), term), (99,))
+    z = b.op("scatter_add", (z, b.load(i, lambda a: a[:, 2]), u), (4000,))
+    tape = b.done(x, z, b.op("sum", (u,), (), (0,)))
+    made = vm.Program(tape)
+    assert "on any thread, but for what they write by index" in "".join(report_of(made))
+    assert contents(tape) == (1, 5, [])  # each column for each extent that it names elements of
+    inputs = [rng.normal(size=4000), rng.normal(size=n), rng.integers(-99, 99, (n, 3))]
+    first = on_threads(1, made.run, inputs)
+    for found, expected in zip(first, reference.Program(tape).run(inputs), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.max(np.abs(expected)))
+    for threads in (2, 3, 2, 3, 7):
+        assert_bits(on_threads(threads, made.run, inputs), first)
+
+
 # ---- what is overwritten -------------------------------------------------------------------------------------------------
 
 

@@ -38,7 +38,8 @@ KINDS: dict = {
 }
 BY_INDEX = {"load": "gather", "store": "scatter", "accumulate": "scatter-add"}
 WORDS = ("load", "gather", "store", "scatter", "accumulate", "scatter-add")
-ORDERS = {"any": "on any thread", "alternating": "even ones before odd ones", "in order": "one after the other, on one thread"}
+ORDERS = {"any": "on any thread", "alternating": "even ones before odd ones", "in order": "one after the other, on one thread",
+          "deferred": "on any thread, but for what they write by index"}  # fmt: skip
 
 
 def report(name, program, long=False):

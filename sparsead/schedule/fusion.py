@@ -66,11 +66,12 @@ class Fusion:
         self.stored: dict[int, Window] = {}  # by value: a window that it was stored in
         self.cleared: dict[int, Cleared] = {}  # by slot: the zeros that were stored last
         # Of index arrays, see `sparsead.schedule.indices`: known positions, those that no op makes, numbers of another dtype;
-        # what has been checked, and by slot the last step that does it.
+        # what is checked, the checks by the step that they come before, and by slot the last such step.
         self.spots: dict = {}
         self.lifted: dict = {}
         self.converted: dict = {}
         self.vets: set[tuple] = set()
+        self.checks: dict[int, list] = {}
         self.vetted: dict[int, int] = {}
         self.barrier = -1  # the last guard: what may fault comes after it, and what is written, perhaps to the caller's memory
 
@@ -228,11 +229,12 @@ class Fusion:
             self.written[slot] = k
 
     def finish(self):
-        """Put the fills between the steps; nothing can be planned any more."""
+        """Put the fills and checks between the steps; nothing can be planned any more."""
         steps = []
-        for k, step in enumerate(self.steps):
+        for k in range(len(self.steps) + 1):
             steps += [Fill(slot, self.slots[slot].nbytes) for slot in self.fills.get(k, ())]
-            steps.append(step)
+            steps += self.checks.get(k, ())
+            steps += self.steps[k : k + 1]
         self.steps[:] = steps
 
     def ends(self, slot, beside=None):
@@ -247,9 +249,12 @@ class Fusion:
         self.version[slot] = self.version.get(slot, 0) + 1
         self.written[slot] = k
 
-    def vetting(self, access):
-        """The last step that checks index numbers in a slot, or -1."""
-        return self.vetted.get(access.slot, -1)
+    def check(self, step, access):
+        """Have a step that reads a window run as soon as it can, behind guards."""
+        k = max(self._after([access]), self.written.get(access.slot, -1) + 1, self.barrier + 1)
+        self.checks.setdefault(k, []).append(step)
+        self.reads(access, k)
+        self.vetted[access.slot] = max(self.vetted.get(access.slot, -1), k)
 
     # ---- kernels -----------------------------------------------------------------------------------------------------
 
@@ -257,7 +262,7 @@ class Fusion:
         """The first step at which these windows may be read, and this one be written."""
         first = 0
         for access in every_window(accesses):
-            first = max(first, self.written.get(access.slot, -1), self.vetting(access) + 1)
+            first = max(first, self.written.get(access.slot, -1), self.vetted.get(access.slot, -1))
             for index in access.moving:
                 first = max(first, self.written.get(index.slot, -1) + 1, self.barrier + 1)
         return first if write is None else max(first, self._after([write]), self.read.get(write.slot, -1))
@@ -323,8 +328,8 @@ class Fusion:
         for access in every_window((*accesses, *([write[1]] if write else ()))):
             if self.written.get(access.slot) == first:
                 return BEHIND_WRITE, self.steps[first], access.slot
-            if self.vetting(access) + 1 == first:
-                return BEHIND_CHECK, self.steps[first - 1], access.slot
+            if self.vetted.get(access.slot) == first:
+                return BEHIND_CHECK, None, access.slot
             if access.moving and self.barrier + 1 == first:
                 return BEHIND_GUARD, self.steps[self.barrier], -1
             for index in access.moving:

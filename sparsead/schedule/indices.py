@@ -337,9 +337,8 @@ def _vet(planner, what, line):
     if planner.repeated and _from_outside(planner, access):
         _vet(planner.outer, what, line)
         return
-    k = planner.append(Bounds((space, access), extent, line), [(space, access)])
+    planner.check(Bounds((space, access), extent, line), access)
     planner.vets.add((what, planner.version.get(access.slot, 0)))
-    planner.vetted[access.slot] = k
 
 
 def _is_vetted(planner, what):

@@ -20,6 +20,7 @@ from sparsead.schedule.windows import coalesced, meeting, reach
 
 CACHE = 24 * 1024  # bytes of registers of a tile: most of a first-level cache of 32 KB
 LEAST, MOST = 256, 2048  # points of a tile
+PUT_OFF = 6  # instructions that compute, for each that is put off: what is kept takes as long as about so many
 ROW = 16  # points of a row for which a window is used row by row, and not copied
 WORK = 100_000  # points times instructions of a chunk, at least: some 15 us
 CHUNKS = 64  # of a kernel, at most
@@ -52,8 +53,9 @@ class Lowered(NamedTuple):
         A tile has `rows` of axis `axis`, each of `inner` points.
     chunk : int
         Rows of the first axis that a thread takes at a time.
-    order : {"any", "alternating", "in order"}
-        Of the chunks: any, if no two write to the same place; even ones before odd ones, if only neighbours do.
+    order : {"any", "alternating", "in order", "deferred"}
+        Of the chunks: any, if no two write to the same place; even ones before odd ones, if only neighbours do. Deferred: any,
+        but what they write by index numbers that are not distinct is put off, and done in order.
     why : str
         Why not in any order.
     windows : list of Window or None
@@ -128,8 +130,11 @@ def _lowered(space, instrs, dtypes, constants, by_rows):
     pieces, homes = _allocated(kernel, direct)
     starts = np.cumsum([0, *pieces]) * (-(-rows * inner // 8) * 8)
     done = [(i.kind, w) for i, w in zip(instrs, windows, strict=True) if w]
+    bent = _bent(instrs, windows, direct)
     chunk, order, why = _chunks(extents, axis, rows, done)
-    return Lowered(kernel, extents, axis, rows, inner, chunk, order, why, windows, direct, _bent(instrs, windows, direct),
+    if order == "deferred" and not _worth_it(instrs, bent):
+        order = "in order"
+    return Lowered(kernel, extents, axis, rows, inner, chunk, order, why, windows, direct, bent,
                    [int(starts[h]) if h >= 0 else -1 for h in homes], int(starts[-1]))  # fmt: skip
 
 
@@ -175,10 +180,24 @@ def _chunks(extents, axis, rows, windows):
     return chunk, *_order(extents, chunk, windows)
 
 
+def put_off(instr):
+    """Whether it writes by index numbers of which some may be equal."""
+    return instr.kind in ("store", "accumulate") and instr.access.by is not None and not instr.access.by.distinct
+
+
+def _worth_it(instrs, bent):
+    """Whether a kernel computes enough for threads to share that, with what it writes by index numbers put off."""
+    late = [k for k, instr in enumerate(instrs) if put_off(instr)]
+    return sum(instr.kind == "apply" for instr in instrs) >= PUT_OFF * len(late) and not any(bent[k] for k in late)
+
+
 def _order(extents, width, windows):
     indexed = {w for kind, w in windows if kind != "load" and w.access.by is not None}
-    if any(not w.access.by.distinct for w in indexed):
-        return "in order", "several points may write to one place, as index numbers say"
+    ordered = {w for w in indexed if not w.access.by.distinct}
+    if ordered:
+        rest, slots = [(kind, w) for kind, w in windows if w not in ordered], {w.access.slot for w in ordered}
+        alone = all(w.access.slot not in slots for _, w in rest) and _order(extents, width, rest)[0] == "any"
+        return "deferred" if alone else "in order", "several points may write to one place, as index numbers say"
     windows = [(kind, w) for kind, w in windows if w not in indexed]
     added = [w for kind, w in windows if kind == "accumulate" and any(w.strides)]
     written = [w for kind, w in windows if kind == "store"] + added

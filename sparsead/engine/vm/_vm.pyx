@@ -26,7 +26,7 @@ from sparsead.ops.moving import out_of_bounds
 from sparsead.schedule.form import Bounds, Choose, Fill, Guard, Kernel, Member, Repeat, Scalars, Strips
 from sparsead.schedule.inner import loop_index
 from sparsead.schedule.later import for_later
-from sparsead.schedule.lower import lowered
+from sparsead.schedule.lower import lowered, put_off
 from sparsead.schedule.planner import schedule_of
 from sparsead.schedule.rings import ring_bytes
 from sparsead.schedule.windows import coalesced
@@ -43,7 +43,7 @@ cdef extern from "numpy/ufuncobject.h":
 
 cdef extern from "vm.h":
     enum: VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_SUM, VM_APPLY, VM_INDEXED
-    enum: VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER, VM_NUMBER
+    enum: VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER, VM_DEFERRED, VM_NUMBER
     enum: VM_ADDS, VM_SUBTRACTS, VM_MULTIPLIES, VM_DIVIDES, VM_STRONG, VM_NEGATES, VM_SQUARES, VM_ROOTS, VM_INVERTS, VM_MODULUS
     enum: VM_COPIES, VM_LESS, VM_LESS_EQUAL, VM_GREATER, VM_GREATER_EQUAL, VM_EQUAL, VM_NOT_EQUAL, VM_SELECTS
     enum: VM_LOADS, VM_STORES, VM_ACCUMULATES, VM_LOADS_ANY, VM_STORES_ANY, VM_ACCUMULATES_ANY
@@ -78,7 +78,9 @@ cdef extern from "vm.h":
         void *sum_data
         int number
         vm_indexed indexed
-        intptr_t by, count
+        intptr_t by, count, kept_numbers, kept_values, number_item, value_item
+        int kept
+        vm_loop keep_number, keep_value
     ctypedef struct vm_callee:
         vm_loop loop, sum
         void *data
@@ -171,6 +173,7 @@ cdef extern from "vm.h":
         char *scratch
         intptr_t scratch_bytes
         char *sums
+        char *kept
         int threads
         intptr_t *turned
         double until_look, checked
@@ -218,6 +221,7 @@ SCALAR = {
 }
 
 
+ORDERS = {"any": VM_ANY_ORDER, "alternating": VM_ALTERNATING, "in order": VM_IN_ORDER, "deferred": VM_DEFERRED}
 CHECKED = 1 << 15  # index numbers that a thread checks at a time: some 10 us
 
 
@@ -307,7 +311,7 @@ cdef class Program:
     cdef intptr_t runs
     cdef Memory memory
     cdef vm_block *block
-    cdef intptr_t scratch, rings, sums, most_turning
+    cdef intptr_t scratch, rings, sums, kept, most_turning
     cdef object result_bytes
     cdef bint calls
 
@@ -316,7 +320,7 @@ cdef class Program:
         self.schedule = schedule_of(tape)
         self.steps, self.idle, self.measured, self.runs = [], [], None, 0
         self.lowered, self.kernels, self.kernel_of, self.addresses = [], [], {}, {}
-        self.scratch, self.rings, self.sums, self.most_turning, self.calls = 64, 0, 0, 1, False
+        self.scratch, self.rings, self.sums, self.kept, self.most_turning, self.calls = 64, 0, 0, 0, 1, False
         self.later = for_later(self.schedule)
         self.block = self._block(self.schedule.block)
         self.inputs = [layout_of(t.shape, t.strides, t.dtype) for t in self.schedule.inputs]
@@ -510,7 +514,7 @@ cdef class Program:
         made.chunk, made.n_chunks = low.chunk, -(-low.extents[0] // low.chunk) if low.extents else 1
         if not made.points:
             made.n_chunks = 0
-        made.order = {"any": VM_ANY_ORDER, "alternating": VM_ALTERNATING, "in order": VM_IN_ORDER}[low.order]
+        made.order = ORDERS[low.order]
         self.scratch = max(self.scratch, low.scratch)
         made.n_registers = n
         made.constant = <char **> self.memory.take(n * sizeof(char *))
@@ -528,6 +532,8 @@ cdef class Program:
         self.lowered.append(low)
         self.kernels.append(<intptr_t> made)
         self.sums = max(self.sums, made.n_chunks * made.n_sums * VM_NUMBER)
+        if low.order == "deferred" and made.n_chunks > 1:
+            self._put_off(made, kernel)
         return made
 
     cdef void *_number(self, number) except NULL:
@@ -579,7 +585,24 @@ cdef class Program:
             at.indexed = vm_scatter_add(ord(instr.access.dtype.char), wide)
         else:
             at.indexed = vm_gather(item, wide) if instr.kind == "load" else vm_scatter(item, wide)
-        at.kind, at.by, at.count = VM_INDEXED, index.step, index.extent
+        at.kind, at.by, at.count, at.kept = VM_INDEXED, index.step, index.extent, put_off(instr)
+        return 0
+
+    cdef int _put_off(self, vm_kernel *made, kernel) except -1:
+        """What the kernel writes by index is kept, for each point, until it is its turn."""
+        cdef intptr_t nbytes = 0
+        cdef int k
+        cdef vm_instr *at
+        for k in range(made.n_instrs):
+            at = &made.instrs[k]
+            if at.kept:
+                number, value = [kernel.dtypes[at.args[a]].itemsize for a in range(2)]
+                at.number_item, at.value_item = number, value
+                at.keep_number, at.keep_value = vm_copy(number), vm_copy(value)
+                at.kept_numbers = nbytes
+                at.kept_values = at.kept_numbers + _aligned(made.points * at.number_item)
+                nbytes = at.kept_values + _aligned(made.points * at.value_item)
+        self.kept = max(self.kept, nbytes)
         return 0
 
     cdef int _loop_of(self, vm_instr *at, kernel, instr, direct) except -1:
@@ -758,8 +781,12 @@ cdef class Program:
         """Scratch memory of a thread: registers of a tile, and rings at the end."""
         return _aligned(self.scratch) + self.rings
 
+    cdef intptr_t kept_bytes(self, threads):
+        """Memory for what kernels put off: one thread does it at once."""
+        return self.kept if threads > 1 else 0
+
     cdef object _workspace_bytes(self, threads):
-        return self.schedule.nbytes + threads * self.thread_bytes() + _aligned(self.sums) + 64
+        return self.schedule.nbytes + threads * self.thread_bytes() + _aligned(self.sums) + self.kept_bytes(threads) + 64
 
 
 cdef object _out_of_bounds(value, low, high, line):
@@ -799,12 +826,14 @@ cdef class Workspace:
             raise MemoryError("no room for a workspace")
         self.work.scratch_bytes, self.work.threads = program.thread_bytes(), get_num_threads()
         cdef intptr_t nbytes = self.work.threads * self.work.scratch_bytes + _aligned(program.sums)
+        cdef intptr_t kept = program.kept_bytes(self.work.threads)
         self.memory = empty(program._workspace_bytes(self.work.threads), np.uint8)
         cdef char *base = <char *> cnp.PyArray_DATA(self.memory)
         base += 63 - (<intptr_t> base + 63) % 64  # C's remainder: of positive numbers only
         self.work.scratch = base
         self.work.sums = base + self.work.threads * self.work.scratch_bytes
-        base += nbytes
+        self.work.kept = base + nbytes if kept else NULL
+        base += nbytes + kept
         cdef int k
         for k in range(self.n_slots):
             slot = slots[k]

@@ -187,9 +187,26 @@ static int stopping(vm_work *work, int thread, double done) {
     return thread ? atomic_load(&work->stopped) : vm_interrupted(work, done);
 }
 
+enum { PASS_ALL, PASS_KEEP, PASS_KEPT }; /* do all; keep what is put off; do that */
+
+/* The same for what is put off: `point` is the first of the tile, of all points of the kernel. */
+static void put_off(const vm_instr *in, int pass, char *kept, intptr_t point, vm_rows window, vm_rows numbers, vm_rows reg, intptr_t n) {
+    vm_rows own_numbers = {kept + in->kept_numbers + point * in->number_item, in->number_item, 0};
+    vm_rows own_values = {kept + in->kept_values + point * in->value_item, in->value_item, 0};
+    if (pass == PASS_KEPT) {
+        in->indexed(in, window, own_numbers, own_values, 1, n);
+        return;
+    }
+    char *of_numbers[2] = {numbers.at, own_numbers.at}, *of_values[2] = {reg.at, own_values.at};
+    const intptr_t number_steps[2] = {numbers.step, own_numbers.step}, value_steps[2] = {reg.step, own_values.step};
+    in->keep_number(of_numbers, &n, number_steps, NULL);
+    in->keep_value(of_values, &n, value_steps, NULL);
+}
+
 /* Run rows `first` to `last` - 1 of the first axis; a kernel of one point has one row. Not 0: the user wants to stop. */
-static int run_rows(const vm_kernel *kernel, vm_work *work, int thread, char *const *base, char *sums, intptr_t first, intptr_t last) {
-    const vm_compiled compiled = atomic_load_explicit(&kernel->compiled, memory_order_acquire);
+static int run_rows(const vm_kernel *kernel, vm_work *work, int thread, char *const *base, char *sums, intptr_t first, intptr_t last,
+                    int pass) {
+    const vm_compiled compiled = pass == PASS_ALL ? atomic_load_explicit(&kernel->compiled, memory_order_acquire) : NULL;
     if (compiled) {
         compiled(base, kernel->sizes, kernel->numbers, kernel->calls, sums, first, last);
         const double points = kernel->n_axes ? (double)(kernel->points / kernel->extent[0]) : 1;
@@ -220,9 +237,13 @@ static int run_rows(const vm_kernel *kernel, vm_work *work, int thread, char *co
             outer /= kernel->extent[k];
         }
         index[0] = first + outer;
+        intptr_t point = 0; /* the first one of the tile, of all points in C order */
+        for (int k = 0; k < axis; k++) point = (point + index[k]) * kernel->extent[k + 1];
+        point = (point + begin) * kernel->inner;
         for (const vm_instr *in = kernel->instrs, *end = in + kernel->n_instrs; in < end; in++) {
             char *args[VM_ARGS];
             intptr_t steps[VM_ARGS];
+            if (pass == PASS_KEPT && !in->kept) continue;
             if (in->kind == VM_APPLY) {
                 for (int k = 0; k < in->nargs; k++) {
                     args[k] = ptr[in->args[k]];
@@ -258,8 +279,11 @@ static int run_rows(const vm_kernel *kernel, vm_work *work, int thread, char *co
             case VM_INDEXED:
                 if (in->kind == VM_INDEXED) {
                     const int k = in->args[0];
-                    move_indexed(kernel, in, w, (vm_rows){at, w->step, w->hop}, (vm_rows){ptr[k], stride[k], hop[k]},
-                                 (vm_rows){ptr[r], stride[r], hop[r]}, rows);
+                    const vm_rows window = {at, w->step, w->hop}, numbers = {ptr[k], stride[k], hop[k]}, reg = {ptr[r], stride[r], hop[r]};
+                    if (pass != PASS_ALL && in->kept)
+                        put_off(in, pass, work->kept, point, window, numbers, reg, n);
+                    else
+                        move_indexed(kernel, in, w, window, numbers, reg, rows);
                 } else if (in->bent) {
                     move_bent(kernel, in, w, (vm_rows){at, w->step, w->hop}, (vm_rows){ptr[r], stride[r], hop[r]}, rows);
                 } else if (in->kind == VM_FETCH) {
@@ -298,17 +322,46 @@ typedef struct {
     vm_work *work;
     char *const *base;
     intptr_t first, by; /* of the chunks that are run */
+    /* Of a kernel that puts off: chunks that have kept theirs, by bits; whether a thread is at what is put off; the next chunk of that. */
+    atomic_uint_least64_t ready;
+    atomic_int busy;
+    atomic_intptr_t next;
 } span;
+
+static int run_rows_of(const span *s, intptr_t chunk, int thread, int pass) {
+    const vm_kernel *kernel = s->kernel;
+    const intptr_t first = chunk * kernel->chunk, all = kernel->n_axes ? kernel->extent[0] : 1;
+    const intptr_t last = first + kernel->chunk < all ? first + kernel->chunk : all;
+    return run_rows(kernel, s->work, thread, s->base, s->work->sums + chunk * kernel->n_sums * VM_NUMBER, first, last, pass);
+}
 
 static int run_chunk(void *context, intptr_t part, int thread) {
     const span *s = context;
     const vm_kernel *kernel = s->kernel;
-    const intptr_t chunk = s->first + part * s->by, first = chunk * kernel->chunk;
-    const intptr_t all = kernel->n_axes ? kernel->extent[0] : 1;
-    const intptr_t last = first + kernel->chunk < all ? first + kernel->chunk : all;
-    char *sums = s->work->sums + chunk * kernel->n_sums * VM_NUMBER;
-    memset(sums, 0, (size_t)kernel->n_sums * VM_NUMBER);
-    return run_rows(kernel, s->work, thread, s->base, sums, first, last);
+    const intptr_t chunk = s->first + part * s->by;
+    memset(s->work->sums + chunk * kernel->n_sums * VM_NUMBER, 0, (size_t)kernel->n_sums * VM_NUMBER);
+    return run_rows_of(s, chunk, thread, PASS_ALL);
+}
+
+static int is_ready(span *s) {
+    const intptr_t next = atomic_load(&s->next);
+    return next < s->kernel->n_chunks && (atomic_load(&s->ready) >> next & 1);
+}
+
+/* Run a chunk but for what is put off; then do that for all chunks whose turn it is, unless another thread is at it. Nobody waits: who
+   is at it looks for more before it leaves, and once more when it has left. */
+static int run_deferred(void *context, intptr_t chunk, int thread) {
+    span *s = context;
+    memset(s->work->sums + chunk * s->kernel->n_sums * VM_NUMBER, 0, (size_t)s->kernel->n_sums * VM_NUMBER);
+    if (run_rows_of(s, chunk, thread, PASS_KEEP)) return 1;
+    atomic_fetch_or(&s->ready, (uint_least64_t)1 << chunk);
+    while (is_ready(s) && !atomic_exchange(&s->busy, 1)) {
+        int stop = 0;
+        for (; !stop && is_ready(s); atomic_fetch_add(&s->next, 1)) stop = run_rows_of(s, atomic_load(&s->next), thread, PASS_KEPT);
+        atomic_store(&s->busy, 0);
+        if (stop) return 1;
+    }
+    return 0;
 }
 
 /* Add `n` sums of parts, which begin at `sums` and are `apart` from each other, one after the other. */
@@ -326,16 +379,23 @@ static int run_kernel(const vm_step *step, vm_work *work) {
         if (vm_place(kernel->windows + k, step->number, k, work, base + k)) return VM_OUT_OF_BOUNDS;
     if (work->high) {
         memset(work->sums, 0, (size_t)kernel->n_sums * VM_NUMBER);
-        if (run_rows(kernel, work, 0, base, work->sums, work->low, work->high)) return VM_RAISED;
+        if (run_rows(kernel, work, 0, base, work->sums, work->low, work->high, PASS_ALL)) return VM_RAISED;
         if (kernel->n_sums) add_sums(kernel, base, work->sums, 1, 0);
         return VM_DONE;
     }
-    span all = {kernel, work, base, 0, 1}, even = {kernel, work, base, 0, 2}, odd = {kernel, work, base, 1, 2};
-    if (kernel->order == VM_ALTERNATING) {
+    span all = {.kernel = kernel, .work = work, .base = base, .by = 1}, even = {.kernel = kernel, .work = work, .base = base, .by = 2};
+    span odd = {.kernel = kernel, .work = work, .base = base, .first = 1, .by = 2};
+    atomic_init(&all.ready, 0);
+    atomic_init(&all.busy, 0);
+    atomic_init(&all.next, 0);
+    const int puts_off = kernel->order == VM_DEFERRED && work->kept && !atomic_load(&kernel->compiled);
+    if (puts_off && kernel->n_chunks > 1) {
+        if (parallel_for(kernel->n_chunks, work->threads, run_deferred, &all)) return VM_RAISED;
+    } else if (kernel->order == VM_ALTERNATING) {
         if (parallel_for((kernel->n_chunks + 1) / 2, work->threads, run_chunk, &even)) return VM_RAISED;
         if (parallel_for(kernel->n_chunks / 2, work->threads, run_chunk, &odd)) return VM_RAISED;
     } else {
-        const int threads = kernel->order == VM_IN_ORDER ? 1 : work->threads;
+        const int threads = kernel->order == VM_ANY_ORDER ? work->threads : 1;
         if (parallel_for(kernel->n_chunks, threads, run_chunk, &all)) return VM_RAISED;
     }
     if (kernel->n_sums) add_sums(kernel, base, work->sums, kernel->n_chunks, kernel->n_sums);
@@ -358,7 +418,7 @@ static int run_member(char *const *base, const vm_member *m, intptr_t low, intpt
     if (low >= high) return 0;
     vm_time *time = thread || !work->times ? NULL : work->times + m->number;
     if (time) time->seconds -= seconds();
-    const int stop = run_rows(m->kernel, work, thread, base + m->first_window, sums + m->first_sum * VM_NUMBER, low, high);
+    const int stop = run_rows(m->kernel, work, thread, base + m->first_window, sums + m->first_sum * VM_NUMBER, low, high, PASS_ALL);
     if (time) time->seconds += seconds(), time->runs++;
     return stop;
 }

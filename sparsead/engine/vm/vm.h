@@ -43,7 +43,7 @@ typedef struct {
 typedef void (*vm_rows_loop)(const vm_rows *from, const vm_rows *to, intptr_t rows, intptr_t n);
 #define VM_SHORT 64
 
-enum { VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER };
+enum { VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER, VM_DEFERRED };
 #define VM_NUMBER 32 /* bytes that a number takes at most */
 
 typedef struct vm_instr vm_instr;
@@ -63,6 +63,9 @@ struct vm_instr {
     int number; /* of the sum among those of the kernel */
     vm_indexed indexed;
     intptr_t by, count; /* bytes for each unit of an index number; what is added to negative ones */
+    int kept; /* whether it is put off, in a kernel whose order is DEFERRED: numbers and values are kept until then */
+    intptr_t kept_numbers, kept_values, number_item, value_item; /* where in what a kernel keeps, for all its points; bytes of one */
+    vm_loop keep_number, keep_value;
 };
 
 typedef struct {
@@ -81,7 +84,8 @@ typedef struct {
     intptr_t extent[VM_AXES];
     intptr_t rows, inner, points;
     /* Chunks of rows of the first axis are what threads take, the same for any number of threads. ALTERNATING: chunks that are neighbours add to the
-       same places, so that even ones come first. IN_ORDER: one after the other. */
+       same places, so that even ones come first. IN_ORDER: one after the other. DEFERRED: on any thread, but for what is stored or added by
+       index numbers, which is put off until all chunks before have done it. */
     intptr_t chunk, n_chunks;
     int order, n_sums;
     vm_instr *instrs;
@@ -232,6 +236,7 @@ struct vm_work {
     char *scratch;
     intptr_t scratch_bytes; /* of each thread */
     char *sums;             /* VM_NUMBER bytes for each sum of each chunk */
+    char *kept;             /* what is put off; NULL where one thread does all */
     int threads;
     intptr_t low, high; /* rows of kernels that are run, if high is not 0 */
     intptr_t *turned; /* room for as many pointers as change hands at once */

@@ -80,6 +80,27 @@ def pointwise():
     yield from gradients("15 pointwise ops, n=1e7", *problems.pointwise(10**7), 0, "<= 0.7", 3)
 
 
+def norm_of(residual):
+    """The square of the norm of a residual that is written in place."""
+
+    def loss(u):
+        r = np.empty_like(u)
+        residual(u, r)
+        return r @ r
+
+    return loss
+
+
+def triangles():
+    """Finite elements: nodal values are gathered, and contributions of elements scattered."""
+    few, args = problems.triangles(2000)
+    compare("triangles", sparsead.value_and_grad, norm_of(few), args[:1])
+    residual, (u, r) = problems.triangles(200_000)
+    yield from gradients("200 000 triangles, norm of the residual", norm_of(residual), (u,), 0, "", 5)
+    product, direction = sparsead.jvp(residual, wrt="u", of="r"), np.cos(u)
+    yield "the same, the residual and its derivative along u", ratio(lambda: residual(u, r), lambda: product(u, r, direction), 5), ""
+
+
 def check_along(what, f, args, gradient):
     """End the program if a gradient is not that of central differences along a direction.
 
@@ -217,7 +238,7 @@ def memory():
     )
 
 
-ROWS = {f.__name__: f for f in (brusselator, loops, heat, pointwise, rosenbrock, recurrence, scalar_loop, memory)}
+ROWS = {f.__name__: f for f in (brusselator, loops, heat, pointwise, triangles, rosenbrock, recurrence, scalar_loop, memory)}
 ROWS |= {name: partial(kernels, name, "<= 0.8") for name in ("jacobi_2d", "hdiff")}
 ROWS["vadv"] = partial(kernels, "vadv", "<= 0.8", tol=1e-5)  # pivots near zero: another order of operations shows
 ROWS |= {name: partial(kernels, name, "<= 0.5") for name in ("seidel_2d", "adi")}

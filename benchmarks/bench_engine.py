@@ -98,7 +98,8 @@ def triangles():
     residual, (u, r) = problems.triangles(200_000)
     yield from gradients("200 000 triangles, norm of the residual", norm_of(residual), (u,), 0, "", 5)
     product, direction = sparsead.jvp(residual, wrt="u", of="r"), np.cos(u)
-    yield "the same, the residual and its derivative along u", ratio(lambda: residual(u, r), lambda: product(u, r, direction), 5), ""
+    row = ratio(lambda: residual(u, r), lambda: product(u, r, direction), 5)
+    yield "the same, residual and its derivative along a direction", row, ""
 
 
 def check_along(what, f, args, gradient):

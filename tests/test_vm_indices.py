@@ -13,7 +13,10 @@ import sparsead
 from engines import ARRANGED, assert_bits, both, on_threads
 from loop_tapes import LoopBuilder
 from sized_tapes import LENGTHS, SizedTape
+from sparsead import engine
 from sparsead.engine import reference, vm
+from sparsead.engine.native import compiler
+from sparsead.engine.report import report
 from sparsead.ops.positions import TRACED, Fixed, Positions
 from sparsead.schedule.check import ScheduleError, check
 from sparsead.schedule.form import Bounds, Call, Kernel, blocks_of
@@ -182,6 +185,24 @@ def test_random_programs_on_any_threads(seed):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * max(1, np.max(np.abs(expected), initial=0)))
 
 
+def has_compiler():
+    try:
+        compiler.compiler()
+    except compiler.BuildError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_compiler(), reason="this machine has no compiler for C")
+@pytest.mark.parametrize("seed", range(8, 16))
+def test_compiled_kernels(seed):
+    made = IndexedTape(seed, "whole")
+    inputs, program = made.point(), engine.program(made.tape, "native")
+    expected = reference.Program(made.tape).run(inputs)
+    for threads in (1, 2, 5):
+        assert_bits(on_threads(threads, program.run, inputs), expected, signs=False)
+
+
 # ---- in which order ------------------------------------------------------------------------------------------------------
 
 
@@ -250,8 +271,6 @@ def repeated_sums(n):
 
 
 def report_of(program):
-    from sparsead.engine.report import report
-
     return report("a tape", program, long=True)
 
 
@@ -277,7 +296,7 @@ def test_what_is_put_off_comes_in_order(n, lanes, name):
         assert "on any thread, but for what they write by index" in "".join(report_of(made))
     inputs = [rough(rng, (lanes, n))]
     expected = reference.Program(tape).run(inputs)
-    for threads in (1, 2, 3, 2, 3, 7):
+    for threads in (1, 2, 3, 2, 3, 7):  # again and again: who is through first is chance
         assert_bits(on_threads(threads, made.run, inputs)[:1], expected[:1])
 
 

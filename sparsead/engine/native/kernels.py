@@ -94,8 +94,6 @@ def source_of(low, later=(), literal=False):
     Copies to slots of `later` go past the caches. With `literal` all sizes are in the text.
     """
     kernel = low.kernel
-    if any(i.access is not None and i.access.by is not None for i in kernel.instrs):
-        return None
     dtypes = [kernel.dtypes[r] for i in kernel.instrs for r in i.registers] + [i.access.dtype for i in kernel.instrs if i.access]
     if any(dtype.char not in TYPES or not dtype.isnative for dtype in dtypes) or 0 in low.extents:
         return None
@@ -394,7 +392,7 @@ class _Writer:
         if by is None:
             return []
         lines.append(f"const intptr_t x{k} = (intptr_t){names[0]};")
-        extent, step = (self._size((what, k), getattr(by, what)) for what in ("extent", "step"))
+        extent, step = (self._size(("index " + what, k), getattr(by, what)) for what in ("extent", "step"))
         return [f"(x{k} < 0 ? x{k} + {extent} : x{k}) * {step}"]
 
     def _memory(self, k, *moved):

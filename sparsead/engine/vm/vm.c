@@ -388,8 +388,9 @@ static int run_kernel(const vm_step *step, vm_work *work) {
     atomic_init(&all.ready, 0);
     atomic_init(&all.busy, 0);
     atomic_init(&all.next, 0);
-    const int puts_off = kernel->order == VM_DEFERRED && work->kept && !atomic_load(&kernel->compiled);
-    if (puts_off && kernel->n_chunks > 1) {
+    /* Compiled code does all in order, some three times as fast. */
+    const int puts_off = kernel->order == VM_DEFERRED && kernel->n_chunks > 1 && work->threads > (atomic_load(&kernel->compiled) ? 3 : 1);
+    if (puts_off) {
         if (parallel_for(kernel->n_chunks, work->threads, run_deferred, &all)) return VM_RAISED;
     } else if (kernel->order == VM_ALTERNATING) {
         if (parallel_for((kernel->n_chunks + 1) / 2, work->threads, run_chunk, &even)) return VM_RAISED;

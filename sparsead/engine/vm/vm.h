@@ -236,7 +236,7 @@ struct vm_work {
     char *scratch;
     intptr_t scratch_bytes; /* of each thread */
     char *sums;             /* VM_NUMBER bytes for each sum of each chunk */
-    char *kept;             /* what is put off; NULL where one thread does all */
+    char *kept;             /* what is put off; none where one thread does all */
     int threads;
     intptr_t low, high; /* rows of kernels that are run, if high is not 0 */
     intptr_t *turned; /* room for as many pointers as change hands at once */

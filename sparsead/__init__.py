@@ -5,6 +5,7 @@ from importlib.metadata import version as _version
 from sparsead import cache as cache
 from sparsead import config as config
 from sparsead.derivatives.black_box import black_box as black_box
+from sparsead.derivatives.exporting import export_c as export_c
 from sparsead.derivatives.gradients import grad as grad
 from sparsead.derivatives.gradients import value_and_grad as value_and_grad
 from sparsead.derivatives.implicit import fixed_point as fixed_point

@@ -1,5 +1,6 @@
 """The examples run, small, and what they show is true: against closed forms, published values and differences."""
 
+import shutil
 import sys
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
@@ -13,7 +14,7 @@ from scipy import sparse
 import sparsead
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-TESTED = ("brusselator", "burgers_inverse", "pollution")
+TESTED = ("brusselator", "brusselator_in_c", "burgers_inverse", "pollution")
 
 
 @cache
@@ -91,6 +92,15 @@ def test_brusselator(tmp_path, capsys):
 def test_brusselator_without_picture(tmp_path):
     load("brusselator").main(["--n", "4", "--t-end", "0.1", "--no-plot"])
     assert not list(tmp_path.iterdir())
+
+
+def test_brusselator_in_c(tmp_path, capsys):
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    shown = load("brusselator_in_c").main(["--n", "8", "--steps", "10", "--directory", str(tmp_path / "sources")])
+    assert shown["difference"] < 1e-10
+    assert {path.name for path in (tmp_path / "sources").glob("*.h")} == {"brusselator.h", "brusselator_jac.h"}
+    assert "128 unknowns, 768 entries" in capsys.readouterr().out
 
 
 def test_pollution_jacobian_is_the_complex_step():

@@ -1,5 +1,6 @@
 """The code of README.md runs as it stands there, and gives what it says."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -12,10 +13,11 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 @pytest.fixture(scope="module")
-def names():
-    found = {}
-    for block in re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL):
-        exec(compile(block, str(README), "exec"), found)
+def names(tmp_path_factory):
+    found = {"folder": tmp_path_factory.mktemp("readme")}
+    with contextlib.chdir(found["folder"]):
+        for block in re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL):
+            exec(compile(block, str(README), "exec"), found)
     return found
 
 
@@ -42,3 +44,12 @@ def test_equations(names):
     assert names["by_start"].shape == u.shape
     sparsead.testing.check_derivatives(names["react"], u, 0.1, wrt=(0, 1), order=1)
     assert sparsead.testing.check_loop(names["react"], u, 0.1).loops == 1
+
+
+def test_without_python(names):
+    header = (names["folder"] / "exported" / "brusselator_jac.h").read_text()
+    for line in ("int brusselator_jac(double t, const double *y, double *values, void *workspace);",
+                 "extern const int32_t brusselator_jac_indptr[1153], brusselator_jac_indices[6912];"):  # fmt: skip
+        assert line in header
+        assert line in README.read_text(encoding="utf-8")
+    assert len(list((names["folder"] / "exported").iterdir())) == 4

@@ -303,6 +303,7 @@ def gradients_agree(folder, f, x, rtol=0.0, name="exported"):
 
 
 RNG = np.random.default_rng(3)
+BIG = RNG.normal(size=(40, 40))
 W, INDEX = RNG.normal(size=(7, 5)), RNG.integers(-40, 40, 90)
 KERNELS = {
     "sums": (lambda x: np.sum(x.reshape(8, 5).sum(axis=0) ** 2) * np.mean(x), 0.0),
@@ -312,6 +313,7 @@ KERNELS = {
     "mask": (lambda x: masked(x), 0.0),
     "matmul": (lambda x: np.sum((W @ x.reshape(5, 8)) ** 2), 1e-12),
     "einsum": (lambda x: np.sum(np.einsum("ij,jk,kl->il", x.reshape(5, 8), np.ones((8, 3)), W[:3]) ** 2), 1e-12),
+    "products": (lambda x: np.sum(np.outer(x, x) @ (BIG @ np.outer(x, x[:9]))), 1e-12),
     "vectors": (lambda x: (x @ x) * (W[:, 0] @ x[:7]), 1e-12),
     "scan": (lambda x: np.sum(np.cumsum(x) ** 2) + np.cumprod(x[:6])[-1], 1e-12),
     "extrema": (lambda x: np.max(x) ** 2 + np.sum(x.reshape(8, 5).min(axis=1) ** 2) + np.prod(x[:5]), 1e-12),
@@ -319,6 +321,7 @@ KERNELS = {
     "roll": (lambda x: np.sum(np.roll(x, 3) * x**2), 0.0),
     "float32": (lambda x: np.sum((x.astype(np.float32) * np.float32(0.1)) ** 2), 0.0),
     "whole numbers": (lambda x: np.sum(x * (np.arange(40) // 3 % 4)), 0.0),
+    "batches": (lambda x: np.sum(np.matmul(x.reshape(2, 4, 5), x.reshape(2, 5, 4)) ** 2), 1e-12),
     "norm": (lambda x: np.linalg.norm(x), 1e-12),
     "sorted": (lambda x: np.sum(x[np.array([3, 1, 2])] * np.tri(3) @ x[:3]), 1e-12),
 }  # fmt: skip
@@ -435,7 +438,7 @@ def test_captured_arrays_and_whole_numbers(tmp_path):
     gradient = sparsead.grad(f).prepare(x, 3)
     c = Exported(gradient, tmp_path)
     assert "const double *large" in c.header and "const double *small" not in c.header
-    assert "small is captured: its numbers are in the source" in c.header
+    assert "captured, with its numbers in the source: small" in c.header
     assert "n = 3" in c.header
     found = np.empty_like(x)
     assert c(x, 2 * large, found) == 0

@@ -76,8 +76,8 @@ class _Maker:
         text = _words(leaves[0].path)
         captured = all(leaf.path[0][0] != "argument" for leaf in leaves)
         if captured and value.nbytes <= STATIC:
-            self.notes.append(f"{text} is captured: its numbers are in the source")
-            return np.array(value) if value.flags.c_contiguous else value.copy(order="K")
+            self.notes.append(f"captured, with its numbers in the source: {text}")
+            return value.copy(order="K")
         written = any(leaf.path[: len(place)] == place for leaf in leaves for place in self.derivative.of if place != "return")
         parameter = Parameter(
             self.name(text), value.dtype, value.shape, value.strides, text, value=value, kept=not captured and not written

@@ -12,6 +12,8 @@ from sparsead.engine.native.data import literal
 from sparsead.engine.native.functions import value_of
 from sparsead.engine.native.kernels import TYPES, indented
 
+BLOCK = 64  # rows of a matrix that are added to all rows of a product before the next ones
+
 
 def call_lines(step, functions, unsupported):
     """The statements of a `Call` on the operands ``x0``.. and results ``z0``..; `unsupported` makes the error for others."""
@@ -205,18 +207,44 @@ def _einsum(call):
         sizes.update(zip(term, call.shape(k), strict=True))
     summed = [c for c in sizes if c not in out]
     last = [c for c in out if c in terms[-1] and all(c not in term for term in terms[:-1])]
-    outer = [c for c in out if c not in last]
+
+    def product(index):
+        return " * ".join(call.element(k, [index[c] for c in term]) for k, term in enumerate(terms))
+
     index = {c: f"i_{c}" for c in sizes}
-    t = TYPES[call.types[0].dtype.char]
-    product = " * ".join(call.element(k, [index[c] for c in term]) for k, term in enumerate(terms))
     target = call.result([index[c] for c in out])
-    order, extents = (lambda letters: [index[c] for c in letters]), (lambda letters: [sizes[c] for c in letters])
-    if not last or not summed:
-        inner = [f"{t} sum = 0;", *_nest(order(summed), extents(summed), [f"sum += {product};"]), f"{target} = sum;"]
-        return _nest(order(out), extents(out), inner)
-    cleared = _nest(order(last), extents(last), [f"{target} = 0;"])
-    added = _nest(order([*summed, *last]), extents([*summed, *last]), [f"{target} += {product};"])
-    return _nest(order(outer), extents(outer), [*cleared, *added])
+    if last and summed:
+        return _rows_added(sizes, index, out, summed, last, target, product(index))
+    return _over(out, index, sizes, [*_sum_of(call, sizes, index, summed, product), f"{target} = sum;"])
+
+
+def _over(letters, index, sizes, lines):
+    return _nest([index[c] for c in letters], [sizes[c] for c in letters], lines)
+
+
+def _rows_added(sizes, index, out, summed, last, target, product):
+    """Rows of the last operand, added up; so many of them at a time that they stay in the cache."""
+    first, *others = summed
+    outer = [c for c in out if c not in last]
+    added = _over([*others, *last], index, sizes, [f"{target} += {product};"])
+    i, n = index[first], sizes[first]
+    rows = [f"for (intptr_t {i} = begin; {i} < begin + {BLOCK} && {i} < {n}; {i}++) {{", *indented(added), "}"]
+    blocks = [f"for (intptr_t begin = 0; begin < {n}; begin += {BLOCK}) {{", *indented(_over(outer, index, sizes, rows)), "}"]
+    return [*_over(out, index, sizes, [f"{target} = 0;"]), *blocks]
+
+
+def _sum_of(call, sizes, index, summed, product):
+    """`sum`, in eight parts along the last letter."""
+    t = TYPES[call.types[0].dtype.char]
+    if not summed:
+        return [f"const {t} sum = {product(index)};"]
+    *others, c = summed
+    i, n = index[c], sizes[c]
+    eight = f"for (intptr_t part = 0; part < 8; part++) parts[part] += {product({**index, c: f'({i} + part)'})};"
+    whole = [f"for (intptr_t {i} = 0; {i} < {n - n % 8}; {i} += 8)", f"    {eight}"] if n >= 8 else []
+    rest = [f"for (intptr_t {i} = {n - n % 8}; {i} < {n}; {i}++)", f"    parts[{i} % 8] += {product(index)};"] if n % 8 else []
+    total = " + ".join(f"(parts[{k}] + parts[{k + 4}])" for k in range(4))
+    return [f"{t} parts[8] = {{0}};", *_over(others, index, sizes, [*whole, *rest]), f"const {t} sum = {total};"]
 
 
 def _moved(call):

@@ -53,7 +53,6 @@ typedef struct {
 struct work {
     char **slots;
     char *sums;         /* NUMBER bytes for each sum of each chunk */
-    char *scratch;      /* registers of kernels that are no fused loops */
     intptr_t low, high; /* rows of kernels that are run, if high is not 0 */
     int failed;         /* the guard that does not hold, from 1 on */
 };

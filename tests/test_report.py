@@ -42,8 +42,8 @@ def test_another_space():
 
 def test_reads_what_is_written_elsewhere():
     b = LoopBuilder()
-    x = b.store(b.zeros((N,)), lambda a: a[1:], b.ew("sin", b.input((N - 1,))))
-    assert fusion.READS_WRITTEN in reasons(b, b.ew("cos", b.load(x, lambda a: a[:-1])))
+    x = b.store(b.zeros((2 * N,)), lambda a: a[1:N], b.ew("sin", b.input((N - 1,))))
+    assert fusion.READS_WRITTEN in reasons(b, b.ew("cos", b.load(x, lambda a: a[: N - 1])))
 
 
 def test_writes_what_is_read_elsewhere():
@@ -144,9 +144,9 @@ def test_why_threads_may_not_share_a_kernel():
     program = vm.Program(b.done(b.op("sum", (b.ew("sin", x),), (600,), (0,))))
     assert "on one thread: several points write to one place" in "\n".join(report("primal", program, True))
     b = LoopBuilder()
-    x, y = b.input((N,)), b.zeros((N,))
-    y = b.accumulate(y, lambda a: a[1:], b.ew("sin", b.load(x, lambda a: a[1:])))
-    y = b.accumulate(y, lambda a: a[:-1], b.ew("cos", b.load(x, lambda a: a[1:])))
+    x, y = b.input((N,)), b.zeros((3 * N,))
+    y = b.accumulate(y, lambda a: a[1:N], b.ew("sin", b.load(x, lambda a: a[1:])))
+    y = b.accumulate(y, lambda a: a[: N - 1], b.ew("cos", b.load(x, lambda a: a[1:])))
     orders = [(low.order, low.why) for low in map(lowered, kernels(vm.Program(b.done(y))))]
     assert ("alternating", "neighbours add to the same places") in orders
 

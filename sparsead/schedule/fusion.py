@@ -18,6 +18,7 @@ from sparsead.tape._memory import blank
 NEAR = 24  # steps back that an op looks for a kernel to join
 LARGEST = 400  # instructions of a kernel
 COUNTER = np.dtype(np.int64)
+SMALL = 64  # bytes of a cache line
 
 # Why an op does not join a kernel.
 NO_KERNEL = "it is no kernel"
@@ -230,12 +231,16 @@ class Fusion:
 
     def finish(self):
         """Put the fills and checks between the steps; nothing can be planned any more."""
-        steps = []
+        steps = [Fill(slot, self.slots[slot].nbytes) for slots in self.fills.values() for slot in slots if self._is_small(slot)]
         for k in range(len(self.steps) + 1):
-            steps += [Fill(slot, self.slots[slot].nbytes) for slot in self.fills.get(k, ())]
+            steps += [Fill(slot, self.slots[slot].nbytes) for slot in self.fills.get(k, ()) if not self._is_small(slot)]
             steps += self.checks.get(k, ())
             steps += self.steps[k : k + 1]
         self.steps[:] = steps
+
+    def _is_small(self, slot):
+        """Whether a slot is filled at the beginning: between two kernels the fill would keep them out of one group."""
+        return self.slots[slot].nbytes <= SMALL
 
     def ends(self, slot, beside=None):
         """The memory is about to be overwritten: loads of it that are wanted afterwards are read."""
@@ -293,11 +298,12 @@ class Fusion:
                 return WRITES_READ if kind == "load" else WRITES_WRITTEN, slot
         return None
 
-    def kernel(self, shape, accesses, write=None, first=0):
-        """A step whose kernel may read `accesses` and then do `write`: one of the last, or a new one."""
+    def kernel(self, shape, accesses, write=None, first=0, beside=-1):
+        """A step whose kernel may read `accesses` and then do `write`: step `beside` if it may, one of the last, or a new one."""
         space = squeezed(shape)
         first = max(first, self._after(accesses, write and write[1]), -1 if write is None else self.barrier + 1)
-        for k in range(len(self.steps) - 1, max(first, len(self.steps) - NEAR) - 1, -1):
+        near = range(len(self.steps) - 1, max(first, len(self.steps) - NEAR) - 1, -1)
+        for k in [beside, *near] if beside in near else near:
             if self._against(k, space, accesses, write) is None:
                 break
         else:
@@ -349,8 +355,8 @@ class Fusion:
         """(step, registers of the operands): a kernel over `shape` that may compute with them, and then do `write`."""
         while True:
             accesses = [self.seen(v, shape) for v in operands if not self.is_number(v) and not self._here(v, shape)]
-            first = max([self.values[v].step for v in operands if isinstance(self.values[v], Held)], default=0)
-            k = self.kernel(shape, accesses, write, first)
+            first = max([self.values[v].step for v in operands if isinstance(self.values[v], Held)], default=-1)
+            k = self.kernel(shape, accesses, write, max(first, 0), beside=first)
             elsewhere = {v for v in operands if isinstance(self.values[v], Held) and self.values[v].step != k}
             if not elsewhere:
                 return k, [self._register(k, v, shape) for v in operands]

@@ -26,11 +26,12 @@ from sparsead.schedule.windows import meeting, reach
 
 BIG = 1 << 20  # bytes that kernels touch: less is in a second-level cache all the time
 STRIP = 1 << 19  # bytes of a strip, in all slots; measured on second-level caches of 1 MB
-LAGGING = 1 << 20  # bytes that the last kernel may be behind the first
+LAGGING = 1 << 22  # bytes that the last kernel may be behind the first: in a second-level cache, or at least in a third one
 ROW = 1 << 23  # bytes of a row: what is in a third-level cache
 MOST = 128  # kernels of a group
 UNLIKE = 8  # this part of the rows more, or less, and they are not the same rows
 BANDS = 16  # at most
+FAR = 8  # times the rows that are left out between two bands: what a band has at least, as near its ends no ring is in use
 BAND_WORK = 2_000_000  # points times instructions of a band, at least
 
 
@@ -125,12 +126,13 @@ class _Group:
 
     def _joining(self, kernel):
         """Kernels over rows of the group that do what one kernel does."""
-        if self._sweeps(kernel):
+        if self._sweeps(kernel) and not _clears(kernel):
             if self._has_rows_of(kernel):
                 return [kernel]
             if prod(kernel.space) > max(prod(m.kernel.space) for m in self.members):
                 return []  # as one row it would be in the way of others over its rows
-        return [self._as_row(piece) for piece in _pieces(kernel)]
+        swept = lambda piece: self._sweeps(piece) and self._has_rows_of(piece)
+        return [piece if swept(piece) else self._as_row(piece) for piece in _pieces(kernel)]
 
     def _clearing(self, fill):
         pitch = self.pitch.get(fill.slot)
@@ -243,9 +245,14 @@ class _Group:
         """Where bands begin and end: the same for any number of threads."""
         low, high = min(m.first for m in self.members), max(m.first + m.kernel.space[0] for m in self.members)
         work = sum(prod(m.kernel.space) * len(m.kernel.instrs) for m in self.members)
-        apart = 2 * (max(m.before for m in self.members) + max(m.behind for m in self.members)) + height
+        apart = FAR * (max(m.before for m in self.members) + max(m.behind for m in self.members)) + height
         count = max(min(BANDS, work // BAND_WORK, (high - low) // apart), 1)
         return [low + (high - low) * k // count for k in range(count + 1)]
+
+
+def _clears(kernel):
+    """Whether a kernel only stores numbers, perhaps in rows that are far from each other."""
+    return all(i.kind == "store" and i.registers[0] in kernel.constants for i in kernel.instrs)
 
 
 def _zeros_in(slot, nbytes, pitch):
@@ -276,7 +283,7 @@ def _pieces(kernel):
     parts: dict = {}
     for k, instr in enumerate(kernel.instrs):
         parts.setdefault(root(k), []).append(instr)
-    return [kernel.with_instrs(instrs) for instrs in parts.values()]
+    return [kernel.with_instrs(instrs).changed(kernel.space, lambda access: access) for instrs in parts.values()]
 
 
 def _share(kernel, a, b):

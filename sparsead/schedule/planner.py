@@ -18,7 +18,9 @@ from sparsead.schedule.strips import strip
 from sparsead.schedule.values import Cleared, Constant, Counted, Held, Window
 from sparsead.schedule.windows import meeting, spread, squeezed
 from sparsead.tape.spec import ELEMENTWISE
+from sparsead.transform._begin import begun
 from sparsead.transform._linear import linearize
+from sparsead.transform._narrow import narrowed
 from sparsead.transform._split import guards_first
 
 LARGE = 2**40  # numbers that count trips are smaller, far from where int64 wraps around
@@ -26,7 +28,7 @@ LARGE = 2**40  # numbers that count trips are smaller, far from where int64 wrap
 
 def schedule_of(tape):
     """The `Schedule` of a tape, of which inputs are never written."""
-    tape = linearize(guards_first(tape))
+    tape = narrowed(begun(linearize(guards_first(tape))))
     inputs, outputs = ([tape.type(v) for v in values] for values in (tape.inputs, tape.outputs))
     slots = [Slot("input", t.nbytes, position) for position, t in enumerate(inputs)]
     planner = Planner(tape, slots, [])
@@ -181,6 +183,8 @@ class Planner(Fusion):
         target = Access(place.slot, place.offset + imm, strides, view.dtype, moving, op.line)
         kind = op.op.name.removesuffix("_at")
         if kind == "accumulate" and self._restored(value, target):
+            if (self.type(value).shape, self.type(value).dtype) == (view.shape, view.dtype):  # it is to be seen there again
+                self.look(value, Window(place, view, imm, moving, self.version[place.slot], op.line))
             return
         self._end_for(value, target, view.shape)
         self._write_to(kind, value, target, view.shape)
@@ -314,7 +318,8 @@ class Planner(Fusion):
         """(the planner of a body, what changes hands after it)."""
         lead, m = len(body.inputs) - len(operands), len(slots)
         own = set(range(lead, lead + m))
-        body = linearize(body, [body.inputs[k] for k in own])
+        for law in (linearize, begun, narrowed):
+            body = law(body, [body.inputs[k] for k in own])
         child = Planner(body, self.slots, self.together)
         child.outer, child.carried = self, set(slots)
         if counter is not None:

@@ -131,8 +131,7 @@ class _Group:
                 return [kernel]
             if prod(kernel.space) > max(prod(m.kernel.space) for m in self.members):
                 return []  # as one row it would be in the way of others over its rows
-        swept = lambda piece: self._sweeps(piece) and self._has_rows_of(piece)
-        return [piece if swept(piece) else self._as_row(piece) for piece in _pieces(kernel)]
+        return [p if self._sweeps(p) and self._has_rows_of(p) else self._as_row(p) for p in _pieces(kernel)]
 
     def _clearing(self, fill):
         pitch = self.pitch.get(fill.slot)

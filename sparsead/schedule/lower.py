@@ -21,6 +21,7 @@ from sparsead.schedule.windows import coalesced, meeting, reach
 CACHE = 24 * 1024  # bytes of registers of a tile: most of a first-level cache of 32 KB
 LEAST, MOST = 256, 2048  # points of a tile
 PUT_OFF = 6  # instructions that compute, for each that is put off: what is kept takes as long as about so many
+KEPT = 1 << 26  # bytes of that, at most
 ROW = 16  # points of a row for which a window is used row by row, and not copied
 WORK = 100_000  # points times instructions of a chunk, at least: some 15 us
 CHUNKS = 64  # of a kernel, at most
@@ -132,7 +133,7 @@ def _lowered(space, instrs, dtypes, constants, by_rows):
     done = [(i.kind, w) for i, w in zip(instrs, windows, strict=True) if w]
     bent = _bent(instrs, windows, direct)
     chunk, order, why = _chunks(extents, axis, rows, done)
-    if order == "deferred" and not _worth_it(instrs, bent):
+    if order == "deferred" and not _worth_it(kernel, bent):
         order = "in order"
     return Lowered(kernel, extents, axis, rows, inner, chunk, order, why, windows, direct, bent,
                    [int(starts[h]) if h >= 0 else -1 for h in homes], int(starts[-1]))  # fmt: skip
@@ -185,10 +186,12 @@ def put_off(instr):
     return instr.kind in ("store", "accumulate") and instr.access.by is not None and not instr.access.by.distinct
 
 
-def _worth_it(instrs, bent):
+def _worth_it(kernel, bent):
     """Whether a kernel computes enough for threads to share that, with what it writes by index numbers put off."""
-    late = [k for k, instr in enumerate(instrs) if put_off(instr)]
-    return sum(instr.kind == "apply" for instr in instrs) >= PUT_OFF * len(late) and not any(bent[k] for k in late)
+    late = [k for k, instr in enumerate(kernel.instrs) if put_off(instr)]
+    kept = prod(kernel.space) * sum(kernel.dtypes[r].itemsize for k in late for r in kernel.instrs[k].registers)
+    computes = sum(instr.kind == "apply" for instr in kernel.instrs)
+    return computes >= PUT_OFF * len(late) and kept <= KEPT and not any(bent[k] for k in late)
 
 
 def _order(extents, width, windows):

@@ -11,7 +11,13 @@ import pytest
 from numpy.testing import assert_array_equal, assert_array_max_ulp
 
 import sparsead
+from loop_tapes import RandomBranches, RandomLoop
+from sized_tapes import SizedTape
+from sparsead.engine import vm
 from sparsead.engine._simd import choose_isa, isa
+from sparsead.engine.native.export import Entry, Export, Parameter, Stage, write
+from sparsead.tape._memory import blank
+from sparsead.transform._adjoint import adjoint
 
 CC = shutil.which("cc")
 GFORTRAN = shutil.which("gfortran")
@@ -27,7 +33,21 @@ class Exported:
     """
 
     def __init__(self, derivative, folder, name="exported", flags=FLAGS):
-        self.paths = sparsead.export_c(derivative, name, folder)
+        self._load(sparsead.export_c(derivative, name, folder), folder, name, flags)
+
+    @classmethod
+    def of_tape(cls, tape, folder):
+        """A tape as a function."""
+        types = [[tape.type(v) for v in values] for values in (tape.inputs, tape.outputs)]
+        inputs, outputs = ([Parameter(f"{'xz'[k]}{j}", t.dtype, t.shape, t.strides, "a value", output=k == 1)
+                            for j, t in enumerate(found)] for k, found in enumerate(types))  # fmt: skip
+        self = cls.__new__(cls)
+        entry = Entry("exported", "a tape", [Stage(tape, inputs, outputs)], [*inputs, *outputs])
+        self._load(write(Export(entry), folder, {}), folder, "exported", ["-std=gnu99", "-O0", "-Wall", "-Werror"])
+        return self
+
+    def _load(self, paths, folder, name, flags):
+        self.paths = paths
         self.header = self.paths[1].read_text()
         library = folder / f"{name}_{next(NUMBER)}.so"
         command = [CC, *flags, "-shared", "-fPIC", "-o", str(library), str(self.paths[0]), "-lm"]
@@ -600,4 +620,41 @@ def test_derivatives_that_cannot_be_exported(tmp_path):
     with_aux = sparsead.jacobian(lambda x: (x * x, x), has_aux=True).prepare(np.ones(3))
     with pytest.raises(NotImplementedError, match="has_aux=True"):
         sparsead.export_c(with_aux, "f", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def reverse(tape):
+    real = lambda values: [p for p, v in enumerate(values) if tape.type(v).dtype.kind == "f"]
+    return adjoint(tape, real(tape.inputs), real(tape.outputs))[0]
+
+
+TAPES = {
+    "kernels": lambda seed: SizedTape(seed, "smooth").tape, "loops": lambda seed: RandomLoop(seed).tape,
+    "branches": lambda seed: RandomBranches(seed).tape,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", TAPES)
+def test_random_tapes(tmp_path, kind, seed):
+    made, rng = TAPES[kind](seed), np.random.default_rng(seed)
+    tape = reverse(made)
+    inputs, found = [], []
+    for v in tape.inputs:
+        t = tape.type(v)
+        inputs.append(blank(t.shape, t.strides, t.dtype))
+        inputs[-1][...] = rng.uniform(0.3, 0.9, t.shape)
+    for v in tape.outputs:
+        t = tape.type(v)
+        found.append(blank(t.shape, t.strides, t.dtype))
+    assert Exported.of_tape(tape, tmp_path)(*inputs, *found) == 0
+    for a, b in zip(found, vm.Program(tape).run(inputs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)  # functions of the C library are not NumPy's
+
+
+def test_numbers_that_fortran_and_c_do_not_share_are_refused(tmp_path):
+    for dtype in (np.longdouble, np.float16):
+        gradient = sparsead.grad(lambda x: np.sum(x * x)).prepare(np.ones(3, dtype))
+        with pytest.raises(NotImplementedError, match=f"x is of type {np.dtype(dtype)}"):
+            sparsead.export_c(gradient, "f", tmp_path)
     assert not list(tmp_path.iterdir())

@@ -157,6 +157,9 @@ class Export:
     """
 
     def __init__(self, entry):
+        odd = next((p for p in entry.parameters if p.dtype.str[1:] not in FIXED or not p.dtype.isnative), None)
+        if odd is not None:
+            raise NotImplementedError(f"{odd.text} is of type {odd.dtype}")
         self.entry, self.driver = entry, Driver()
         self.planned = [self.driver.program(stage.tape) for stage in entry.stages]
         self._drop_unread()

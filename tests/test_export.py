@@ -305,6 +305,20 @@ def test_examples_in_c_and_fortran(tmp_path, language, n):
     assert_array_equal(found[1:], data[:4])
 
 
+@pytest.mark.skipif(GFORTRAN is None, reason="no gfortran: the example in Fortran cannot be compiled")
+def test_names_in_fortran(tmp_path):
+    def f(sum, Sum, real):
+        return np.sum(sum * Sum * Sum) * real
+
+    gradient = sparsead.value_and_grad(f, wrt=(0, 1)).prepare(np.array([1.0, np.nan, -np.inf]), np.arange(3.0), 2.0)
+    source, *_, fortran = sparsead.export_c(gradient, "value_of_all_of_these_with_a_long_name_that_fits", tmp_path, examples=True)
+    run([CC, *FLAGS, "-c", "-o", tmp_path / "source.o", source])
+    run([GFORTRAN, "-o", tmp_path / "example", fortran, tmp_path / "source.o", "-lm"])
+    found = printed(run([tmp_path / "example"]))
+    assert_array_equal(found["sum_bar"], [10, 0, 2, 8])
+    assert np.isnan(found["value"]).all()
+
+
 def same(found, expected, rtol=0.0):
     if rtol:
         np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol)
@@ -581,8 +595,16 @@ def test_bad_names(tmp_path, name, error, message):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("name", ["add", "sin", "work_t", "run_kernel", "loop_of_add_ddd"])
+def test_names_that_the_source_has_itself(tmp_path, name):
+    gradient = sparsead.grad(lambda x: np.sum(x[:1] * x) + np.arctan2(x, x).sum()).prepare(np.ones(3))
+    with pytest.raises(ValueError, match=f"export_c: name='{name}' is a name that the source itself uses"):
+        sparsead.export_c(gradient, name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_names_of_arguments_that_c_has_itself(tmp_path):
-    gradient = sparsead.grad(lambda double, workspace: np.sum(double * workspace)).prepare(np.ones(3), np.ones(3))
+    gradient = sparsead.grad(lambda double, sin: np.sum(double * sin)).prepare(np.ones(3), np.ones(3))
     c, found = Exported(gradient, tmp_path, "exp_"), np.empty(3)
     assert c(np.ones(3), np.arange(3.0), found) == 0
     assert_array_equal(found, np.arange(3.0))

@@ -10,13 +10,16 @@ from sparsead.derivatives.gradients import ValueAndGrad
 from sparsead.derivatives.jacobians import Hessian, Jacobian, _flat_lanes, _joined
 from sparsead.derivatives.outputs import slots
 from sparsead.derivatives.products import Hvp, Jvp, Vjp, second_order_tape
-from sparsead.engine.native.export import WORDS, Entry, Parameter, Stage
+from sparsead.engine.native.export import FIXED, LIBRARY, WORDS, Entry, Parameter, Stage
 from sparsead.tape._memory import window
 from sparsead.tracing.record import name_of, signature
 from sparsead.tracing.substitution import path_text
 
 STATIC = 1 << 16  # bytes of a captured array up to which it is in the source
-RESERVED = WORDS | {"workspace", "memory", "status", "work", "offsets", "slots", "k", "from", "stage", "NAN", "INFINITY"}
+RESERVED = WORDS | LIBRARY | set(FIXED.values()) | {
+    "workspace", "memory", "status", "work", "offsets", "slots", "k", "from", "work_t", "intptr_t", "uintptr_t", "DONE", "NAN",
+    "INFINITY",
+}  # fmt: skip
 
 
 def entry_of(derivative, name):
@@ -46,7 +49,7 @@ class _Maker:
         """An identifier that is not in use yet."""
         text = re.sub(r"\W+", "_", wanted, flags=re.ASCII).strip("_") or "x"
         text = f"x{text}" if text[0].isdigit() else text
-        while text in RESERVED or text in self.taken:
+        while text in RESERVED or text in self.taken or re.fullmatch(r"(table|run|stage|step|kernel|loop)_\d+", text):
             text += "_"
         self.taken.add(text)
         return text
@@ -225,7 +228,7 @@ def _matrix(derivative, prepared, name):
         tape = compressed._direct_tape
         dtype = tape.type(tape.outputs[0]).dtype
     elif nnz:
-        tapes = [compressed._program(first, last).tape for first, last in compressed._chunks]
+        tapes = [compressed._sweep(first, last) for first, last in compressed._chunks]
         dtype, gather = _gathered(compressed, tapes)
     text = f"entries of the {derivative.kind}, in the order of {form.upper()}"
     values = Parameter(maker.name("values"), dtype, (nnz,), (dtype.itemsize,), text, output=True)

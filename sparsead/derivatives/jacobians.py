@@ -233,16 +233,19 @@ class Compressed:
         return [_in_lanes(part, tape.type(v)) for part, v in zip(parts, ids, strict=True)]
 
     def _program(self, first, last):
-        """The batched sweep of these colours, with its seeds folded in: what depends on them alone is computed here."""
+        """What runs the batched sweep of these colours."""
         if (first, last) not in self.programs:
-            n = len(self.tape.inputs)
-            forward = self.coloring.partition == "column"
-            sweep = self._forward_tape if forward else self._reverse_tape
-            seeds = self._seeds(first, last)
-            places = range(n, n + len(seeds))
-            bound = bind(batch(sweep, places, last - first), dict(zip(places, seeds, strict=True)))
-            self.programs[first, last] = self.program(precomputed(simplify(bound)), f"colours {first} to {last - 1}")
+            self.programs[first, last] = self.program(self._sweep(first, last), f"colours {first} to {last - 1}")
         return self.programs[first, last]
+
+    def _sweep(self, first, last):
+        """The batched sweep of these colours, with its seeds folded in: what depends on them alone is computed here."""
+        n = len(self.tape.inputs)
+        sweep = self._forward_tape if self.coloring.partition == "column" else self._reverse_tape
+        seeds = self._seeds(first, last)
+        places = range(n, n + len(seeds))
+        bound = bind(batch(sweep, places, last - first), dict(zip(places, seeds, strict=True)))
+        return precomputed(simplify(bound))
 
     @cached_property
     def _forward_tape(self):

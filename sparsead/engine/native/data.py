@@ -25,7 +25,7 @@ def literal(x, char):
     x = int(x)
     if char in "lq" and x == -(2**63):
         return "INT64_MIN"
-    return f"{x}{'u' if char in 'ILQ' else ''}{'l' if abs(x) > 2**31 - 1 else ''}"
+    return f"{x}{'u' if char in 'ILQ' else ''}{'ll' if abs(x) > 2**31 - 1 else ''}"
 
 
 def memory_of(array, nbytes):
@@ -45,23 +45,22 @@ class Data:
     def __init__(self):
         self.texts, self.known = [], {}
 
-    def table(self, ctype, values, name=None):
+    def table(self, ctype, values):
         """The name of an array of these C expressions; ``0`` if there are none."""
         values = tuple(map(str, values))
         if not values:
             return "0"
         key = ctype, values
-        if key not in self.known or name is not None:
-            name = name or f"table_{len(self.known)}"
-            self.known[key] = name
+        if key not in self.known:
+            name = self.known[key] = f"table_{len(self.known)}"
             self.texts.append(declared(f"static {ctype} {name}[]", values))
         return self.known[key]
 
-    def array(self, array, nbytes=None, name=None):
+    def array(self, array, nbytes=None):
         """The name of an array with the memory of `array`."""
         char, memory = array.dtype.char, memory_of(array, array.nbytes if nbytes is None else nbytes)
         values = [literal(x, char) for x in memory.tolist()] or ["0"]
-        return self.table(f"const {TYPES[char]}", values, name)
+        return self.table(f"const {TYPES[char]}", values)
 
     def number(self, number):
         """Where a number is, as a ``char *``."""

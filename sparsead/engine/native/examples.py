@@ -11,7 +11,8 @@ import numpy as np
 from sparsead.engine.native.data import declared, literal, memory_of
 from sparsead.engine.native.kernels import indented
 
-MOST, REPEATED, SHOWN, PER_LINE = 4096, 16, 4, 3
+MOST, REPEATED, SHOWN, PER_LINE = 4096, 16, 4, 2
+OWN = {"status", "workspace", "k_", "sum", "real", "mod", "ieee_value"}  # of the program in Fortran
 KINDS = {"f8": "real(c_double)", "f4": "real(c_float)", "b1": "integer(c_int8_t)",
          **{f"{k}{n}": f"integer(c_int{8 * n}_t)" for k in "iu" for n in (1, 2, 4, 8)}}  # fmt: skip
 
@@ -79,7 +80,7 @@ def _declared_in_c(p):
 
 def _in_fortran(export):
     entry, name = export.entry, export.entry.name
-    names = _distinct([p.name for p in entry.parameters], {"program", "status", "workspace", "call_it", "k_", name.lower()})
+    names = _distinct([p.name for p in entry.parameters], {*OWN, name.lower()})
     dummies = [f"{KINDS[p.dtype.str[1:]]}, {_intent(p)} :: {n}{'' if p.scalar else '(*)'}" for p, n in
                zip(entry.parameters, names, strict=True)]  # fmt: skip
     arguments = _wrapped([*names, "workspace"])
@@ -88,7 +89,7 @@ def _in_fortran(export):
         f"  function {name}( &", *arguments,
         f'      ) bind(c, name="{name}") result(status)', "    use, intrinsic :: iso_c_binding", *(f"    {d}" for d in dummies),
         "    integer(c_int8_t) :: workspace(*)", "    integer(c_int) :: status", f"  end function {name}",
-        f'  function {name}_workspace_size() bind(c, name="{name}_workspace_size") result(n)',
+        f"  function {name}_workspace_size() &", f'      bind(c, name="{name}_workspace_size") result(n)',
         "    use, intrinsic :: iso_c_binding",
         "    integer(c_size_t) :: n", f"  end function {name}_workspace_size", "end interface",
         "integer(c_int8_t), allocatable :: workspace(:)", "integer(c_int) :: status",
@@ -105,8 +106,8 @@ def _in_fortran(export):
     for p, n in zip(entry.parameters, names, strict=True):
         if p.output:
             size = p.nbytes // p.dtype.itemsize
-            body.append(f"print '(a, *(1x, es24.16))', '{n}: sum, first', real(sum({n}(:{size})), c_double), &")
-            body.append(f"  real({n}(:{min(size, SHOWN)}), c_double)")
+            body += [f"print '(a, *(1x, es24.16))', '{n}: sum, first', &", f"  real(sum({n}(:{size})), c_double), &",
+                     f"  real({n}(:{min(size, SHOWN)}), c_double)"]  # fmt: skip
     head = [f"! Calls {name}. Compile with: gfortran {name}_example.f90 {name}.o -lm, after cc -std=c99 -O3 -c {name}.c"]
     return "\n".join([*head, f"program {name}_example", *(f"  {line}" for line in [*lines, *body]), "end program", ""])
 

@@ -30,7 +30,14 @@ WORDS = set("""
 WHOLE = {f"{k}{n}": f"{'u' if k == 'u' else ''}int{8 * n}_t" for k in "iu" for n in (1, 2, 4, 8)}
 FIXED = {"b1": "uint8_t", "f8": "double", "f4": "float", **WHOLE}
 ALIGNED = 64
-FLAGS = "-std=c99 -O3 -ffp-contract=off -fno-math-errno -fno-trapping-math"
+FLAGS = "-std=c99 -O3 -ffp-contract=off -fno-math-errno -fno-trapping-math -fno-strict-aliasing"
+LIBRARY = set("""
+    abort abs acos acosh asin asinh atan atan2 atanh atof atoi calloc cbrt ceil copysign cos cosh div erf erfc exit exp exp2
+    expm1 fabs fdim floor fma fmax fmin fmod free frexp gamma hypot ilogb index j0 j1 jn ldexp lgamma log log10 log1p log2
+    logb malloc memchr memcmp memcpy memmove memset modf nan nearbyint nextafter pow power printf rand realloc remainder
+    rint round scalb scalbn signgam significand sin sincos sinh size_t sqrt strcat strchr strcmp strcpy strlen system tan
+    tanh tgamma time trunc y0 y1 yn
+""".split())  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -166,6 +173,14 @@ class Export:
         self._lay_out()
         self.source, self.header = self._source(), self._header()
 
+    def _check_not_used(self, text):
+        """Raise if the source has another use for the name of the function."""
+        name = self.entry.name
+        text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+        if name in LIBRARY or (len(name) > 2 and re.search(rf"\b{name}\b", text)):  # shorter ones are local
+            why = "is a name that the source itself uses, or the C library"
+            raise ValueError(f"export_c: name={name!r} {why}; choose a longer one")
+
     # ---- the workspace -----------------------------------------------------------------------------------------------------
 
     def _drop_unread(self):
@@ -210,6 +225,7 @@ class Export:
         if ours:
             parts += ["/* ---- vector functions " + "-" * 100 + " */", ours, "#undef RUN"]
         parts += [prelude(), (Path(__file__).parent / "export.h").read_text(encoding="utf-8"), text]
+        self._check_not_used("\n".join(parts[parts.index(PRAGMAS) :]))
         parts += [*self._pattern(), *bodies, self._function()]
         return "\n".join(parts) + "\n"
 

@@ -40,9 +40,13 @@ class _Writer:
         return TYPES[self.kernel.dtypes[r].char]
 
     def _buffers(self):
-        points = max(self.low.rows * self.low.inner, 1)
-        made = {r for i in self.kernel.instrs for r in parts(i)[1]}
-        return [f"{self._type(r)} b{r}[{points}];" for r in sorted(made)]
+        """Memory of registers: where the tiled engine has them; those that are windows there have memory of their own."""
+        points, homes = max(self.low.rows * self.low.inner, 1), self.low.homes
+        made = sorted({r for i in self.kernel.instrs for r in parts(i)[1]})
+        shared = [r for r in made if homes[r] >= 0]
+        lines = [f"_Alignas(64) char registers[{self.low.scratch}];"] if shared else []
+        lines += [f"{self._type(r)} *const b{r} = ({self._type(r)} *)(registers + {homes[r]});" for r in shared]
+        return lines + [f"{self._type(r)} b{r}[{points}];" for r in made if homes[r] < 0]
 
     def _tiles(self, inside):
         extents, axis = self.low.extents, self.axis

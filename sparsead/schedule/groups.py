@@ -125,13 +125,17 @@ class _Group:
         return self._joining(step)
 
     def _joining(self, kernel):
-        """Kernels over rows of the group that do what one kernel does."""
-        if self._sweeps(kernel) and not _clears(kernel):
+        """Kernels over rows of the group that do what one kernel does; boxes of zeros may be far from each other."""
+        found = [self._rows_of(piece) for piece in (_pieces(kernel) if _clears(kernel) else [kernel])]
+        return [row for rows in found for row in rows] if all(found) else []
+
+    def _rows_of(self, kernel):
+        if self._sweeps(kernel):
             if self._has_rows_of(kernel):
                 return [kernel]
             if prod(kernel.space) > max(prod(m.kernel.space) for m in self.members):
                 return []  # as one row it would be in the way of others over its rows
-        return [p if self._sweeps(p) and self._has_rows_of(p) else self._as_row(p) for p in _pieces(kernel)]
+        return [self._as_row(piece) for piece in _pieces(kernel)]
 
     def _clearing(self, fill):
         pitch = self.pitch.get(fill.slot)
@@ -250,7 +254,7 @@ class _Group:
 
 
 def _clears(kernel):
-    """Whether a kernel only stores numbers, perhaps in rows that are far from each other."""
+    """Whether a kernel only stores numbers."""
     return all(i.kind == "store" and i.registers[0] in kernel.constants for i in kernel.instrs)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from sparsead import config
 from sparsead.ops import registry  # noqa: F401  (fills the table of ops)
 from sparsead.schedule import indices, runs
+from sparsead.schedule.axes import sort_axes
 from sparsead.schedule.check import check
 from sparsead.schedule.form import Access, Call, Choose, Guard, Index, Origin, Place, Repeat, Schedule, Slot
 from sparsead.schedule.fusion import COUNTER, Fusion
@@ -38,6 +39,7 @@ def schedule_of(tape):
     planner.finish()
     turning = set().union(*planner.together)
     reuse(planner.block, slots, turning)
+    sort_axes(planner.block)
     interchange(planner.block)
     strip(planner.block, turning)
     place_work(schedule, planner.together)

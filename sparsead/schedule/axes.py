@@ -1,0 +1,50 @@
+"""Axes of kernels in the order in which their windows go through memory: the shortest strides last.
+
+Law: points may be run in any order if no two of them touch the same memory, unless both only read it or both only add to it.
+
+A tile goes along the last axes. Where an array is in Fortran's order, or transposed, that would be a cache line for each number.
+"""
+
+from __future__ import annotations
+
+from sparsead.ops.structural import nested
+from sparsead.schedule.form import Kernel, blocks_of
+from sparsead.schedule.windows import meeting
+
+LINE = 64  # bytes of a cache line
+
+
+def sort_axes(block):
+    """Sort the axes of the kernels of a block, and of blocks inside."""
+    for step in block.steps:
+        for child in blocks_of(step):
+            sort_axes(child)
+    block.steps[:] = [_sorted(step) if isinstance(step, Kernel) and len(step.space) > 1 else step for step in block.steps]
+
+
+def _sorted(kernel):
+    windows = [access.strides for _, access in kernel.accesses()]
+    order = sorted(range(len(kernel.space)), key=lambda axis: _cost([strides[axis] for strides in windows]), reverse=True)
+    if order == list(range(len(order))) or not _independent(kernel):
+        return kernel
+    space = tuple(kernel.space[axis] for axis in order)
+    return kernel.changed(space, lambda access: access._replace(strides=tuple(access.strides[axis] for axis in order)))
+
+
+def _cost(strides):
+    """What it costs to go along an axis: bytes of cache lines, then bytes."""
+    return sum(min(abs(s), LINE) for s in strides), sum(map(abs, strides))
+
+
+def _independent(kernel):
+    """Whether the points of a kernel may be run in any order."""
+    if any(access.by is not None for _, access in kernel.accesses()):
+        return False
+    for windows in kernel.windows.values():
+        for k, (kind, access) in enumerate(windows):
+            if kind == "store" and not nested(kernel.space, access.strides, access.dtype.itemsize):
+                return False
+            for other_kind, other in windows[:k]:
+                if not kind == other_kind in ("load", "accumulate") and meeting(access, other, kernel.space) == "meet":
+                    return False
+    return True

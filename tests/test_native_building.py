@@ -694,6 +694,7 @@ def test_an_interrupt_while_one_waits(fake, tmp_path):
     fake(HANGS.format(tmp_path / "pid"))
     script = """
     import os, signal, threading, numpy as np, sparsead
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let their background jobs ignore it
     gradient = sparsead.grad(lambda x: np.sum(x * x), engine="native")
     def interrupt():
         while not os.path.exists("pid"):

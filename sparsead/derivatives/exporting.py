@@ -62,7 +62,7 @@ def export_c(derivative, name, directory=".", *, examples=False):
     >>> jac = sparsead.jacobian(rhs, wrt="y", of="dy").prepare(0.0, np.ones(3), np.empty(3))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     source, header = sparsead.export_c(jac, "chain_jac", folder)
-    ...     print(header.read_text().splitlines()[-8])
+    ...     print(header.read_text().splitlines()[-7])
     int chain_jac(double t, const double *y, double *values, void *workspace);
 
     """

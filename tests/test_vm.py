@@ -698,6 +698,17 @@ def test_a_kernel_of_too_many_axes():
         vm.Program(b.tape)
 
 
+@pytest.mark.parametrize("name", ["isfinite", "isnan", "signbit"])
+def test_masks_that_numpy_gets_wrong_through_a_stride(name):
+    """NumPy 2.4.6: ``np.isnan(x, out=mask[::2])``."""
+    b = Builder()
+    x, mask = b.input((300,)), b.op("zeros", (), (600,), dtype="?")
+    tape = b.done(b.store(mask, lambda a: a[::2], b.op(name, (x,), (300,), dtype="?")))
+    x = np.where(np.arange(300) % 7, np.linspace(-1, 1, 300), np.nan)
+    (result,) = vm.Program(tape).run([x])
+    assert np.array_equal(result[::2], getattr(np, name)(x)) and not result[1::2].any()
+
+
 def test_stores_of_what_overlaps_with_other_strides():
     """NumPy's own assignment gets this wrong: the law of a store is that it is of the value."""
     b = Builder()

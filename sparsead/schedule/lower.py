@@ -25,6 +25,7 @@ KEPT = 1 << 26  # bytes of that, at most
 ROW = 16  # points of a row for which a window is used row by row, and not copied
 WORK = 100_000  # points times instructions of a chunk, at least: some 15 us
 CHUNKS = 64  # of a kernel, at most
+CONTIGUOUS = {"isfinite", "isnan", "signbit"}  # NumPy 2.4.6 writes other bits through a stride
 
 
 class Window(NamedTuple):
@@ -255,7 +256,7 @@ def _direct(kernel):
             continue
         (r,) = instr.registers
         begin, how = made.get(r, (k, "constant"))
-        if how != "apply" or r in taken:
+        if how != "apply" or r in taken or instrs[begin].op in CONTIGUOUS:
             continue
         end = max(last[r], k)
         others = any(

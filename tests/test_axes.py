@@ -61,7 +61,7 @@ class Layouts(Builder):
         pick = lambda a: random_window(self.rng, a, True)
         shape = self.view(x, pick)[0].shape
         self.rng.bit_generator.state = state
-        v = self.load(y, lambda a: np.broadcast_to(a[(0,) * a.ndim], shape) if a.ndim else a)
+        v = self.load(y, lambda a: np.broadcast_to(a[(*(0,) * a.ndim, ...)], shape))
         return self.write(name, x, pick, v)
 
 

@@ -37,6 +37,16 @@ def test_two_orders_follow_the_majority():
     assert kernel.space[-1] == SHAPE[-1]
 
 
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_short_axis_is_the_last_only_if_it_is_joined_with_others(joined):
+    """Points with three coordinates each; a row of three is no longer than its start."""
+    b = Builder()
+    x, w = b.input((3, 5000), strides=(8, 24)), b.input((5000,))
+    y = b.ew("sin", x, strides=(8, 24)) if joined else b.ew("multiply", x, w, strides=(8, 24))
+    (kernel,) = kernels(b.done(y))
+    assert kernel.space == ((5000, 3) if joined else (3, 5000))
+
+
 class Layouts(Builder):
     """Elementwise ops, stores and additions on arrays whose axes are in any order in memory."""
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from sparsead.ops.structural import nested
 from sparsead.schedule.form import Kernel, blocks_of
-from sparsead.schedule.windows import meeting
+from sparsead.schedule.windows import coalesced, meeting
 
 LINE = 64  # bytes of a cache line
+SHORT = 16  # points of a row that is not worth its start
 
 
 def sort_axes(block):
@@ -25,10 +26,16 @@ def sort_axes(block):
 def _sorted(kernel):
     windows = [access.strides for _, access in kernel.accesses()]
     order = sorted(range(len(kernel.space)), key=lambda axis: _cost([strides[axis] for strides in windows]), reverse=True)
+    space = _picked(kernel.space, order)
     if order == list(range(len(order))) or not _independent(kernel):
         return kernel
-    space = tuple(kernel.space[axis] for axis in order)
-    return kernel.changed(space, lambda access: access._replace(strides=tuple(access.strides[axis] for axis in order)))
+    if space[-1] < min(SHORT, kernel.space[-1]) and len(coalesced(space, [_picked(row, order) for row in windows])[0]) > 1:
+        return kernel
+    return kernel.changed(space, lambda access: access._replace(strides=_picked(access.strides, order)))
+
+
+def _picked(row, order):
+    return tuple(row[axis] for axis in order)
 
 
 def _cost(strides):

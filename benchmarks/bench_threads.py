@@ -2,6 +2,8 @@
 
     python benchmarks/bench_threads.py [work ...]
 
+with the native engine; ``SPARSEAD_ENGINE=vm`` in the environment asks for the tiled one.
+
 Wall time. Calls on one thread and on two alternate, so that both see the same machine; the medians of their quotients are shown,
 as a Markdown table. For the last columns another process keeps a core busy all the time: two threads are then asked to take at
 most 1.5 times as long as one. The first row copies arrays: what the memory of the machine gives to one core, and to two. Figures
@@ -24,6 +26,7 @@ from bench_loops import burgers
 
 LEAST = 0.1  # seconds of a sample
 SAMPLES = 11
+ENGINE = os.environ.get("SPARSEAD_ENGINE", "native")
 BUSY = "import os\nwhile os.getppid() == {}: pass"  # it ends with this process
 
 
@@ -31,14 +34,14 @@ def brusselator():
     f, args = problems.brusselator(512)
 
     def prepared():
-        jacobian = sparsead.jacobian(partial(f), wrt="y", of="dy")
+        jacobian = sparsead.jacobian(partial(f), wrt="y", of="dy", engine=ENGINE)
         return partial(jacobian, *args, out=jacobian(*args))
 
     return "Brusselator N=512, sparse Jacobian with out=", prepared
 
 
 def gradient(name, f, args, wrt=0):
-    return name, lambda: partial(sparsead.value_and_grad(partial(f), wrt=wrt), *args)
+    return name, lambda: partial(sparsead.value_and_grad(partial(f), wrt=wrt, engine=ENGINE), *args)
 
 
 def copying(x):
@@ -49,7 +52,7 @@ def copying(x):
 
 def copy():
     x = np.ones(10**7)
-    return "two copies of 80 MB", lambda: partial(sparsead.jvp(partial(copying)), x, x)
+    return "two copies of 80 MB", lambda: partial(sparsead.jvp(partial(copying), engine=ENGINE), x, x)
 
 
 def loop(n, steps):

@@ -708,7 +708,7 @@ def test_an_interrupt_while_one_waits(fake, tmp_path):
     """
     assert finished(start(script, tmp_path), 100) == ("interrupted\n", "")
     assert files(tmp_path) == [] and files(tmp_path, "tmp") == []
-    assert not is_alive(int((tmp_path / "pid").read_text()))
+    assert eventually(lambda: not is_alive(int((tmp_path / "pid").read_text())))
 
 
 @pytest.mark.parametrize("ending", ["pass", "sys.exit(0)", "raise SystemExit"])
@@ -727,7 +727,7 @@ def test_the_process_ends_while_something_is_built(ending, fake, tmp_path):
     out, err = finished(start(script, tmp_path), 100)
     assert time.time() - float(out) < 20 and err == ""
     assert files(tmp_path, "tmp") == [] and (not (tmp_path / "cache").exists() or files(tmp_path) == [])
-    assert not is_alive(int((tmp_path / "pid").read_text()))
+    assert eventually(lambda: not is_alive(int((tmp_path / "pid").read_text())))
 
 
 def test_a_terminals_interrupt_is_none_to_the_compiler(fake, tmp_path):

@@ -25,7 +25,7 @@ KEPT = 1 << 26  # bytes of that, at most
 ROW = 16  # points of a row for which a window is used row by row, and not copied
 WORK = 100_000  # points times instructions of a chunk, at least: some 15 us
 CHUNKS = 64  # of a kernel, at most
-CONTIGUOUS = {"isfinite", "isnan", "signbit"}  # NumPy 2.4.6 writes other bits through a stride
+CONTIGUOUS = {"isfinite", "isinf", "isnan", "signbit"}  # NumPy 2.4.6 writes other bits through a stride
 
 
 class Window(NamedTuple):

@@ -10,7 +10,7 @@ from collections import Counter
 from math import prod
 
 from sparsead.engine import reference
-from sparsead.engine.native.kernels import TYPES
+from sparsead.engine.native.kernels import obstacle
 from sparsead.engine.room import amount
 from sparsead.schedule.form import Bounds, Call, Choose, Fill, Guard, Kernel, Member, Repeat, Scalars, Strips, blocks_of
 from sparsead.schedule.lower import lowered
@@ -22,7 +22,7 @@ HOTTEST = 3  # steps of a short report
 SLOTS = 20  # of a long one
 LINES = 3  # of the user, for one step
 SAID = 20  # lines of the compiler
-WIDTH = 118  # of a line
+WIDTH = 118  # of a line about a step; what the compiler says, with paths, is never cut
 # By type of a step: its kind, and its title.
 KINDS: dict = {
     Kernel: ("kernel", lambda s: f"kernel of {_plural(prod(s.space), 'point')}"),
@@ -58,9 +58,8 @@ def report(name, program, long=False):
         return [f"  {ops}, run by NumPy one by one (engine 'reference'): no kernels, no times"]
     view = _View(program)
     lines = [f"  {ops} in {view.contents()}", f"    workspace {amount(program.schedule.nbytes)}; {view.took()}"]
-    lines += _built(program)
-    lines += view.table() + view.slots() if long else view.hottest()
-    return [line if len(line) <= WIDTH else line[: WIDTH - 3] + "..." for line in lines]
+    steps = view.table() + view.slots() if long else view.hottest()
+    return [*lines, *_built(program), *(line if len(line) <= WIDTH else line[: WIDTH - 3] + "..." for line in steps)]
 
 
 def summary(program):
@@ -87,7 +86,7 @@ class _View:
         self.top = [self.number[id(step)] for step in self.schedule.block.steps]
         kernels = [k for k, step in enumerate(program.steps) if _kernel(step) is not None]
         built = program.build is not None and program.build.state in ("done", "nothing")
-        self.left = {kernels[k]: _obstacle(program.lowered[k]) for k in program.build.left} if built else {}
+        self.left = {kernels[k]: obstacle(program.lowered[k]) for k in program.build.left} if built else {}
         self.names = {k: program.tape.names.get(v, f"input {k}") for k, v in enumerate(program.tape.inputs)}
 
     # ---- summary -----------------------------------------------------------------------------------------------------
@@ -237,19 +236,6 @@ def _built(program):
     if build.state == "waiting" and program.work:
         first += f": {max(program.left, 0) / program.work:,.0f} more runs pay for it"
     return [f"    {first}", *(f"      {line}" for line in rest[:SAID])]
-
-
-def _obstacle(low):
-    """Why a kernel is not compiled."""
-    used = [low.kernel.dtypes[r] for instr in low.kernel.instrs for r in instr.registers]
-    used += [instr.access.dtype for instr in low.kernel.instrs if instr.access is not None]
-    foreign = next((dtype for dtype in used if dtype.char not in TYPES or not dtype.isnative), None)
-    if foreign is not None:
-        return f"numbers of dtype {foreign.name if foreign.isnative else foreign.str}"
-    if 0 in low.extents:
-        return "no points"
-    moved = any(instr.access is not None and instr.access.by is not None for instr in low.kernel.instrs)
-    return "places that an index array gives" if moved else "numbers that are not aligned"
 
 
 # ---- what is in a kernel -----------------------------------------------------------------------------------------------

@@ -14,10 +14,9 @@ from typing import NamedTuple
 from sparsead.engine.native.calls import call_lines
 from sparsead.engine.native.data import Data, literal
 from sparsead.engine.native.functions import Functions
-from sparsead.engine.native.kernels import TYPES, indented, source_of
+from sparsead.engine.native.kernels import TYPES, indented, obstacle, source_of
 from sparsead.engine.native.loops import MOST, units_of
 from sparsead.engine.native.module import PARAMETERS
-from sparsead.engine.native.tiles import tiled_source
 from sparsead.schedule.form import Bounds, Call, Choose, Fill, Guard, Kernel, Repeat, Scalars, Strips, blocks_of
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.memory import slots_of
@@ -83,7 +82,7 @@ class Driver:
         schedule = schedule_of(tape)
         self._split(schedule.block)
         self._enter(schedule.block)
-        self.sources += [self._source(low) for low in self.lowered[len(self.sources) :]]
+        self.sources += [source_of(low) for low in self.lowered[len(self.sources) :]]
         self.names += [self._kernel_name(low, source) for low, source in
                        zip(self.lowered[len(self.names) :], self.sources[len(self.names) :], strict=True)]  # fmt: skip
         names = self._block(schedule.block, schedule.slots, outer=True)
@@ -130,9 +129,6 @@ class Driver:
 
     # ---- kernels ---------------------------------------------------------------------------------------------------------
 
-    def _source(self, low):
-        return None if 0 in low.extents else source_of(low)
-
     def _kernel_name(self, low, source):
         """The function of a kernel; None if it has no points, or is no fused loop."""
         return None if source is None else self._shared(source, low.kernel)
@@ -143,11 +139,10 @@ class Driver:
             self.texts.append(f"{_comment(list(kernel.lines))}static void {name}{PARAMETERS}\n{source.body}")
         return self.bodies[source.body]
 
-    def _kernel_table(self, low):
+    def _kernel_table(self, low, source):
         """The name of the ``kernel_step_t`` of a kernel."""
-        source = source_of(low) or tiled_source(low)
         if source is None:
-            raise unsupported(f"a kernel on {_odd(low.kernel)}", next(iter(low.kernel.lines), None))
+            raise unsupported(f"a kernel on {obstacle(low)}", next(iter(low.kernel.lines), None))
         windows = [self._window(None if w is None else w.access) for w in low.windows]
         n_chunks = -(-low.extents[0] // low.chunk) if low.extents else 1
         self.sums = max(self.sums, n_chunks * len(source.sums) * NUMBER)
@@ -254,7 +249,9 @@ class Driver:
         """The body of the function of a step."""
         if isinstance(step, Kernel):
             low = self.lowered[self.kernel_of[number]]
-            return NOTHING if 0 in low.extents else [f"return run_kernel(&{self._kernel_table(low)}, work);"]
+            if 0 in low.extents:
+                return NOTHING
+            return [f"return run_kernel(&{self._kernel_table(low, self.sources[self.kernel_of[number]])}, work);"]
         return STEPS[type(step)](self, step, slots)
 
     def _scalars(self, step, slots):
@@ -265,12 +262,13 @@ class Driver:
         rows, low, high, lag, n_sums, n_windows = [], [], [], 0, 0, 0
         for member in step.members:
             kernel = lowered(member.kernel, True)
-            table = self._kernel_table(kernel)
+            source = source_of(kernel)
+            table = self._kernel_table(kernel, source)
             rows.append(f"{{&{table}, {member.first}, {member.lag}, {member.before}, {member.behind}}}")
             low.append(member.first + member.lag)
             high.append(member.first + member.lag + kernel.extents[0])
             lag, n_windows = max(lag, member.lag), n_windows + len(kernel.windows)
-            n_sums += len((source_of(kernel) or tiled_source(kernel)).sums)
+            n_sums += len(source.sums)
         self.sums = max(self.sums, (2 * len(step.bounds) - 3) * n_sums * NUMBER)
         row = [len(rows), len(step.bounds) - 1, n_sums, n_windows, self.data.table("const intptr_t", step.bounds), step.height,
                min(low), max(high), lag]  # fmt: skip
@@ -417,12 +415,6 @@ def _fails_late(schedule):
         if written and _fails(step):
             return True
     return False
-
-
-def _odd(kernel):
-    dtypes = [*kernel.dtypes, *(i.access.dtype for i in kernel.instrs if i.access is not None)]
-    odd = [dtype for dtype in dtypes if dtype.char not in TYPES or not dtype.isnative]
-    return f"numbers of type {odd[0]}" if odd else "memory that is not aligned"
 
 
 def _lines(step):

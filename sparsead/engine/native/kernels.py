@@ -89,17 +89,25 @@ class Source(NamedTuple):
 
 
 def source_of(low, later=(), literal=False):
-    """The `Source` of a `Lowered` kernel; None if it has numbers that are not written out.
+    """The `Source` of a `Lowered` kernel; None if there is an `obstacle`.
 
     Copies to slots of `later` go past the caches. With `literal` all sizes are in the text.
     """
-    kernel = low.kernel
-    dtypes = [kernel.dtypes[r] for i in kernel.instrs for r in i.registers] + [i.access.dtype for i in kernel.instrs if i.access]
-    if any(dtype.char not in TYPES or not dtype.isnative for dtype in dtypes) or 0 in low.extents:
-        return None
-    if any(step % w.access.dtype.itemsize for w in low.windows if w for step in _steps(w)):
-        return None
-    return _Writer(low, set(later), literal).source()
+    return None if obstacle(low) else _Writer(low, set(later), literal).source()
+
+
+def obstacle(low):
+    """Why a `Lowered` kernel has no `Source`; "" if it has one."""
+    instrs = low.kernel.instrs
+    dtypes = [low.kernel.dtypes[r] for i in instrs for r in i.registers]
+    dtypes += [i.access.dtype for i in instrs if i.access is not None]
+    foreign = next((dtype for dtype in dtypes if dtype.char not in TYPES or not dtype.isnative), None)
+    if foreign is not None:
+        return f"numbers of dtype {foreign.name if foreign.isnative else foreign.str}"
+    if 0 in low.extents:
+        return "no points"
+    moved = any(step % w.access.dtype.itemsize for w in low.windows if w for step in _steps(w))
+    return "numbers that are not aligned" if moved else ""
 
 
 def _steps(window):

@@ -1,10 +1,10 @@
-from collections.abc import Sequence
+from collections.abc import MutableSequence
 
 from sparsead.schedule.form import Scalars
 from sparsead.tape._tape import Tape
 
 class Runs:
-    last_use: Sequence[int]
+    last_use: MutableSequence[int]
     def __init__(self, tape: Tape) -> None: ...
     def found(self) -> list[tuple[int, int]]: ...
     def around(self, first: int, last: int) -> tuple[list[int], list[int], list[tuple[int, int]], list[int], list[int]]: ...

@@ -191,10 +191,14 @@ class Kernel:
                 found = set()
         return found
 
-    def undo(self, instr):
-        """Take back a store."""
-        self.instrs = [other for other in self.instrs if other is not instr]
-        self.windows[instr.access.slot].remove((instr.kind, instr.access))
+    def undo(self, *instrs):
+        """Take back instructions; nothing can be computed here any more that would look for what they have made."""
+        gone = set(map(id, instrs))
+        self.instrs = [instr for instr in self.instrs if id(instr) not in gone]
+        for instr in instrs:
+            if instr.access is not None:
+                self.windows[instr.access.slot].remove((instr.kind, instr.access))
+        self.windows = {slot: windows for slot, windows in self.windows.items() if windows}
 
     def _touch(self, kind, registers, access, n_operands):
         self.instrs.append(Instr(kind, "", registers, access, n_operands))

@@ -3,6 +3,7 @@
 Law: the steps compute what the ops of the tape, run one after the other, compute. What is computed joins a kernel over its own
 space that is not before the last step it has to wait for: the makers of its operands, the last writing of what it reads, the last
 reading and writing of what it writes. A load is read where it is used; or, if its memory is overwritten before that, at once.
+What costs no more than a load, or a store and a load, is computed again where it is used.
 """
 
 from __future__ import annotations
@@ -11,14 +12,21 @@ import numpy as np
 
 from sparsead.schedule._scalars import Runs
 from sparsead.schedule.form import Access, Apart, Block, Fill, Indexed, Kernel, Origin, Place, Slot
-from sparsead.schedule.values import Cleared, Constant, Counted, Held, Window
-from sparsead.schedule.windows import meeting, spread, squeezed
+from sparsead.schedule.inner import signature
+from sparsead.schedule.peephole import unread
+from sparsead.schedule.values import Again, Cleared, Constant, Counted, Held, Window
+from sparsead.schedule.windows import apart, covered, meeting, spread, squeezed
 from sparsead.tape._memory import blank
+from sparsead.transform._linear import ended
 
 NEAR = 24  # steps back that an op looks for a kernel to join
 LARGEST = 400  # instructions of a kernel
 COUNTER = np.dtype(np.int64)
 SMALL = 64  # bytes of a cache line
+# Ops that are computed again rather than stored, so many on each other, of so many arrays.
+CHEAP = ("add", "subtract", "multiply", "negative")
+DEEPEST = 2
+SOURCES = 2
 
 # Why an op does not join a kernel.
 NO_KERNEL = "it is no kernel"
@@ -52,6 +60,7 @@ class Fusion:
         self.values: dict = {}
         self.runs = Runs(tape)
         self.last_use = self.runs.last_use
+        self.ended = ended(tape)
         self.mine: set[int] = set()  # the slots of the block's own
         self.registers = None  # the slot of those of runs
         # By slot: how often it was overwritten, the last steps that write and read it, the loads of what is there now.
@@ -65,6 +74,8 @@ class Fusion:
         self.carried: set[int] = set()  # of a body: slots from outside that it may write
         self.outside: dict[int, tuple] = {}  # of a body: numbers that go with trips around it, as (planner, value) there
         self.stored: dict[int, Window] = {}  # by value: a window that it was stored in
+        self.left: set[int] = set()  # steps that compute what perhaps nobody reads there
+        self.storing: dict[int, list] = {}  # by slot: those windows, as far as they were not overwritten
         self.cleared: dict[int, Cleared] = {}  # by slot: the zeros that were stored last
         # Of index arrays, see `sparsead.schedule.indices`: known positions, those that no op makes, numbers of another dtype;
         # what is checked, the checks by the step that they come before, and by slot the last such step.
@@ -112,6 +123,9 @@ class Fusion:
 
     def in_memory(self, v):
         """The place of a value in its own layout; it is stored, or copied, if it has none."""
+        if isinstance(self.values[v], Again):
+            k, (register,) = self.settled([v], self.type(v).shape)
+            self.values[v] = Held(k, register)
         home, t = self.values[v], self.type(v)
         if isinstance(home, Window):
             if home.view.strides == t.strides and home.view.dtype == t.dtype and not home.moving and home.by is None:
@@ -168,15 +182,55 @@ class Fusion:
         for slot in window.slots():
             self.pending.setdefault(slot, []).append(v)
 
+    def store_in(self, v, window):
+        """A value is stored in a window."""
+        self.stored[v] = window
+        self.storing.setdefault(window.place.slot, []).append(window)
+
     def leave(self, v, write):
-        """A value in a register is wanted in another kernel, for `write`: it is seen where it was stored, or gets a place."""
+        """A value in a register is wanted in another kernel, for `write`: it is computed there too, seen where it was stored, or
+        gets a place."""
         window = self.stored.get(v)
         if window is None or window.version != self.version.get(window.place.slot, 0):
-            self.store_held(v)
+            again = self._again(v, write)
+            if again is None:
+                self.store_held(v)
+            else:
+                self.left.add(self.values[v].step)
+                self.values[v] = again
         elif write is not None and write[1].slot == window.place.slot:
             self.store_held(v)
         else:
             self.look(v, window)
+
+    def _again(self, v, write):
+        """The `Again` of a value in a register; None if it is not cheap, or what it is made of may be gone when it is wanted, or
+        is where `write` writes."""
+        op, t = self.tape.op(self.tape.maker(v)), self.type(v)
+        arrays = [x for x in op.operands if not self.is_number(x)]
+        if op.op.name not in CHEAP or not arrays or not squeezed(t.shape) or self.ended[v]:
+            return None
+        if any((self.type(x).shape, self.type(x).dtype) != (t.shape, t.dtype) or self.ended[x] for x in arrays):
+            return None
+        sources = [self.values[x] for x in self.sources(v, op)]
+        if len(arrays) > 1 and any(isinstance(home, Held) for home in sources):
+            return None
+        if any(self._gone(home) for home in sources):
+            return None
+        if write is not None and any(isinstance(home, Window) and home.place.slot == write[1].slot for home in sources):
+            return None
+        depth = 1 + max(home.depth if isinstance(home, Again) else 0 for home in (self.values[x] for x in arrays))
+        if depth > DEEPEST or len(sources) > SOURCES:
+            return None
+        for x in arrays:
+            self.last_use[x] = max(self.last_use[x], self.last_use[v])
+        return Again(op, signature(op.op.elementwise, [self.type(y).dtype for y in op.operands], [t.dtype]), depth)
+
+    def _gone(self, home):
+        """Whether what was seen through a window may be overwritten by now, or has to be looked for at every point."""
+        return isinstance(home, Window) and (
+            len(home.slots()) > 1 or home.by is not None or home.version != self.version.get(home.place.slot, 0)
+        )
 
     def store_held(self, v):
         """Give a value that is in a register a place in memory."""
@@ -230,29 +284,41 @@ class Fusion:
             self.written[slot] = k
 
     def finish(self):
-        """Put the fills and checks between the steps; nothing can be planned any more."""
+        """Put the fills and checks between the steps, which compute what is read; nothing can be planned any more."""
+        for k in self.left:
+            self.steps[k].undo(*unread(self.steps[k]))
         steps = [Fill(slot, self.slots[slot].nbytes) for slots in self.fills.values() for slot in slots if self._is_small(slot)]
         for k in range(len(self.steps) + 1):
             steps += [Fill(slot, self.slots[slot].nbytes) for slot in self.fills.get(k, ()) if not self._is_small(slot)]
             steps += self.checks.get(k, ())
-            steps += self.steps[k : k + 1]
+            steps += [step for step in self.steps[k : k + 1] if not isinstance(step, Kernel) or step.instrs]
         self.steps[:] = steps
 
     def _is_small(self, slot):
         """Whether a slot is filled at the beginning: between two kernels the fill would keep them out of one group."""
         return self.slots[slot].nbytes <= SMALL
 
-    def ends(self, slot, beside=None):
-        """The memory is about to be overwritten: loads of it that are wanted afterwards are read."""
+    def ends(self, slot, beside=None, target=None, space=()):
+        """The memory, or what a `target` over `space` covers of it, is about to be overwritten: loads of it that are wanted
+        afterwards are read."""
+        spared = []
         for v in self.pending.pop(slot, ()):
             if self.last_use[v] > self.at and isinstance(self.values[v], Window):
-                self.hold(v, beside)
+                if target is not None and _spares(self.values[v], target, space):
+                    spared.append(v)
+                else:
+                    self.hold(v, beside)
+        if spared:
+            self.pending.setdefault(slot, []).extend(spared)
 
-    def overwritten(self, slot, k):
-        """Step `k` has written the memory."""
+    def overwritten(self, slot, k, target=None, space=()):
+        """Step `k` has written the memory, or what a `target` over `space` covers of it."""
         self.uses(slot, k)
         self.version[slot] = self.version.get(slot, 0) + 1
         self.written[slot] = k
+        self.storing[slot] = [w for w in self.storing.get(slot, ()) if target is not None and _spares(w, target, space)]
+        for window in (*self.storing[slot], *(self.values[v] for v in self.pending.get(slot, ()))):
+            window.version = self.version[slot]
 
     def check(self, step, access):
         """Have a step that reads a window run as soon as it can, behind guards."""
@@ -351,13 +417,21 @@ class Fusion:
         """Whether a value is in a register over the space of `shape`."""
         return isinstance(self.values[v], Held) and squeezed(self.type(v).shape) == squeezed(shape)
 
+    def sources(self, v, op=None):
+        """What is to be read for a value: itself, or what `op`, or the one that computes it again, makes it of."""
+        home = self.values[v]
+        if op is None and not isinstance(home, Again):
+            return [] if self.is_number(v) else [v]
+        return [y for x in (op or home.op).operands for y in self.sources(x)]
+
     def settled(self, operands, shape, write=None):
         """(step, registers of the operands): a kernel over `shape` that may compute with them, and then do `write`."""
         while True:
-            accesses = [self.seen(v, shape) for v in operands if not self.is_number(v) and not self._here(v, shape)]
-            first = max([self.values[v].step for v in operands if isinstance(self.values[v], Held)], default=-1)
+            sources = [x for v in operands for x in self.sources(v)]
+            accesses = [self.seen(v, shape) for v in sources if not self._here(v, shape)]
+            first = max([self.values[v].step for v in sources if isinstance(self.values[v], Held)], default=-1)
             k = self.kernel(shape, accesses, write, max(first, 0), beside=first)
-            elsewhere = {v for v in operands if isinstance(self.values[v], Held) and self.values[v].step != k}
+            elsewhere = {v for v in sources if isinstance(self.values[v], Held) and self.values[v].step != k}
             if not elsewhere:
                 return k, [self._register(k, v, shape) for v in operands]
             for v in elsewhere:
@@ -366,11 +440,23 @@ class Fusion:
                 self.steps.pop()  # it was made for this, and may not be where it goes in the end
 
     def _register(self, k, v, shape):
+        home = self.values[v]
         if self.is_number(v):
-            return self.steps[k].constant(self.values[v].value)
-        if isinstance(self.values[v], Held):
-            return self.values[v].register
+            return self.steps[k].constant(home.value)
+        if isinstance(home, Held):
+            return home.register
+        if isinstance(home, Again):
+            return self._computed_again(k, v, shape)
         return self.load(k, v, self.seen(v, shape))
+
+    def _computed_again(self, k, v, shape):
+        home, kernel = self.values[v], self.steps[k]
+        key = "again", v
+        if key not in kernel.known:
+            *dtypes, made = home.dtypes
+            registers = [self.cast(k, self._register(k, x, shape), d) for x, d in zip(home.op.operands, dtypes, strict=True)]
+            (kernel.known[key],) = kernel.apply(home.op.op.name, registers, [made])
+        return kernel.known[key]
 
     def cast(self, k, register, dtype):
         """The register of kernel `k` with the same numbers in another dtype."""
@@ -384,3 +470,12 @@ class Fusion:
         if key not in kernel.known:
             (kernel.known[key],) = kernel.apply("cast", [register], [dtype])
         return kernel.known[key]
+
+
+def _spares(window, target, space):
+    """Whether an `Access` over `space` overwrites nothing of a `Window`."""
+    if window.by is not None or window.moving or target.moving:
+        return False
+    shape, strides, dtype = window.view.shape, window.view.strides, window.view.dtype
+    own = window.place.offset + window.imm, squeezed(shape), spread(shape, strides, shape), dtype.itemsize
+    return apart(own, covered(target, space))

@@ -125,8 +125,10 @@ class _Group:
         return self._joining(step)
 
     def _joining(self, kernel):
-        """Kernels over rows of the group that do what one kernel does; boxes of zeros may be far from each other."""
-        found = [self._rows_of(piece) for piece in (_pieces(kernel) if _clears(kernel) else [kernel])]
+        """Kernels over rows of the group that do what one kernel does; boxes of zeros, and what is copied at the boundaries of an
+        array, may be far from each other."""
+        small = UNLIKE * prod(kernel.space) <= max(prod(m.kernel.space) for m in self.members)
+        found = [self._rows_of(piece) for piece in (_pieces(kernel) if small or _clears(kernel) else [kernel])]
         return [row for rows in found for row in rows] if all(found) else []
 
     def _rows_of(self, kernel):

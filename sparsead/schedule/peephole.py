@@ -43,15 +43,21 @@ def _lasting(kernel):
     return kernel.with_instrs(lasting[::-1])
 
 
-def _live(kernel):
-    """Without instructions whose results nobody reads."""
-    read, live = set(), []
+def unread(kernel):
+    """The instructions whose results nobody reads."""
+    read, found = set(), []
     for instr in reversed(kernel.instrs):
         operands, results = parts(instr)
         if instr.kind in ("store", "accumulate") or any(r in read for r in results):
-            live.append(instr)
             read.update(operands)
-    return kernel.with_instrs(live[::-1])
+        else:
+            found.append(instr)
+    return found
+
+
+def _live(kernel):
+    gone = set(map(id, unread(kernel)))
+    return kernel.with_instrs(instr for instr in kernel.instrs if id(instr) not in gone)
 
 
 class _Signs:

@@ -191,7 +191,7 @@ class Planner(Fusion):
         self._end_for(value, target, view.shape)
         self._write_to(kind, value, target, view.shape)
         if kind == "store" and isinstance(self.values[value], Held) and self.type(value).dtype == view.dtype:
-            self.stored[value] = Window(place, view, imm, moving, self.version[place.slot], op.line)
+            self.store_in(value, Window(place, view, imm, moving, self.version[place.slot], op.line))
 
     def _write_to(self, kind, value, target, shape):
         """Write a value to a window."""
@@ -203,7 +203,7 @@ class Planner(Fusion):
             self.reads_slot(index.slot, k)
         if target.by is not None:
             self.reads(target.by.window, k)
-        self.overwritten(target.slot, k)
+        self.overwritten(target.slot, k, target, squeezed(shape))
         if clears:
             self.cleared[target.slot] = Cleared(k, self.steps[k].instrs[-1], before)
 
@@ -220,13 +220,14 @@ class Planner(Fusion):
 
     def _end_for(self, value, target, shape):
         """Read the loads of what is overwritten; what is written itself only if it would be overwritten while it is read."""
+        for x in self.sources(value):
+            home = self.values[x]
+            if isinstance(home, Window) and target.slot in home.slots():
+                read = [window for window in self.seen(x, shape).windows() if window.slot == target.slot]
+                if self.last_use[x] > self.at or any(meeting(a, target, squeezed(shape)) == "meet" for a in read):
+                    self.hold(x)
         home = self.values[value]
-        if isinstance(home, Window) and target.slot in home.slots():
-            read = [window for window in self.seen(value, shape).windows() if window.slot == target.slot]
-            if self.last_use[value] > self.at or any(meeting(a, target, squeezed(shape)) == "meet" for a in read):
-                self.hold(value)
-        home = self.values[value]
-        self.ends(target.slot, home.step if isinstance(home, Held) else None)
+        self.ends(target.slot, home.step if isinstance(home, Held) else None, target, squeezed(shape))
 
     # ---- what is not a kernel ------------------------------------------------------------------------------------------
 

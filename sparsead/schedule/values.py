@@ -1,6 +1,7 @@
 """Where a value of the tape is while it is planned.
 
-A number that is known or goes with the trips of a loop, a register, a place in memory, or a window that is not read yet.
+A number that is known or goes with the trips of a loop, a register, a place in memory, a window that is not read yet, or what a
+cheap op makes of another one.
 """
 
 from __future__ import annotations
@@ -90,3 +91,12 @@ class Held:
 
     step: int
     register: int
+
+
+@dataclass
+class Again:
+    """A value that each kernel computes by itself, by the op that makes it: of one value and numbers, or of what is in memory."""
+
+    op: Any
+    dtypes: list  # of the operands, and of the value
+    depth: int  # ops between it and what is in memory

@@ -23,6 +23,11 @@ def meeting(a, b, space):
     return _meeting((a.offset, space, a.strides, a.dtype.itemsize), (b.offset, space, b.strides, b.dtype.itemsize))
 
 
+def apart(a, b):
+    """Whether two windows (offset, shape, strides, itemsize) of one slot share no byte."""
+    return _meeting(a, b) == "apart"
+
+
 @lru_cache(maxsize=1 << 14)
 def _meeting(a, b):
     if a == b:

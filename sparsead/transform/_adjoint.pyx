@@ -7,7 +7,8 @@ adjoint storage, as for the storage itself.
 What the reverse sweep needs of primal values it takes, in this order: from the user's memory, restored (RESTORE, LOAD); by
 computing it again from such values (cheap elementwise ops); or by keeping it. To restore memory, the forward sweep logs
 the elements that a store is about to overwrite, if a later-needed read looked at them, and the reverse sweep stores
-them back. A store of k elements so costs O(k) in both sweeps.
+them back. A store of k elements so costs O(k) in both sweeps. Where a store leaves little of a storage as it was, that version
+of the storage is kept as a whole: then nothing is copied but the rest, which the next version begins with.
 """
 from bisect import bisect_left
 
@@ -20,9 +21,11 @@ from sparsead.tape._tape import checked
 from sparsead.tape.spec import OPS, View
 from sparsead.transform._activity import useful, varied
 from sparsead.transform._linear import linearize
+from sparsead.transform.boxes import LEAST, exact
+from sparsead.transform.boxes import size as elements_of
 
-from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, CONST, ELEMENTWISE, EMPTY, GATHER, INPUT, LOAD, LOAD_AT, LOOP,
-                                  SCATTER, SCATTER_ADD, SEED, STORE, STORE_AT, SUM, Tape, ValueType, has_bodies, offset_t)
+from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, CONST, COPY, ELEMENTWISE, EMPTY, GATHER, INPUT, LOAD, LOAD_AT,
+                                  LOOP, SCATTER, SCATTER_ADD, SEED, STORE, STORE_AT, SUM, Tape, ValueType, has_bodies, offset_t)
 from sparsead.transform._activity cimport flags_of, inactive
 from sparsead.transform._emit cimport CompiledTemplate, Emitter, compiled
 from sparsead.transform._linear cimport consumed, consuming
@@ -30,6 +33,7 @@ from sparsead.transform._linear cimport consumed, consuming
 cdef int SELECT = CODE_OF_NAME["select"]
 cdef int BUDGET = 12                # ops that a value may cost to be computed again rather than kept
 cdef int SCAN_LIMIT = 16            # later stores looked at before a read is kept rather than restored
+cdef int REST = 8                   # one of so many elements may stay as it was where a version is kept as a whole
 cdef int CHEAP = 1, DEAR = 6        # cost of an arithmetic op, and of any other (exp, sin, divide is cheap)
 
 _ARITHMETIC = ("add", "subtract", "multiply", "negative", "divide", "square", "absolute", "maximum", "minimum", "select",
@@ -46,6 +50,11 @@ cdef enum:
     KEEP = 0
     AGAIN = 1                       # computed again in the reverse sweep
     RESTORED = 2                    # a storage version, restored from logs
+
+cdef enum:
+    # How the reverse sweep comes by what an op overwrites.
+    LOGGED = 1                      # its elements are logged, and stored back
+    WHOLE = 2                       # the version that it ends is kept
 
 
 def adjoint(Tape tape, wrt, of, incoming=(), bint keep=False, int zero_kind=0):
@@ -374,8 +383,11 @@ cdef class Adjoint:
                 if regions is None:
                     continue
                 lo, hi = self._written(k, j)
-                if regions.overlaps(lo, hi):
-                    self.logged[k] = 1
+                if regions.overlaps(lo, hi) and self._leaves_little(k):
+                    self.logged[k] = WHOLE
+                    regions.remove(0, old.type_of(z).nbytes)
+                elif regions.overlaps(lo, hi):
+                    self.logged[k] = LOGGED
                     if has_bodies(old.code[k]):
                         self.saved.setdefault(k, []).append((j, lo, hi))
                 if has_bodies(old.code[k]) or old.code[k] == STORE and self.extents[old.attr[k]][2]:
@@ -390,6 +402,15 @@ cdef class Adjoint:
                     self._region(wanted, self.chain[z]).add(0, old.type_of(z).nbytes)
         return 0
 
+    cdef bint _leaves_little(self, int k) except -1:
+        """Whether op `k` stores most of a large storage."""
+        cdef Tape old = self.old
+        cdef ValueType t = old.type_of(old.out[k])
+        if old.code[k] != STORE or t.size < LEAST:
+            return False
+        place = exact(old.pool.attrs[old.attr[k]], old.imm[k], t)
+        return place is not None and (t.size - elements_of(place.box)) * REST <= t.size
+
     cdef Regions _region(self, dict wanted, int chain):
         regions = wanted.get(chain)
         if regions is None:
@@ -402,10 +423,12 @@ cdef class Adjoint:
         cdef Tape old = self.old, new = self.new
         cdef int k, j, z
         for k in range(old.n_ops):
-            if self.logged[k]:
+            if self.logged[k] == LOGGED:
                 self._log(k)
             if old.code[k] == LOOP and k in self.laws:
                 self._forward_loop(k)
+            elif self.logged[k] == WHOLE:
+                self._store_to_copy(k)
             else:
                 new.take(old, k, &self.value[0])
             for z in range(old.out[k], old.out[k + 1]):
@@ -415,6 +438,18 @@ cdef class Adjoint:
             self.origin[self.value[j]] = j
         new.inputs = [self.value[v] for v in old.inputs]
         new.names = {self.value[v]: name for v, name in old.names.items()}
+        return 0
+
+    cdef int _store_to_copy(self, int k) except -1:
+        """Emit store op `k`, and leave the version that it would end as it is.
+
+        The copy is made here: once loads of the two sweeps are joined, nobody could tell that the version is wanted again.
+        """
+        cdef Tape old = self.old, new = self.new
+        cdef int x = old.operand[old.start[k]], version = self.value[x]
+        self.value[x] = new.emit1(COPY, version, -1, 0, old.line[k], old.vtype[x])
+        new.take(old, k, &self.value[0])
+        self.value[x] = version
         return 0
 
     cdef int _log(self, int k) except -1:
@@ -500,8 +535,10 @@ cdef class Adjoint:
             self.emit.line = old.line[k]
             if self.active[k]:
                 self._reverse_op(k)
-            if self.logged[k]:
+            if self.logged[k] == LOGGED:
                 self._undo(k)
+            elif self.logged[k] == WHOLE:
+                self.current[self.chain[old.out[k]]] = self.value[old.operand[old.start[k]]]
         self.emit.line = -1
         new.outputs = [self.value[v] for v in old.outputs]
         for position in self.wrt:

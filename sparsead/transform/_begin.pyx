@@ -6,9 +6,8 @@ zeros are stored only where nothing is: in a few boxes, if any. An array of zero
 from numpy import full, intc, zeros  # NumPy's own: a trace wraps the names in its namespace
 
 from sparsead.tape._tape import checked
-from sparsead.tape.spec import View
 from sparsead.transform import boxes as sections
-from sparsead.transform.boxes import cover, exact, pieces, size, whole, without
+from sparsead.transform.boxes import cover, exact, pieces, section, size, whole, without
 
 from sparsead.ops.table import CODE_OF_NAME
 
@@ -128,7 +127,6 @@ cdef int _zeros_in(Emitter emit, int x, box) except -1:
     """`x` with zeros in a box."""
     cdef Tape new = emit.tape
     cdef ValueType t = new.type_of(x)
-    steps = sorted([s for n, s in zip(t.shape, t.strides) if n > 1], reverse=True) or [t.dtype.itemsize]
-    shape, offset = tuple([high - low for low, high in box]), sum([low * s for (low, _), s in zip(box, steps)])
-    zero = emit.spread(emit.number(0.0, t.dtype), new.pool.dense_type_id(t.dtype, shape))
-    return new.emit2(STORE, x, zero, new.pool.attr_id(View(shape, tuple(steps), t.dtype)), offset, emit.line, new.vtype[x])
+    view, offset = section(box, t)
+    zero = emit.spread(emit.number(0.0, t.dtype), new.pool.dense_type_id(t.dtype, view.shape))
+    return new.emit2(STORE, x, zero, new.pool.attr_id(view), offset, emit.line, new.vtype[x])

@@ -42,6 +42,17 @@ cdef int consumed(Tape tape, int k, signed char[::1] consumes) except -1:
     return consumes[tape.code[k]]
 
 
+def ended(Tape tape):
+    """Flags: values whose memory an op overwrites."""
+    flags = zeros(tape.n_vals + 1, np.int8)
+    cdef signed char[::1] view = flags, consumes = consuming()
+    cdef int k, j
+    for k in range(tape.n_ops):
+        for j in range(consumed(tape, k, consumes)):
+            view[tape.operand[tape.start[k] + j]] = 1
+    return memoryview(flags)
+
+
 def copies_needed(Tape tape, owned=()):
     """(op, position of the operand) wherever an op consumes a value that is read again, or is not the tape's own.
 

@@ -1,10 +1,11 @@
 """Stores of what is read afterwards, and of nothing else.
 
 Law: the outputs keep their bits. What a store writes is live if a later op may read it before it is overwritten; a store of which
-little is live becomes a few smaller ones, and what they store is read where it was read before, but only there.
+little is live becomes a few smaller ones, and what they store is read where it was read before, but only there; so does a copy.
 
 The reverse sweep of overlapping updates in place is full of dead stores: each update is undone by itself, and where the next one
-overwrites at once what was restored, a log is kept for nothing. This is liveness of sections of arrays: Gross and Steenkiste,
+overwrites at once what was restored, a log is kept for nothing; and where a version of a storage is kept as a whole, the next one
+begins with a copy of which most is overwritten. This is liveness of sections of arrays: Gross and Steenkiste,
 Structured dataflow analysis for arrays and its use in an optimizing compiler, Softw. Pract. Exper. 20 (1990).
 """
 from numpy import full, intc, int8, zeros  # NumPy's own: a trace wraps the names in its namespace
@@ -12,13 +13,14 @@ from numpy import full, intc, int8, zeros  # NumPy's own: a trace wraps the name
 from sparsead.tape._tape import checked
 from sparsead.tape.spec import View
 from sparsead.transform import boxes as sections
-from sparsead.transform.boxes import cover, exact, including, pieces, size, whole, windows, without
+from sparsead.transform.boxes import cover, exact, including, pieces, section, size, whole, windows, without
 
-from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, EFFECT, GUARD, INPUT, LOAD, LOAD_AT, STORE, STORE_AT, Tape,
-                                  ValueType, has_bodies)
+from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, COPY, EFFECT, EMPTY, GUARD, INPUT, LOAD, LOAD_AT, STORE, STORE_AT,
+                                  Tape, ValueType, has_bodies)
 from sparsead.transform._linear cimport consumed, consuming
 
 cdef int PARTS = 4       # stores that one is cut into, at most
+cdef int COPIES = 6      # copies of boxes in the place of one: the faces of a storage of three axes
 cdef int MANY = 16       # boxes
 
 
@@ -43,9 +45,11 @@ cdef class _Narrower:
     cdef signed char[::1] wanted, entire  # old values that somebody reads; and not only parts of them
     cdef signed char[::1] dead          # ops whose results nobody reads
     cdef dict live                      # storage -> boxes that are read later on
-    cdef dict cut                       # op that writes -> (its `Exact` window, the boxes that it is cut into)
+    cdef dict cut                       # op that writes or copies -> (its `Exact` window, the boxes that it is cut into)
     cdef dict asked                     # value -> store ops that read parts of it
     cdef dict ready                     # (store op, number of the part) -> value of the new tape
+    cdef int[::1] first                 # old value -> the first op that reads it
+    cdef dict behind                    # store op -> what is copied after it: (value of the new tape, attribute, offset)
 
     def __init__(self, Tape tape):
         cdef int n = tape.n_vals + 1
@@ -53,7 +57,8 @@ cdef class _Narrower:
         self.chain, self.value = full(n, -1, intc), zeros(n, intc)
         self.watched, self.wanted, self.entire = zeros(n, int8), zeros(n, int8), zeros(n, int8)
         self.dead = zeros(tape.n_ops + 1, int8)
-        self.live, self.cut, self.asked, self.ready = {}, {}, {}, {}
+        self.first = zeros(n, intc)
+        self.live, self.cut, self.asked, self.ready, self.behind = {}, {}, {}, {}, {}
 
     def run(self, owned):
         if self._watch():
@@ -82,17 +87,22 @@ cdef class _Narrower:
 
     cdef int _look(self) except -1:
         cdef Tape old = self.old
-        cdef int k, code
+        cdef int k, j, code
         for v in old.outputs:
             self._want(v)
         for k in range(old.n_ops - 1, -1, -1):
             code = old.code[k]
             if not self._matters(k):
                 self.dead[k] = True
-            elif code == STORE:
+                continue
+            for j in range(old.start[k], old.start[k + 1]):
+                self.first[old.operand[j]] = k
+            if code == STORE:
                 self._store(k)
             elif (code == LOAD or code == LOAD_AT) and self.watched[self.chain[old.operand[old.start[k]]]]:
                 self._load(k)
+            elif code == COPY and self.watched[self.chain[old.out[k]]]:
+                self._copy(k)
             elif code == ACCUMULATE or code == ACCUMULATE_AT or code == STORE_AT:
                 self._add(k)
             else:
@@ -141,6 +151,20 @@ cdef class _Narrower:
         self._want_from(k, 1)
         return 0
 
+    cdef int _copy(self, int k) except -1:
+        cdef Tape old = self.old
+        cdef int x = old.operand[old.start[k]]
+        cdef ValueType t = old.type_of(x)
+        boxes = self.live[self.chain[old.out[k]]]
+        if old.vtype[old.out[k]] != old.vtype[x] or len(boxes) > COPIES or 2 * sum([size(box) for box in boxes]) > t.size:
+            return self._want(x)
+        self.cut[k] = None, boxes
+        self._keep(x)
+        if self.watched[self.chain[x]]:
+            for box in boxes:
+                self.live[self.chain[x]] = including(self.live[self.chain[x]], box)
+        return 0
+
     cdef int _add(self, int k) except -1:
         """An op reads the elements that it adds to; what it leaves alone is live already."""
         cdef Tape old = self.old
@@ -182,10 +206,14 @@ cdef class _Narrower:
         for k in range(old.n_ops):
             if self.dead[k]:
                 continue
-            if k in self.cut:
+            if k in self.cut and old.code[k] == COPY:
+                self._copy_parts(k)
+            elif k in self.cut:
                 self._store_parts(k)
             elif old.code[k] != LOAD or self.entire[old.out[k]]:
                 new.take(old, k, &self.value[0])
+            if k in self.behind:
+                self.value[old.out[k]] = self._with_parts(self.value[old.out[k]], k, self.behind[k])
             for v in range(old.out[k], old.out[k + 1]):
                 for store in self.asked.get(v, ()):
                     self._read_parts(v, store)
@@ -227,6 +255,38 @@ cdef class _Narrower:
             x = new.emit2(STORE, x, self.ready[k, j], new.pool.attr_id(view), offset, old.line[k], old.vtype[old.out[k]])
         self.value[old.out[k]] = x
         return 0
+
+    cdef int _copy_parts(self, int k) except -1:
+        cdef Tape old = self.old, new = self.new
+        cdef int x = self.value[old.operand[old.start[k]]], attr, v
+        cdef int z = new.emit0(EMPTY, -1, 0, old.line[k], old.vtype[old.out[k]])
+        parts = []
+        for box in self.cut[k][1]:
+            view, offset = section(box, old.type_of(old.out[k]))
+            attr = new.pool.attr_id(view)
+            v = new.emit1(LOAD, x, attr, offset, old.line[k], new.pool.dense_type_id(view.dtype, view.shape))
+            parts.append((v, attr, offset))
+        if self._waits(k):
+            self.behind[self.first[old.out[k]]] = parts
+            self.value[old.out[k]] = z
+        else:
+            self.value[old.out[k]] = self._with_parts(z, k, parts)
+        return 0
+
+    cdef bint _waits(self, int k) except -1:
+        """Whether what op `k` copies is stored after the store that comes next, which need not wait for it then."""
+        cdef Tape old = self.old
+        cdef int z = old.out[k], store = self.first[z]
+        if old.code[store] != STORE or store in self.cut or old.operand[old.start[store]] != z:
+            return False
+        place = exact(old.pool.attrs[old.attr[store]], old.imm[store], old.type_of(z))
+        return place is not None and not pieces(self.cut[k][1], place.box)
+
+    cdef int _with_parts(self, int z, int k, parts) except -1:
+        """`z`, of the new tape, with parts of another storage stored in it for op `k`."""
+        for v, attr, offset in parts:
+            z = self.new.emit2(STORE, z, v, attr, offset, self.old.line[k], self.old.vtype[self.old.out[k]])
+        return z
 
 
 def _window(view, offset, place, box):

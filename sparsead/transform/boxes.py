@@ -87,6 +87,13 @@ def _rows(view, offset, steps, extents):
     return Exact(box, tuple(range(len(steps))), View((rows, *extents[1:]), steps, view.dtype), along)
 
 
+def section(box, t):
+    """(view, byte offset) of a box of a storage of type `t`, which is a lattice."""
+    steps, _ = lattice(t.shape, t.strides, t.dtype.itemsize)
+    offset = sum(low * step for (low, _), step in zip(box, steps, strict=True))
+    return View(tuple(high - low for low, high in box), steps, t.dtype), offset
+
+
 def cover(view, offset, t):
     """A box that contains what a `View` or `Moving` view reads of a storage of type `t`; None if it is no lattice."""
     found = lattice(t.shape, t.strides, t.dtype.itemsize)

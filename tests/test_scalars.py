@@ -14,7 +14,7 @@ import sparsead
 from engines import assert_bits, assert_ulps, both, interrupted_after, numbers
 from loop_tapes import LoopBuilder
 from sparsead.engine import reference, vm
-from sparsead.schedule.form import Scalars, blocks_of
+from sparsead.schedule.form import Scalars, inside
 from sparsead.schedule.listing import listing
 from sparsead.tape.spec import BY_NAME, GuardFailed
 from sparsead.transform._adjoint import adjoint
@@ -258,11 +258,7 @@ class ScalarTape(LoopBuilder):
 
 def runs_of(block):
     """The runs of a block and those inside."""
-    for step in block.steps:
-        if isinstance(step, Scalars):
-            yield step
-        for child in blocks_of(step):
-            yield from runs_of(child)
+    return (step for step in inside(*block.steps) if isinstance(step, Scalars))
 
 
 random = functools.partial(settings, phases=(Phase.generate,))  # there is nothing to be shrunk about a seed

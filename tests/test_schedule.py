@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engines import assert_bits, both
 from loop_tapes import LoopBuilder
 from sparsead.schedule.check import ScheduleError, check
-from sparsead.schedule.form import Access, Fill, Kernel, Strips, blocks_of
+from sparsead.schedule.form import Access, Fill, Kernel, Strips, inside
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.planner import schedule_of
 from sparsead.schedule.windows import meeting
@@ -58,11 +58,9 @@ APART = {"any": 0, "alternating": 1}  # chunks further apart than that may be ru
 
 def kernels(block):
     """All kernels of a block, lowered as they are where they are run one by one."""
-    for step in itertools.chain.from_iterable(step.plain if isinstance(step, Strips) else [step] for step in block.steps):
+    for step in itertools.chain.from_iterable(s.plain if isinstance(s, Strips) else [s] for s in inside(*block.steps)):
         if isinstance(step, Kernel):
             yield lowered(step)
-        for child in blocks_of(step):
-            yield from kernels(child)
 
 
 def chunk_of(low):

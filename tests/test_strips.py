@@ -12,7 +12,7 @@ from loop_tapes import RandomBranches, RandomLoop
 from sized_tapes import SizedTape
 from sparsead.engine import reference, vm
 from sparsead.schedule import groups, planner, strips
-from sparsead.schedule.form import Repeat, Strips, blocks_of
+from sparsead.schedule.form import Repeat, Strips, inside
 from sparsead.schedule.planner import schedule_of
 from tapes import GROWING, RandomTape
 from test_vm import DERIVED, exact, forward, random, reverse, seeds
@@ -32,15 +32,8 @@ def put_together(small):
         yield
 
 
-def all_steps(block):
-    for step in block.steps:
-        yield step
-        for child in blocks_of(step):
-            yield from all_steps(child)
-
-
 def groups_of(tape):
-    return [step for step in all_steps(schedule_of(tape).block) if isinstance(step, Strips)]
+    return [step for step in inside(*schedule_of(tape).block.steps) if isinstance(step, Strips)]
 
 
 # ---- random tapes ----------------------------------------------------------------------------------------------------
@@ -200,7 +193,7 @@ def prepared_adjoint(function, u):
 def test_several_trips_in_one():
     """Large arrays in a loop: four trips at a time, and those that are left; the loop's number moves the log."""
     tape = prepared_adjoint(burgers, np.linspace(0, 1, 100_000))
-    loops = [step for step in all_steps(schedule_of(tape).block) if isinstance(step, Repeat)]
+    loops = [step for step in inside(*schedule_of(tape).block.steps) if isinstance(step, Repeat)]
     assert sorted((loop.trips, loop.by) for loop in loops) == [(2, -8), (2, 8), (6, -1), (6, 1)]
     u = np.random.default_rng(1).uniform(0, 1, 100_000)
     assert_close(*both(tape, [u, np.array(1.0)]), 1e-13)

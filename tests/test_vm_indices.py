@@ -19,7 +19,7 @@ from sparsead.engine.native import compiler
 from sparsead.engine.report import report
 from sparsead.ops.positions import TRACED, Fixed, Positions
 from sparsead.schedule.check import ScheduleError, check
-from sparsead.schedule.form import Bounds, Call, Kernel, blocks_of
+from sparsead.schedule.form import Bounds, Call, Kernel, inside
 from sparsead.schedule.listing import listing
 from sparsead.schedule.planner import schedule_of
 from sparsead.tape.spec import View
@@ -29,17 +29,9 @@ I4 = np.dtype(np.int32)
 seeds = st.integers(0, 10**9)
 
 
-def steps_of(block):
-    """All steps, those inside of others included."""
-    for step in block.steps:
-        yield step
-        for child in blocks_of(step):
-            yield from steps_of(child)
-
-
 def contents(tape):
     """(kernels, checks of index numbers, names of ops that are called) of a tape's schedule."""
-    steps = list(steps_of(schedule_of(tape).block))
+    steps = list(inside(*schedule_of(tape).block.steps))
     kinds = [[step for step in steps if isinstance(step, kind)] for kind in (Kernel, Bounds, Call)]
     return len(kinds[0]), len(kinds[1]), [step.op.op.name for step in kinds[2]]
 

@@ -484,6 +484,14 @@ def blocks_of(step):
     return step.blocks if isinstance(step, Choose) else []
 
 
+def inside(*steps):
+    """Steps, each with all of the blocks inside it behind it."""
+    for step in steps:
+        yield step
+        for block in blocks_of(step):
+            yield from inside(*block.steps)
+
+
 @dataclass
 class Slot:
     """Memory.

@@ -17,7 +17,7 @@ from sparsead.engine.native.functions import Functions
 from sparsead.engine.native.kernels import TYPES, indented, obstacle, source_of
 from sparsead.engine.native.loops import MOST, units_of
 from sparsead.engine.native.module import PARAMETERS
-from sparsead.schedule.form import Bounds, Call, Choose, Fill, Guard, Kernel, Repeat, Scalars, Strips, blocks_of
+from sparsead.schedule.form import Bounds, Call, Choose, Fill, Guard, Kernel, Repeat, Scalars, Strips, blocks_of, inside
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.memory import slots_of
 from sparsead.schedule.planner import schedule_of
@@ -213,7 +213,7 @@ class Driver:
             rows.append(f"&at_{number}")
         numbers = [self._unit_number(number, r) for number, r in unit.numbers]
         calls = [self._unit_call(number, which) for number, which in unit.calls]
-        for step in _inside(self.steps[unit.number]):
+        for step in inside(self.steps[unit.number]):
             if isinstance(step, Scalars):
                 for which, (guard, _) in enumerate(step.guards):
                     self.guard_of[self.number[id(step)], which] = self._guard_number(guard)
@@ -383,16 +383,9 @@ def _pieces(step):
     return pieces
 
 
-def _inside(step):
-    yield step
-    for block in blocks_of(step):
-        for inner in block.steps:
-            yield from _inside(inner)
-
-
 def _fails(step):
     """Whether a step, or one inside, may fail."""
-    for inner in _inside(step):
+    for inner in inside(step):
         if isinstance(inner, (Guard, Bounds, Choose)):
             return True
         if isinstance(inner, Scalars) and (inner.guards or inner.indices):

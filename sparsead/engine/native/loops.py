@@ -15,7 +15,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from sparsead.engine.native.kernels import TYPES, expression, indented, source_of
-from sparsead.schedule.form import BYTES, Choose, Fill, Kernel, Repeat, Scalars, blocks_of
+from sparsead.schedule.form import BYTES, Choose, Fill, Kernel, Repeat, Scalars, inside
 from sparsead.schedule.memory import slots_of
 
 FEW = 64  # points of a kernel that is written out where it stands
@@ -66,8 +66,7 @@ def units_of(program, sources, names):
 
 def _instructions(step):
     """Instructions on single numbers of a step, and of what is inside."""
-    inner = sum(_instructions(child) for block in blocks_of(step) for child in block.steps)
-    return inner + (step.count if isinstance(step, Scalars) else 0)
+    return sum(inner.count for inner in inside(step) if isinstance(inner, Scalars))
 
 
 class _Writer:
@@ -93,7 +92,7 @@ class _Writer:
         found = {s for s in set(slots_of(step)) if self.uses[s] == 1 and self.slots[s].kind == "work"}
         found = {s for s in found if self.slots[s].nbytes <= SMALL}
         found -= set(chain.from_iterable(_turning(step)))
-        for inner in _inside(step):
+        for inner in inside(step):
             if not self.is_written_out(inner):
                 found -= set(slots_of(inner))
             elif isinstance(inner, Repeat):
@@ -272,21 +271,11 @@ class _Writer:
 
 def _turning(step):
     """The pairs of slots that change hands in a step and inside."""
-    if isinstance(step, Repeat):
-        yield from step.turning
-    elif isinstance(step, Choose):
-        yield from chain.from_iterable(step.turning)
-    for block in blocks_of(step):
-        for inner in block.steps:
-            yield from _turning(inner)
-
-
-def _inside(step):
-    """A step and all inside it."""
-    yield step
-    for block in blocks_of(step):
-        for inner in block.steps:
-            yield from _inside(inner)
+    for inner in inside(step):
+        if isinstance(inner, Repeat):
+            yield from inner.turning
+        elif isinstance(inner, Choose):
+            yield from chain.from_iterable(inner.turning)
 
 
 def _work(block):

@@ -12,7 +12,7 @@ from math import prod
 from sparsead.engine import reference
 from sparsead.engine.native.kernels import obstacle
 from sparsead.engine.room import amount
-from sparsead.schedule.form import Bounds, Call, Choose, Fill, Guard, Kernel, Member, Repeat, Scalars, Strips, blocks_of
+from sparsead.schedule.form import Bounds, Call, Choose, Fill, Guard, Kernel, Member, Repeat, Scalars, Strips, blocks_of, lines_of
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.memory import slots_of
 from sparsead.schedule.windows import reach
@@ -120,7 +120,7 @@ class _View:
         hottest = sorted(leaves, key=lambda k: -self.seconds(k))[:HOTTEST]
         return [
             f"    {self.share(k):4.0%}  {_seconds(self.seconds(k)):>8}  step {k}: {_title(self.program.steps[k])}"
-            + "".join(f", {source_text(line)}" for line in _lines(self.program.steps[k])[:1])
+            + "".join(f", {source_text(line)}" for line in lines_of(self.program.steps[k])[:1])
             for k in hottest if self.seconds(k)
         ]  # fmt: skip
 
@@ -168,7 +168,7 @@ class _View:
             rows += [_inside(low), *(_shared(low) if isinstance(step, Kernel) else ())]
             rows += [self.apart(apart) for apart in (_kernel(step).apart,) if apart is not None]
             rows += [f"not compiled: {self.left[k]}" for k in (self.number[id(step)],) if k in self.left]
-        lines = _lines(step)
+        lines = [] if isinstance(step, Strips) else lines_of(step)  # its members have their own
         rows += [source_text(line) for line in lines[:LINES]]
         return rows + [f"and {len(lines) - LINES} more lines"] * (len(lines) > LINES)
 
@@ -276,17 +276,6 @@ def _covered(windows, extents):
         return sum(w.access.dtype.itemsize * prod(extents) for w in windows)
     single = [w.access.dtype.itemsize * prod(n for n, s in zip(extents, w.strides, strict=True) if s) for w in windows]
     return min(sum(single), max(high for _, high in ends) - min(low for low, _ in ends))
-
-
-def _lines(step):
-    """Lines of the user that a step comes from."""
-    if _kernel(step) is not None:
-        return list(_kernel(step).lines)
-    if isinstance(step, Scalars):
-        return step.lines
-    if isinstance(step, Bounds):
-        return [step.line] if step.line is not None else []
-    return [step.op.line] if isinstance(step, (Call, Guard)) and step.op.line is not None else []
 
 
 # ---- words and numbers -------------------------------------------------------------------------------------------------

@@ -465,6 +465,21 @@ def kernels_of(step):
     return [step] if isinstance(step, Kernel) else []
 
 
+def lines_of(step):
+    """The user's lines that a step comes from, without those of blocks inside."""
+    if isinstance(step, Member):
+        return lines_of(step.kernel)
+    if isinstance(step, Scalars):
+        return list(step.lines)
+    if isinstance(step, Bounds):
+        found = [step.line]
+    elif isinstance(step, (Call, Guard)):
+        found = [step.op.line]
+    else:
+        found = dict.fromkeys(line for kernel in kernels_of(step) for line in kernel.lines)
+    return [line for line in found if line is not None]
+
+
 def renamed(step, slots):
     """A `Kernel` or `Fill` on other memory: `slots` says which slot stands in the place of which."""
     if isinstance(step, Fill):

@@ -16,16 +16,14 @@ from sparsead.engine.native.data import Data, literal
 from sparsead.engine.native.functions import Functions
 from sparsead.engine.native.kernels import TYPES, indented, obstacle, source_of
 from sparsead.engine.native.loops import MOST, units_of
-from sparsead.engine.native.module import PARAMETERS
-from sparsead.schedule.form import Bounds, Call, Choose, Fill, Guard, Kernel, Repeat, Scalars, Strips, blocks_of, inside
+from sparsead.engine.native.module import PARAMETERS, comment
+from sparsead.schedule.form import Bounds, Call, Choose, Fill, Guard, Kernel, Repeat, Scalars, Strips, blocks_of, inside, lines_of
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.memory import slots_of
 from sparsead.schedule.planner import schedule_of
 from sparsead.schedule.windows import coalesced
-from sparsead.tape.listing import source_text
 
 NUMBER = 32  # bytes of a sum
-SHOWN = 4  # lines of the user above a step
 NOTHING = ["(void)work;", "return DONE;"]
 
 
@@ -136,7 +134,7 @@ class Driver:
     def _shared(self, source, kernel):
         if source.body not in self.bodies:
             name = self.bodies[source.body] = f"kernel_{len(self.bodies)}"
-            self.texts.append(f"{_comment(list(kernel.lines))}static void {name}{PARAMETERS}\n{source.body}")
+            self.texts.append(f"{comment(kernel.lines)}static void {name}{PARAMETERS}\n{source.body}")
         return self.bodies[source.body]
 
     def _kernel_table(self, low, source):
@@ -196,11 +194,11 @@ class Driver:
         for step in block.steps:
             number = self.number[id(step)]
             lines = self._unit(units[number], slots) if number in units else self._step(step, number, slots)
-            names.append(self._define(f"step_{number}", lines, _lines(step)))
+            names.append(self._define(f"step_{number}", lines, lines_of(step)))
         return names
 
     def _define(self, name, lines, above=()):
-        self.texts.append(f"{_comment(above)}{_function(f'static int {name}(work_t *work)', lines)}")
+        self.texts.append(f"{comment(above)}{_function(f'static int {name}(work_t *work)', lines)}")
         return name
 
     def _unit(self, unit, slots):
@@ -208,7 +206,7 @@ class Driver:
         rows = []
         for number in unit.steps:
             step = self.steps[number]
-            name = self._define(f"step_{number}", self._step(step, number, slots), _lines(step))
+            name = self._define(f"step_{number}", self._step(step, number, slots), lines_of(step))
             self.texts.append(f"static const step_t at_{number} = {{{name}}};")
             rows.append(f"&at_{number}")
         numbers = [self._unit_number(number, r) for number, r in unit.numbers]
@@ -408,27 +406,6 @@ def _fails_late(schedule):
         if written and _fails(step):
             return True
     return False
-
-
-def _lines(step):
-    """The user's lines of a step."""
-    if isinstance(step, Kernel):
-        return list(step.lines)
-    if isinstance(step, Strips):
-        return list(dict.fromkeys(line for member in step.members for line in member.kernel.lines))
-    if isinstance(step, Scalars):
-        return step.lines
-    if isinstance(step, Bounds):
-        return [step.line]
-    return [step.op.line] if isinstance(step, (Call, Guard)) else []
-
-
-def _comment(lines):
-    """The user's lines above a function."""
-    texts = [source_text(line).replace("*/", "* /").replace("/*", "/ *") for line in lines if line is not None]
-    texts = list(dict.fromkeys(texts))
-    more = [f"and {len(texts) - SHOWN} more lines"] if len(texts) > SHOWN else []
-    return "\n".join(["/*", *(f" * {text}" for text in texts[:SHOWN] + more), " */\n"]) if texts else ""
 
 
 def _function(head, lines):

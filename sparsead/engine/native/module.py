@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sparsead.engine.native.kernels import source_of
 from sparsead.engine.native.loops import units_of
-from sparsead.schedule.form import Kernel, Member, Scalars, blocks_of, kernels_of
+from sparsead.schedule.form import Kernel, Member, inside, lines_of
 from sparsead.tape.listing import source_text
 
 PARAMETERS = """(char *const *base, const intptr_t *sizes, char *const *numbers, const call_t *calls, char *sums,
@@ -55,7 +55,7 @@ def module_of(program, lines=False):
     loops = {body: f"loop_{k}" for k, body in enumerate(looped)}
     functions = [(shared[body], f"void {name}{PARAMETERS}\n{body}\n") for body, name in numbers.items()]
     functions += [(looped[body], f"int {name}(const frame_t *frame)\n{body}\n") for body, name in loops.items()]
-    texts = [_comment(steps) + text if lines else text for steps, text in functions]
+    texts = [comment(_lines(steps)) + text if lines else text for steps, text in functions]
     return Module("\n".join([prelude(), *texts]), sources, names, [(loops[unit.body], unit) for unit in units])
 
 
@@ -64,18 +64,14 @@ def prelude():
     return (Path(__file__).parent / "prelude.h").read_text(encoding="utf-8")
 
 
-def _comment(steps):
+def comment(lines):
     """The user's lines that a function comes from."""
-    lines = list(dict.fromkeys(line for step in steps for line in _lines(step)))
-    texts = [source_text(line).replace("*/", "* /").rstrip("\\") for line in lines[:SHOWN]]
+    lines = list(dict.fromkeys(lines))
+    texts = [source_text(line).replace("*/", "* /").replace("/*", "/ *").rstrip("\\") for line in lines[:SHOWN]]
     texts += [f"and {len(lines) - SHOWN} more lines"] if len(lines) > SHOWN else []
     return "\n".join(["/*", *(f" * {text}" for text in texts), " */\n"]) if texts else ""
 
 
-def _lines(step):
-    """The user's lines that a step comes from, those of what is inside included."""
-    if isinstance(step, Scalars):
-        return step.lines
-    kernels = [step.kernel] if isinstance(step, Member) else kernels_of(step)
-    inside = [line for block in blocks_of(step) for child in block.steps for line in _lines(child)]
-    return [line for kernel in kernels for line in kernel.lines] + inside
+def _lines(steps):
+    """The user's lines that steps come from, those of what is inside included."""
+    return [line for step in inside(*steps) for line in lines_of(step)]

@@ -18,9 +18,9 @@ def literal(x, char):
     if char in "df":
         x = float(x)
         if math.isnan(x):
-            return "-NAN" if math.copysign(1, x) < 0 else "NAN"
+            return "-" * (math.copysign(1, x) < 0) + '__builtin_nan("")'
         if math.isinf(x):
-            return "-INFINITY" if x < 0 else "INFINITY"
+            return "-" * (x < 0) + "__builtin_inf()"
         return float.hex(x) if x != int(x) or abs(x) > 1e15 else f"{x:.1f}"
     x = int(x)
     if char in "lq" and x == -(2**63):

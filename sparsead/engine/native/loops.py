@@ -14,6 +14,7 @@ from collections import Counter
 from itertools import chain
 from typing import NamedTuple
 
+from sparsead.engine.native.data import literal
 from sparsead.engine.native.kernels import TYPES, expression, indented, source_of
 from sparsead.schedule.form import BYTES, Choose, Fill, Kernel, Repeat, Scalars, inside
 from sparsead.schedule.memory import slots_of
@@ -396,7 +397,7 @@ class _Run:
         r, which = words
         dtype, x = form.dtypes[0], self._value(words[0], form.dtypes[0])
         expected = float(self.step.guards[which][0].attr)
-        same = f"{x} != {x}" if math.isnan(expected) else f"(double){x} == {_literal(expected)}"
+        same = f"{x} != {x}" if math.isnan(expected) else f"(double){x} == {literal(expected, 'd')}"
         number = self.writer._size(self.number)
         self.done += [
             f"if (!({same})) {{",
@@ -419,9 +420,3 @@ class _Run:
         self.done.append(f"APPLY({call}, 1, ARGS({pointers}), STEPS({steps}));")
         for r, dtype in made:
             self._known(r, dtype)
-
-
-def _literal(x):
-    if math.isinf(x):
-        return f"{'-' if x < 0 else ''}__builtin_inf()"
-    return float.hex(x)

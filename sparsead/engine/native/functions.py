@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from sparsead.engine.native.kernels import COMPARISONS, TYPES, expression
+from sparsead.engine.vm._vm import FUNCTIONS, NARROW
 
 SIMD = Path(__file__).parents[1] / "simd"
 HEADERS = ("memory", "elementwise", "doubles", "coefficients", "exponential", "inverse", "logarithm", "power", "trigonometric",
            "functions")  # fmt: skip
-OURS = set("exp expm1 sinh cosh tanh log log1p log2 log10 sin cos tan arctan arcsin arccos power".split())
-
+OURS = FUNCTIONS | NARROW
 SAME = "exp exp2 expm1 log log2 log10 log1p sin cos tan sinh cosh tanh cbrt floor ceil rint trunc fabs".split()
 
 # Expressions of operands {0}, {1}.., of the type {T}; {f} is the suffix of the C library's functions.

@@ -6,6 +6,9 @@ from sparsead.schedule.form import Schedule
 from sparsead.schedule.lower import Lowered
 from sparsead.tape._tape import Tape
 
+FUNCTIONS: set[str]
+NARROW: set[str]
+
 class Measured(NamedTuple):
     run: int
     threads: int

@@ -4,13 +4,21 @@ import contextlib
 import signal
 
 import numpy as np
+import pytest
 
 import sparsead
 from sparsead.engine import reference, vm
+from sparsead.engine.native import compiler
 from sparsead.tape.spec import BY_NAME
 from tapes import Builder
 
 SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 0.5, 2.0, -2.5, 1e-5, 3.0, 708.0, -745.0]
+
+try:
+    COMPILER = compiler.compiler()
+except compiler.BuildError:
+    COMPILER = None
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="this machine has no compiler for C")
 
 
 def both(tape, inputs):

@@ -11,6 +11,7 @@ import pytest
 from numpy.testing import assert_array_equal, assert_array_max_ulp
 
 import sparsead
+from engines import COMPILER, needs_compiler
 from loop_tapes import RandomBranches, RandomLoop
 from sized_tapes import SizedTape
 from sparsead.engine import vm
@@ -19,10 +20,10 @@ from sparsead.engine.native.export import Entry, Export, Parameter, Stage, write
 from sparsead.tape._memory import blank
 from sparsead.transform._adjoint import adjoint
 
-CC = shutil.which("cc")
 GFORTRAN = shutil.which("gfortran")
 FLAGS = ["-std=c99", "-O2", "-Wall", "-Werror"]
-pytestmark = pytest.mark.skipif(CC is None, reason="no C compiler: exported functions cannot be compiled")
+CC = COMPILER.command if COMPILER else ()
+pytestmark = needs_compiler
 NUMBER = count()
 
 
@@ -50,7 +51,7 @@ class Exported:
         self.paths = paths
         self.header = self.paths[1].read_text()
         library = folder / f"{name}_{next(NUMBER)}.so"
-        command = [CC, *flags, "-shared", "-fPIC", "-o", str(library), str(self.paths[0]), "-lm"]
+        command = [*CC, *flags, "-shared", "-fPIC", "-o", str(library), str(self.paths[0]), "-lm"]
         built = subprocess.run(command, capture_output=True, text=True)
         assert built.returncode == 0, built.stderr
         self.library, self.name = ctypes.CDLL(str(library)), name
@@ -294,9 +295,9 @@ def test_examples_in_c_and_fortran(tmp_path, language, n):
     source, _, example, fortran = sparsead.export_c(jac, "brusselator_jac", tmp_path, examples=True)
     assert [p.name for p in (example, fortran)] == ["brusselator_jac_example.c", "brusselator_jac_example.f90"]
     if language == "c":
-        run([CC, *FLAGS, "-o", tmp_path / "example", example, source, "-lm"])
+        run([*CC, *FLAGS, "-o", tmp_path / "example", example, source, "-lm"])
     else:
-        run([CC, *FLAGS, "-c", "-o", tmp_path / "source.o", source])
+        run([*CC, *FLAGS, "-c", "-o", tmp_path / "source.o", source])
         run([GFORTRAN, "-Wall", "-Werror", "-o", tmp_path / "example", fortran, tmp_path / "source.o", "-lm"])
     given = y if y.size <= 4096 else np.resize(y[:16], y.size)
     data = jac(0.25, given, np.empty_like(y)).data
@@ -312,7 +313,7 @@ def test_names_in_fortran(tmp_path):
 
     gradient = sparsead.value_and_grad(f, wrt=(0, 1)).prepare(np.array([1.0, np.nan, -np.inf]), np.arange(3.0), 2.0)
     source, *_, fortran = sparsead.export_c(gradient, "value_of_all_of_these_with_a_long_name_that_fits", tmp_path, examples=True)
-    run([CC, *FLAGS, "-c", "-o", tmp_path / "source.o", source])
+    run([*CC, *FLAGS, "-c", "-o", tmp_path / "source.o", source])
     run([GFORTRAN, "-o", tmp_path / "example", fortran, tmp_path / "source.o", "-lm"])
     found = printed(run([tmp_path / "example"]))
     assert_array_equal(found["sum_bar"], [10, 0, 2, 8])
@@ -576,7 +577,7 @@ def test_the_header_is_cpp(tmp_path):
     c = gradients_agree(tmp_path, lambda x: np.sum(x**2), RNG.normal(size=40))
     program = tmp_path / "main.cpp"
     program.write_text(f'#include "{c.paths[1]}"\nint main() {{ return exported_workspace_size() == 0; }}\n')
-    run([CC, "-std=c99", "-c", "-o", tmp_path / "source.o", c.paths[0]])
+    run([*CC, "-std=c99", "-c", "-o", tmp_path / "source.o", c.paths[0]])
     run([compiler, "-Wall", "-Wextra", "-Werror", "-o", tmp_path / "main", program, tmp_path / "source.o", "-lm"])
     run([tmp_path / "main"])
 

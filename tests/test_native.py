@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sparsead
-from engines import SPECIAL, assert_bits, both, interrupted_after, numbers, on_threads
+from engines import SPECIAL, assert_bits, both, interrupted_after, needs_compiler, numbers, on_threads
 from loop_tapes import LoopBuilder, RandomBranches, RandomLoop
 from sized_tapes import SizedTape
 from sparsead.engine import reference, vm
-from sparsead.engine.native import compiler
 from sparsead.engine.native.building import build_now
 from sparsead.engine.native.kernels import COMPARISONS, FLOATS
 from sparsead.engine.native.loops import FEW
@@ -27,13 +26,7 @@ from test_strips import SIMULATIONS, put_together, simulation
 from test_vm import batched, forward, reverse
 from test_vm_indices import IndexedTape
 
-try:
-    compiler.compiler()
-    has_compiler = True
-except compiler.BuildError:
-    has_compiler = False
-
-pytestmark = pytest.mark.skipif(not has_compiler, reason="this machine has no compiler for C")
+pytestmark = needs_compiler
 seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=max(settings().max_examples // 6, 4))  # each is compiled
 

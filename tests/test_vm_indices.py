@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sparsead
-from engines import ARRANGED, assert_bits, both, on_threads
+from engines import ARRANGED, assert_bits, both, needs_compiler, on_threads
 from loop_tapes import LoopBuilder
 from sized_tapes import LENGTHS, SizedTape
 from sparsead import engine
 from sparsead.engine import reference, vm
-from sparsead.engine.native import compiler
 from sparsead.engine.report import report
 from sparsead.ops.positions import TRACED, Fixed, Positions
 from sparsead.schedule.check import ScheduleError, check
@@ -177,15 +176,7 @@ def test_random_programs_on_any_threads(seed):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * max(1, np.max(np.abs(expected), initial=0)))
 
 
-def has_compiler():
-    try:
-        compiler.compiler()
-    except compiler.BuildError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(not has_compiler(), reason="this machine has no compiler for C")
+@needs_compiler
 @pytest.mark.parametrize("seed", range(8, 16))
 def test_compiled_kernels(seed):
     made = IndexedTape(seed, "whole")

@@ -49,6 +49,7 @@ class Build:
     def __init__(self, fast=False, paid=float("inf")):
         self.fast, self.paid, self.state, self.message, self.library = fast, paid, "waiting", "", None
         self.kernels, self.functions, self.steps, self.left, self.seconds = 0, 0, [], [], 0.0
+        self._module = None  # printed, and not paid for yet
 
     def now(self, program):
         """Compile the kernels of `program` and let it use them."""
@@ -76,12 +77,13 @@ class Build:
             self.state, self.message = "failed", str(error)
 
     def _make(self, program):
-        module = module_of(program)
+        module = self._module = self._module or module_of(program)
         more = config.build_after * len(module.text) / TEXT - self.paid
         if more > 0:
             self.state, self.paid = "waiting", self.paid + more
             program.build_after(program.work, more)
             return
+        self._module = None
         names = list(dict.fromkeys(filter(None, [*module.names, *(name for name, _ in module.units)])))
         self.left = [k for k, name in enumerate(module.names) if name is None]
         if not names:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from types import SimpleNamespace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sparsead.engine.native.calls import call_lines
@@ -83,7 +83,8 @@ class Driver:
         self.sources += [source_of(low) for low in self.lowered[len(self.sources) :]]
         self.names += [self._kernel_name(low, source) for low, source in
                        zip(self.lowered[len(self.names) :], self.sources[len(self.names) :], strict=True)]  # fmt: skip
-        names = self._block(schedule.block, schedule.slots, outer=True)
+        own = {n: slot.nbytes for n, slot in enumerate(schedule.slots) if slot.kind == "work"}
+        names = self._block(schedule.block, own)
         function = f"run_{len(self.programs)}"
         self._define(function, _sequence(names))
         used = {slot for step in schedule.block.steps for slot in slots_of(step)}
@@ -181,19 +182,14 @@ class Driver:
 
     # ---- blocks ----------------------------------------------------------------------------------------------------------
 
-    def _block(self, block, slots, outer=False):
-        """Print the steps of a block; returns the names of their functions."""
-        if not outer:  # what other blocks use as well is no local array
-            slots = [replace(slot, kind="fixed") for slot in slots]
-        view = SimpleNamespace(block=block, slots=slots)
-        program = SimpleNamespace(
-            steps=self.steps, kernel_of=self.kernel_of, lowered=self.lowered, later=set(), schedule=view
-        )
-        units = {unit.number: unit for unit in units_of(program, self.sources, self.names)}
+    def _block(self, block, own=MappingProxyType({})):
+        """Print the steps of a block; returns the names of their functions. Slots that only it uses may be its `own`."""
+        kernels = {number: (self.lowered[k], self.sources[k], self.names[k]) for number, k in self.kernel_of.items()}
+        units = {unit.number: unit for unit in units_of(block, self.number, kernels, own)}
         names = []
         for step in block.steps:
             number = self.number[id(step)]
-            lines = self._unit(units[number], slots) if number in units else self._step(step, number, slots)
+            lines = self._unit(units[number]) if number in units else self._step(step, number)
             names.append(self._define(f"step_{number}", lines, lines_of(step)))
         return names
 
@@ -201,12 +197,12 @@ class Driver:
         self.texts.append(f"{comment(above)}{_function(f'static int {name}(work_t *work)', lines)}")
         return name
 
-    def _unit(self, unit, slots):
+    def _unit(self, unit):
         """A loop, or a run of single numbers, that is one function."""
         rows = []
         for number in unit.steps:
             step = self.steps[number]
-            name = self._define(f"step_{number}", self._step(step, number, slots), lines_of(step))
+            name = self._define(f"step_{number}", self._step(step, number), lines_of(step))
             self.texts.append(f"static const step_t at_{number} = {{{name}}};")
             rows.append(f"&at_{number}")
         numbers = [self._unit_number(number, r) for number, r in unit.numbers]
@@ -243,20 +239,20 @@ class Driver:
 
     # ---- steps -----------------------------------------------------------------------------------------------------------
 
-    def _step(self, step, number, slots):
+    def _step(self, step, number):
         """The body of the function of a step."""
         if isinstance(step, Kernel):
             low = self.lowered[self.kernel_of[number]]
             if 0 in low.extents:
                 return NOTHING
             return [f"return run_kernel(&{self._kernel_table(low, self.sources[self.kernel_of[number]])}, work);"]
-        return STEPS[type(step)](self, step, slots)
+        return STEPS[type(step)](self, step)
 
-    def _scalars(self, step, slots):
+    def _scalars(self, step):
         odd = [d for form in step.forms for d in form.dtypes if d.char not in TYPES]
         raise unsupported(f"numbers of type {odd[0] if odd else 'unknown'}", next(iter(step.lines), None))
 
-    def _strips(self, step, slots):
+    def _strips(self, step):
         rows, low, high, lag, n_sums, n_windows = [], [], [], 0, 0, 0
         for member in step.members:
             kernel = lowered(member.kernel, True)
@@ -274,11 +270,11 @@ class Driver:
         row.insert(4, "members")
         return [members, f"static const strips_t strips = {{{', '.join(map(str, row))}}};", "return run_strips(&strips, work);"]
 
-    def _fill(self, step, slots):
+    def _fill(self, step):
         return [f"memset(work->slots[{step.slot}], 0, {step.nbytes});", "return DONE;"]
 
-    def _repeat(self, step, slots):
-        names = self._block(step.block, slots)
+    def _repeat(self, step):
+        names = self._block(step.block)
         trips = [
             "int status = DONE;", f"int64_t trip = {step.first};",
             f"for (intptr_t k = 0; k < {step.trips}; k++, trip += {step.by}) {{",
@@ -304,8 +300,8 @@ class Driver:
         table = self.data.table("const int", [slot for pair in turning for slot in pair])
         return [f"turn({table}, {len(turning)}, work);"]
 
-    def _choose(self, step, slots):
-        bodies = [self._block(block, slots) for block in step.blocks]
+    def _choose(self, step):
+        bodies = [self._block(block) for block in step.blocks]
         if isinstance(step.which, tuple):
             access = step.which[1]
             lines = [*self._placed(access, "at"), f"intptr_t which = integer(at, '{access.dtype.char}');"]
@@ -321,7 +317,7 @@ class Driver:
         window = self.data.table("const window_t", [self._window(access)])
         return [f"char *{name};", f"if (place({window}, work, &{name})) return OUT_OF_BOUNDS;"]
 
-    def _guard(self, step, slots):
+    def _guard(self, step):
         number = self._guard_number(step.op)
         if not isinstance(step.operand, tuple):
             same = step.operand == step.op.attr or (step.operand != step.operand and step.op.attr != step.op.attr)
@@ -342,7 +338,7 @@ class Driver:
             self.known_guards[key] = len(self.guards)
         return self.known_guards[key]
 
-    def _bounds(self, step, slots):
+    def _bounds(self, step):
         shape, access = step.operand
         extents, (strides,) = coalesced(shape, [access.strides])
         dtype = TYPES[access.dtype.char]
@@ -353,7 +349,7 @@ class Driver:
             lines = [f"for (intptr_t k{a} = 0; k{a} < {extents[a]}; k{a}++) {{", *indented(lines), "}"]
         return [*self._placed(access, "at"), *lines, "return DONE;"]
 
-    def _call(self, step, slots):
+    def _call(self, step):
         lines = []
         for k, operand in enumerate(step.operands):
             if isinstance(operand, tuple):

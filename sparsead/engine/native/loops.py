@@ -16,14 +16,14 @@ from typing import NamedTuple
 
 from sparsead.engine.native.data import literal
 from sparsead.engine.native.kernels import TYPES, expression, indented, source_of
-from sparsead.schedule.form import BYTES, Choose, Fill, Kernel, Repeat, Scalars, inside
+from sparsead.schedule.form import BYTES, Block, Choose, Fill, Kernel, Repeat, Scalars, inside
 from sparsead.schedule.memory import slots_of
+from sparsead.schedule.work import work_of
 
 FEW = 64  # points of a kernel that is written out where it stands
 MOST = 4000  # instructions on single numbers in one function: what compilers take for them grows faster than their number
 SMALL = 512  # bytes of a slot that may be a local array
-INSTRUCTION = 10  # point instructions that one on single numbers counts as, as in the tiled engine
-TRIP = 100  # and a trip that does nothing else
+TRIP = 100  # point instructions that a trip counts as that does nothing else
 
 
 class Unit(NamedTuple):
@@ -53,13 +53,26 @@ class Unit(NamedTuple):
     steps: tuple
 
 
-def units_of(program, sources, names):
-    """The `Unit`s of a program, whose kernels are the functions `names`, made of `sources`."""
-    number = {id(step): k for k, step in enumerate(program.steps)}
+def units_of(block, number, kernels, own, later=()):
+    """The `Unit`s of a block.
+
+    Parameters
+    ----------
+    block : Block
+    number : dict
+        Of each step, those inside of others included, by its id.
+    kernels : dict
+        For the numbers of kernels: (`Lowered`, `Source` or None, the name of its function or None).
+    own : dict
+        Bytes of the slots that nobody knows of but the steps of the block, and the tiled engine when it runs them.
+    later : set of int
+        Slots to which copies go past the caches.
+    """
+    uses = Counter(slot for step in block.steps for slot in set(slots_of(step)))
+    own = {slot: nbytes for slot, nbytes in own.items() if uses[slot] == 1}
     found = []
-    uses = Counter(slot for step in program.schedule.block.steps for slot in set(slots_of(step)))
-    for step in program.schedule.block.steps:
-        writer = _Writer(program, sources, names, number, uses)
+    for step in block.steps:
+        writer = _Writer(block, number, kernels, own, later)
         if isinstance(step, (Scalars, Repeat)) and _instructions(step) <= MOST and writer.is_written_out(step):
             found.append(writer.unit(step))
     return found
@@ -71,27 +84,25 @@ def _instructions(step):
 
 
 class _Writer:
-    def __init__(self, program, sources, names, number, uses):
-        self.program, self.sources, self.names, self.number, self.uses = program, sources, names, number, uses
-        self.slots = program.schedule.slots
+    def __init__(self, block, number, kernels, own, later):
+        self.block, self.number, self.kernels, self.own, self.later = block, number, kernels, own, later
         self.sizes, self.numbers, self.calls, self.steps = [], [], [], []
         self.pointers, self.constants, self.counters = {}, {}, {}
         self.count = 0
 
     def unit(self, step):
         self.local = self._locals(step)
-        body = self._step(step, self.program.schedule.block)
+        body = self._step(step, self.block)
         lines = ["const intptr_t *const sizes = frame->sizes;", "intptr_t left = LOOK_EVERY;", "int status = DONE;"]
         lines += [f"char *s{n} = frame->slots[sizes[{k}]];" for n, k in self.pointers.items()]
-        lines += [f"_Alignas(64) char s{n}[{-(-self.slots[n].nbytes // 8) * 8}];" for n in sorted(self.local)]
+        lines += [f"_Alignas(64) char s{n}[{-(-self.own[n] // 8) * 8}];" for n in sorted(self.local)]
         lines += [f"const {t} {name} = *(const {t} *)(frame->numbers[{k}] + {at});" for name, t, k, at in self.constants.values()]
         text = "\n".join(["{", *indented([*lines, *body, "(void)left;", "return status;"]), "}"])
         return Unit(self.number[id(step)], text, *map(tuple, (self.sizes, self.numbers, self.calls, self.steps)))
 
     def _locals(self, step):
-        """Slots that may be local arrays: of the workspace, small, nobody else's, not to be found by the tiled engine."""
-        found = {s for s in set(slots_of(step)) if self.uses[s] == 1 and self.slots[s].kind == "work"}
-        found = {s for s in found if self.slots[s].nbytes <= SMALL}
+        """Slots that may be local arrays: small, nobody else's, not to be found by the tiled engine."""
+        found = {slot for slot in slots_of(step) if self.own.get(slot, SMALL + 1) <= SMALL}
         found -= set(chain.from_iterable(_turning(step)))
         for inner in inside(step):
             if not self.is_written_out(inner):
@@ -174,6 +185,8 @@ class _Writer:
         n = self._fresh()
         self.counters[step.counter] = f"trip{n}", step.first, step.first + step.by * (step.trips - 1)
         trips, first, by = (self._size(x) for x in (step.trips, step.first, step.by))
+        outside = Block([inner for inner in step.block.steps if not isinstance(inner, Repeat)])  # loops count their own
+        work = self._size(TRIP + int(work_of(outside)))
         body = self._block(step.block)
         del self.counters[step.counter]
         return [
@@ -181,7 +194,7 @@ class _Writer:
             f"for (intptr_t t{n} = 0; t{n} < {trips}; t{n}++, trip{n} += {by}) {{",
             *indented([
                 f"memcpy({self._slot(step.counter)}, &trip{n}, sizeof trip{n});", *body, *self._turn(step.turning),
-                f"if ((left -= {TRIP + _work(step.block)}) < 0) {{",
+                f"if ((left -= {work}) < 0) {{",
                 "    if (LOOK(LOOK_EVERY)) return RAISED;", "    left = LOOK_EVERY;", "}",
             ]),
             "}",
@@ -208,21 +221,18 @@ class _Writer:
     # ---- kernels -----------------------------------------------------------------------------------------------------------
 
     def _kernel_source(self, step):
-        number = self.number[id(step)]
-        k = self.program.kernel_of[number]
-        low = self.program.lowered[k]
+        low, source, _ = self.kernels[self.number[id(step)]]
         small = low.extents == () or -(-low.extents[0] // low.chunk) == 1
-        return self.sources[k] if small else None
+        return source if small else None
 
     def _is_inline(self, step):
         return self._kernel_source(step) is not None and math.prod(step.space) <= FEW
 
     def _kernel(self, step):
         number = self.number[id(step)]
-        k = self.program.kernel_of[number]
-        low = self.program.lowered[k]
+        low, source, name = self.kernels[number]
         inline = self._is_inline(step)
-        source = source_of(low, self.program.later, literal=True) if inline else self.sources[k]
+        source = source_of(low, self.later, literal=True) if inline else source
         n, rows = self._fresh(), low.extents[0] if low.extents else 1
         lines = [line for j, w in enumerate(low.windows) if w is not None for line in self._base(w.access, step, j, n)]
         lines.insert(0, f"char *base[{len(low.windows)}];")
@@ -239,7 +249,7 @@ class _Writer:
             first_size = len(self.sizes)
             self.sizes += source.sizes
             sums = "sums" if source.sums else "0"
-            lines += [*given, f"{self.names[k]}(base, sizes + {first_size}, numbers, calls, {sums}, 0, {self._size(rows)});"]
+            lines += [*given, f"{name}(base, sizes + {first_size}, numbers, calls, {sums}, 0, {self._size(rows)});"]
         for m, j in enumerate(source.sums):
             lines.append(f"add(calls + {source.calls.index(j)}, base[{j}], sums + {m} * NUMBER, 0, 1);")
         return ["{", *indented(lines), "}"]
@@ -277,19 +287,6 @@ def _turning(step):
             yield from inner.turning
         elif isinstance(inner, Choose):
             yield from chain.from_iterable(inner.turning)
-
-
-def _work(block):
-    """Point instructions of a block, without those of loops in it, which count their own."""
-    total = 0
-    for step in block.steps:
-        if isinstance(step, Kernel):
-            total += math.prod(step.space) * len(step.instrs)
-        elif isinstance(step, Scalars):
-            total += INSTRUCTION * step.count
-        elif isinstance(step, Choose):
-            total += max(map(_work, step.blocks))
-    return total
 
 
 def _left(block, step):

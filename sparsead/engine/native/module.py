@@ -48,7 +48,9 @@ def module_of(program, lines=False):
             shared.setdefault(source.body, []).append(step)
     numbers = {body: f"kernel_{k}" for k, body in enumerate(shared)}
     names = [None if source is None else numbers[source.body] for source in sources]
-    units = units_of(program, sources, names)
+    numbered = {number: (program.lowered[k], sources[k], names[k]) for number, k in program.kernel_of.items()}
+    own = {n: slot.nbytes for n, slot in enumerate(program.schedule.slots) if slot.kind == "work"}
+    units = units_of(program.schedule.block, {id(s): k for k, s in enumerate(program.steps)}, numbered, own, program.later)
     looped: dict[str, list] = {}
     for unit in units:
         looped.setdefault(unit.body, []).append(program.steps[unit.number])

@@ -17,13 +17,13 @@ from sparsead.engine.native.functions import Functions
 from sparsead.engine.native.kernels import TYPES, indented, obstacle, source_of
 from sparsead.engine.native.loops import MOST, units_of
 from sparsead.engine.native.module import PARAMETERS, comment
+from sparsead.engine.vm._vm import SUM
 from sparsead.schedule.form import Bounds, Call, Choose, Fill, Guard, Kernel, Repeat, Scalars, Strips, blocks_of, inside, lines_of
 from sparsead.schedule.lower import lowered
 from sparsead.schedule.memory import slots_of
 from sparsead.schedule.planner import schedule_of
 from sparsead.schedule.windows import coalesced
 
-NUMBER = 32  # bytes of a sum
 NOTHING = ["(void)work;", "return DONE;"]
 
 
@@ -144,7 +144,7 @@ class Driver:
             raise unsupported(f"a kernel on {obstacle(low)}", next(iter(low.kernel.lines), None))
         windows = [self._window(None if w is None else w.access) for w in low.windows]
         n_chunks = -(-low.extents[0] // low.chunk) if low.extents else 1
-        self.sums = max(self.sums, n_chunks * len(source.sums) * NUMBER)
+        self.sums = max(self.sums, n_chunks * len(source.sums) * SUM)
         numbers = [self.data.number(low.kernel.constants[r]) for r in source.numbers]
         calls = [self._callee(low.kernel, k) for k in source.calls]
         sums = [f"{{{k}, {source.calls.index(k)}}}" for k in source.sums]
@@ -263,7 +263,7 @@ class Driver:
             high.append(member.first + member.lag + kernel.extents[0])
             lag, n_windows = max(lag, member.lag), n_windows + len(kernel.windows)
             n_sums += len(source.sums)
-        self.sums = max(self.sums, (2 * len(step.bounds) - 3) * n_sums * NUMBER)
+        self.sums = max(self.sums, (2 * len(step.bounds) - 3) * n_sums * SUM)
         row = [len(rows), len(step.bounds) - 1, n_sums, n_windows, self.data.table("const intptr_t", step.bounds), step.height,
                min(low), max(high), lag]  # fmt: skip
         members = f"static const member_t members[] = {{{', '.join(rows)}}};"

@@ -57,8 +57,6 @@ struct work {
     int failed;         /* the guard that does not hold, from 1 on */
 };
 
-enum { OUT_OF_BOUNDS = -2 };
-
 static intptr_t integer(const char *at, char type)
 {
     switch (type) {

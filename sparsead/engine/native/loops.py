@@ -23,7 +23,6 @@ from sparsead.schedule.work import work_of
 FEW = 64  # points of a kernel that is written out where it stands
 MOST = 4000  # instructions on single numbers in one function: what compilers take for them grows faster than their number
 SMALL = 512  # bytes of a slot that may be a local array
-TRIP = 100  # point instructions that a trip counts as that does nothing else
 
 
 class Unit(NamedTuple):
@@ -186,7 +185,7 @@ class _Writer:
         self.counters[step.counter] = f"trip{n}", step.first, step.first + step.by * (step.trips - 1)
         trips, first, by = (self._size(x) for x in (step.trips, step.first, step.by))
         outside = Block([inner for inner in step.block.steps if not isinstance(inner, Repeat)])  # loops count their own
-        work = self._size(TRIP + int(work_of(outside)))
+        work = self._size(int(work_of(outside)))
         body = self._block(step.block)
         del self.counters[step.counter]
         return [
@@ -194,7 +193,7 @@ class _Writer:
             f"for (intptr_t t{n} = 0; t{n} < {trips}; t{n}++, trip{n} += {by}) {{",
             *indented([
                 f"memcpy({self._slot(step.counter)}, &trip{n}, sizeof trip{n});", *body, *self._turn(step.turning),
-                f"if ((left -= {work}) < 0) {{",
+                f"if ((left -= TRIP + {work}) < 0) {{",
                 "    if (LOOK(LOOK_EVERY)) return RAISED;", "    left = LOOK_EVERY;", "}",
             ]),
             "}",

@@ -63,7 +63,7 @@ def module_of(program, lines=False):
 
 def prelude():
     """What stands above the functions."""
-    return (Path(__file__).parent / "prelude.h").read_text(encoding="utf-8")
+    return "\n".join([(Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("abi.h", "prelude.h")])
 
 
 def comment(lines):

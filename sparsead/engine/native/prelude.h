@@ -1,40 +1,10 @@
-#include <stdint.h>
 #include <string.h>
-
-typedef void (*loop_t)(char **args, const intptr_t *points, const intptr_t *strides, void *data);
-typedef struct {
-    loop_t loop;
-    void *data;
-    loop_t sum;
-    void *sum_data;
-} call_t;
-
-/* What a function for a step is given, and what it asks of the tiled engine. */
-typedef struct work work_t;
-typedef struct {
-    int (*run)(const void *step, work_t *work);
-    int (*look)(work_t *work, double done);
-    int (*guard)(work_t *work, int step, int guard, intptr_t at);
-    int (*fail)(work_t *work, int step, int window, int index, intptr_t value);
-} tools_t;
-typedef struct {
-    char **slots;
-    work_t *work;
-    const tools_t *tools;
-    const intptr_t *sizes;
-    char *const *numbers;
-    const call_t *calls;
-    const void *const *steps;
-} frame_t;
-enum { DONE = 0, RAISED = -1 };
 
 #define RUN(step) frame->tools->run(step, frame->work)
 #define LOOK(done) frame->tools->look(frame->work, done)
 #define GUARD(step, which, at) frame->tools->guard(frame->work, step, which, at)
 #define FAIL(step, window, index, value) frame->tools->fail(frame->work, step, window, index, value)
-#define LOOK_EVERY 1000000 /* point instructions until the user may interrupt */
 
-#define NUMBER 32
 #define ARGS(...) {__VA_ARGS__}
 #define STEPS(...) {__VA_ARGS__}
 #define APPLY(call, count, arguments, steps)                                                                          \

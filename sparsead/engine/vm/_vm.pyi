@@ -8,6 +8,7 @@ from sparsead.tape._tape import Tape
 
 FUNCTIONS: set[str]
 NARROW: set[str]
+SUM: int
 
 class Measured(NamedTuple):
     run: int

@@ -43,13 +43,13 @@ cdef extern from "numpy/ufuncobject.h":
 
 cdef extern from "vm.h":
     enum: VM_SEE, VM_FETCH, VM_AIM, VM_STORE, VM_ADD, VM_SUM, VM_APPLY, VM_INDEXED
-    enum: VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER, VM_DEFERRED, VM_NUMBER
+    enum: VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER, VM_DEFERRED, NUMBER
     enum: VM_ADDS, VM_SUBTRACTS, VM_MULTIPLIES, VM_DIVIDES, VM_STRONG, VM_NEGATES, VM_SQUARES, VM_ROOTS, VM_INVERTS, VM_MODULUS
     enum: VM_COPIES, VM_LESS, VM_LESS_EQUAL, VM_GREATER, VM_GREATER_EQUAL, VM_EQUAL, VM_NOT_EQUAL, VM_SELECTS
     enum: VM_LOADS, VM_STORES, VM_ACCUMULATES, VM_LOADS_ANY, VM_STORES_ANY, VM_ACCUMULATES_ANY
     enum: VM_LOADS_AT, VM_STORES_AT, VM_ACCUMULATES_AT, VM_INDEXES, VM_GUARDS, VM_APPLIES, VM_PAUSES, VM_ENDS, VM_PAUSE
     enum: VM_KERNEL, VM_SCALARS, VM_CALL, VM_FILL, VM_REPEAT, VM_CHOOSE, VM_STRIPS, VM_BOUNDS
-    enum: VM_DONE, VM_RAISED, VM_OUT_OF_BOUNDS
+    enum: DONE, RAISED, OUT_OF_BOUNDS
     enum: VM_AXES, VM_ARGS
     ctypedef void (*vm_loop)(char **args, const intptr_t *points, const intptr_t *strides, void *data) noexcept nogil
     ctypedef struct vm_rows:
@@ -81,11 +81,11 @@ cdef extern from "vm.h":
         intptr_t by, count, kept_numbers, kept_values, number_item, value_item
         int kept
         vm_loop keep_number, keep_value
-    ctypedef struct vm_callee:
+    ctypedef struct call_t:
         vm_loop loop, sum
         void *data
         void *sum_data
-    ctypedef void (*vm_compiled)(char **base, const intptr_t *sizes, char **numbers, const vm_callee *calls, char *sums,
+    ctypedef void (*vm_compiled)(char **base, const intptr_t *sizes, char **numbers, const call_t *calls, char *sums,
                                  intptr_t first, intptr_t last) noexcept nogil
     ctypedef struct vm_kernel:
         int n_axes, axis, n_instrs, n_windows, n_registers
@@ -99,7 +99,7 @@ cdef extern from "vm.h":
         intptr_t *stride
         intptr_t *sizes
         char **numbers
-        vm_callee *calls
+        call_t *calls
     ctypedef struct vm_form:
         int op, nargs, item, kind
         vm_loop loop
@@ -155,13 +155,13 @@ cdef extern from "vm.h":
         vm_choose *choose
         vm_strips *strips
         vm_bounds *bounds
-    ctypedef struct vm_frame:
+    ctypedef struct frame_t:
         pass
     ctypedef struct vm_unit:
-        int (*function)(const vm_frame *frame) noexcept nogil
+        int (*function)(const frame_t *frame) noexcept nogil
         intptr_t *sizes
         char **numbers
-        vm_callee *calls
+        call_t *calls
         const void **steps
     ctypedef struct vm_block:
         int n_steps
@@ -201,6 +201,7 @@ cdef extern from "vm.h":
 OURS = {"add", "subtract", "multiply", "divide", "negative", "square", "sqrt", "reciprocal", "absolute", "select", "copy",
         "strong_multiply", "muladd", "mulsub", "negmuladd", "add3"}
 FUNCTIONS = {"exp", "expm1", "log", "sin", "cos", "arctan"}
+SUM = NUMBER  # bytes of a sum
 NARROW = {"log1p", "log2", "log10", "tan", "tanh", "sinh", "cosh", "arcsin", "arccos", "power"}  # better without AVX-512
 
 
@@ -473,7 +474,7 @@ cdef class Program:
             made.low = min(made.low, begin) if k else begin
             made.high = max(made.high, end) if k else end
             made.lag = max(made.lag, at.lag)
-        self.sums = max(self.sums, (2 * made.n_bands - 1) * made.n_sums * VM_NUMBER)
+        self.sums = max(self.sums, (2 * made.n_bands - 1) * made.n_sums * NUMBER)
         made.n_rings = len(step.rings)
         made.rings = <vm_ring *> self.memory.take(made.n_rings * sizeof(vm_ring))
         for k, ring in enumerate(step.rings):
@@ -531,7 +532,7 @@ cdef class Program:
         self._instrs(made, kernel, low)
         self.lowered.append(low)
         self.kernels.append(<intptr_t> made)
-        self.sums = max(self.sums, made.n_chunks * made.n_sums * VM_NUMBER)
+        self.sums = max(self.sums, made.n_chunks * made.n_sums * NUMBER)
         if low.order == "deferred" and made.n_chunks > 1:
             self._put_off(made, kernel)
         return made
@@ -670,7 +671,7 @@ cdef class Program:
         cdef vm_kernel *made = <vm_kernel *> <intptr_t> self.kernels[number]
         made.sizes = self._sizes(source.sizes)
         made.numbers = <char **> self.memory.take(len(source.numbers) * sizeof(char *))
-        made.calls = <vm_callee *> self.memory.take(len(source.calls) * sizeof(vm_callee))
+        made.calls = <call_t *> self.memory.take(len(source.calls) * sizeof(call_t))
         for k, register in enumerate(source.numbers):
             made.numbers[k] = made.constant[<int> register]
         for k, which in enumerate(source.calls):
@@ -680,9 +681,9 @@ cdef class Program:
     def attach_step(self, unit, size_t address):
         """Let the function at `address`, which was made of ``unit``, run the step ``unit.number`` from now on."""
         cdef vm_unit *made = <vm_unit *> self.memory.take(sizeof(vm_unit))
-        made.function, made.sizes = <int (*)(const vm_frame *) noexcept nogil> address, self._sizes(unit.sizes)
+        made.function, made.sizes = <int (*)(const frame_t *) noexcept nogil> address, self._sizes(unit.sizes)
         made.numbers = <char **> self.memory.take(len(unit.numbers) * sizeof(char *))
-        made.calls = <vm_callee *> self.memory.take(len(unit.calls) * sizeof(vm_callee))
+        made.calls = <call_t *> self.memory.take(len(unit.calls) * sizeof(call_t))
         made.steps = <const void **> self.memory.take(len(unit.steps) * sizeof(void *))
         for k, (number, register) in enumerate(unit.numbers):
             if register < 0:
@@ -704,7 +705,7 @@ cdef class Program:
             made[k] = size
         return made
 
-    cdef int _callee(self, vm_callee *made, kernel, which) except -1:
+    cdef int _callee(self, call_t *made, kernel, which) except -1:
         """The inner loop of an instruction."""
         cdef vm_instr loop
         loop.sum, loop.sum_data = NULL, NULL
@@ -712,7 +713,7 @@ cdef class Program:
         made.loop, made.data, made.sum, made.sum_data = loop.loop, loop.data, loop.sum, loop.sum_data
         return 0
 
-    cdef int _form_callee(self, vm_callee *made, form) except -1:
+    cdef int _form_callee(self, call_t *made, form) except -1:
         cdef vm_instr loop
         self._apply_loop(&loop, form.name, list(form.dtypes))
         made.loop, made.data = loop.loop, loop.data
@@ -854,7 +855,7 @@ cdef class Workspace:
         """Run the program once, and add what its steps take to `times` if that is not None."""
         self.program = program  # not for longer: the program keeps its idle workspaces
         memcpy(self.work.slots, self.fixed, self.n_slots * sizeof(char *))
-        cdef int k, status = VM_DONE
+        cdef int k, status = DONE
         cdef list given = []
         for k in range(len(program.inputs)):
             array = _taken(inputs[k], program.inputs[k])
@@ -870,20 +871,20 @@ cdef class Workspace:
                     status = self._go()
             else:
                 status = self._go()
-            if status != VM_DONE:
+            if status != DONE:
                 self._raise(status)
         finally:
             self.program = None
         return 0
 
     cdef int _go(self):
-        cdef int status = VM_DONE
+        cdef int status = DONE
         with nogil:
             status = vm_run(self.program.block, &self.work)
         return status
 
     def _raise(self, status):
-        if status == VM_RAISED:
+        if status == RAISED:
             error, self.error = self.error, None
             raise error
         step = self.program.steps[self.work.failed_step]

@@ -129,9 +129,9 @@ static int check_chunk(void *context, intptr_t part, int thread) {
 
 int vm_check_bounds(const vm_bounds *b, int number, vm_work *work) {
     check c = {.bounds = b};
-    if (vm_place(&b->window, number, 0, work, &c.base)) return VM_OUT_OF_BOUNDS;
+    if (vm_place(&b->window, number, 0, work, &c.base)) return OUT_OF_BOUNDS;
     atomic_init(&c.outside, 0);
-    if (!parallel_for((rows_of(b) + b->chunk - 1) / b->chunk, work->threads, check_chunk, &c)) return VM_DONE;
+    if (!parallel_for((rows_of(b) + b->chunk - 1) / b->chunk, work->threads, check_chunk, &c)) return DONE;
     char *at;
     intptr_t points;
     rows_outside(b, c.base, 0, rows_of(b), &at, &points); /* the first one, whatever thread has found one */
@@ -140,5 +140,5 @@ int vm_check_bounds(const vm_bounds *b, int number, vm_work *work) {
     work->failed_step = number;
     work->failed_index = -1;
     work->failed_value = b->wide ? (intptr_t)*(const int64_t *)at : *(const int32_t *)at;
-    return VM_OUT_OF_BOUNDS;
+    return OUT_OF_BOUNDS;
 }

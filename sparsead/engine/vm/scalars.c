@@ -63,7 +63,7 @@ int vm_run_scalars(const vm_scalars *program, int step, vm_work *work) {
     char **slots = work->slots, *registers = slots[program->registers];
     const vm_form *forms = program->forms;
     memcpy(registers, program->numbers, (size_t)program->n_numbers);
-    if (vm_interrupted(work, WORTH * (double)program->rest)) return VM_RAISED;
+    if (vm_interrupted(work, WORTH * (double)program->rest)) return RAISED;
 
 #define AT(k) (registers + 8 * (intptr_t)word[k])
 #define X number(AT(1))
@@ -139,7 +139,7 @@ int vm_run_scalars(const vm_scalars *program, int step, vm_work *work) {
         case VM_INDEXES: {
             const vm_limits *index = program->indices + word[4];
             const intptr_t value = vm_integer(AT(1), form->kind);
-            if (!in_bounds(index, value, word[4], step, work)) return VM_OUT_OF_BOUNDS;
+            if (!in_bounds(index, value, word[4], step, work)) return OUT_OF_BOUNDS;
             const int64_t moved = value * index->step + (word[2] < 0 ? 0 : bytes(AT(2)));
             memcpy(AT(3), &moved, sizeof moved);
             word += 5;
@@ -149,7 +149,7 @@ int vm_run_scalars(const vm_scalars *program, int step, vm_work *work) {
             if (!as_traced(form, AT(1), program->expected[word[2]])) {
                 work->failed_index = word[2];
                 work->failed_value = 8 * (intptr_t)word[1];
-                if (work->call(work->owner, step)) return VM_RAISED;
+                if (work->call(work->owner, step)) return RAISED;
             }
             word += 3;
             break;
@@ -161,11 +161,11 @@ int vm_run_scalars(const vm_scalars *program, int step, vm_work *work) {
             break;
         }
         case VM_PAUSES:
-            if (vm_interrupted(work, WORTH * VM_PAUSE)) return VM_RAISED;
+            if (vm_interrupted(work, WORTH * VM_PAUSE)) return RAISED;
             word += 1;
             break;
         case VM_ENDS:
-            return VM_DONE;
+            return DONE;
         }
     }
 }

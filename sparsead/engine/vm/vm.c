@@ -7,9 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#define LOOK_EVERY 1e6   /* point instructions: 0.3 to 50 ms */
 #define CHECK_EVERY 0.05 /* seconds: who asks Python may have to wait for its lock */
-#define TRIP 100         /* what a trip counts that does nothing else */
 
 /* ---- interrupts --------------------------------------------------------------------------------------------------------- */
 
@@ -92,7 +90,7 @@ int vm_place(const vm_window *w, int number, int which, vm_work *work, char **ba
 
 /* at += all points of a register, or each to its place. */
 static void add(const vm_instr *in, char *at, intptr_t step, char *reg, intptr_t stride, intptr_t n) {
-    _Alignas(16) char number[VM_NUMBER] = {0};
+    _Alignas(16) char number[NUMBER] = {0};
     char *args[3] = {at, reg, at};
     intptr_t steps[3] = {step, stride, step}, one = 1;
     if (step || n == 1) {
@@ -298,10 +296,10 @@ static int run_rows(const vm_kernel *kernel, vm_work *work, int thread, char *co
                 break;
             case VM_SUM:
                 if (!in->bent) {
-                    add(in, sums + in->number * VM_NUMBER, 0, ptr[r], stride[r], n);
+                    add(in, sums + in->number * NUMBER, 0, ptr[r], stride[r], n);
                     break;
                 }
-                for (intptr_t k = 0; k < rows; k++) add(in, sums + in->number * VM_NUMBER, 0, ptr[r] + k * hop[r], stride[r], row);
+                for (intptr_t k = 0; k < rows; k++) add(in, sums + in->number * NUMBER, 0, ptr[r] + k * hop[r], stride[r], row);
                 break;
             }
         }
@@ -332,14 +330,14 @@ static int run_rows_of(const span *s, intptr_t chunk, int thread, int pass) {
     const vm_kernel *kernel = s->kernel;
     const intptr_t first = chunk * kernel->chunk, all = kernel->n_axes ? kernel->extent[0] : 1;
     const intptr_t last = first + kernel->chunk < all ? first + kernel->chunk : all;
-    return run_rows(kernel, s->work, thread, s->base, s->work->sums + chunk * kernel->n_sums * VM_NUMBER, first, last, pass);
+    return run_rows(kernel, s->work, thread, s->base, s->work->sums + chunk * kernel->n_sums * NUMBER, first, last, pass);
 }
 
 static int run_chunk(void *context, intptr_t part, int thread) {
     const span *s = context;
     const vm_kernel *kernel = s->kernel;
     const intptr_t chunk = s->first + part * s->by;
-    memset(s->work->sums + chunk * kernel->n_sums * VM_NUMBER, 0, (size_t)kernel->n_sums * VM_NUMBER);
+    memset(s->work->sums + chunk * kernel->n_sums * NUMBER, 0, (size_t)kernel->n_sums * NUMBER);
     return run_rows_of(s, chunk, thread, PASS_ALL);
 }
 
@@ -352,7 +350,7 @@ static int is_ready(span *s) {
    is at it looks for more before it leaves, and once more when it has left. */
 static int run_deferred(void *context, intptr_t chunk, int thread) {
     span *s = context;
-    memset(s->work->sums + chunk * s->kernel->n_sums * VM_NUMBER, 0, (size_t)s->kernel->n_sums * VM_NUMBER);
+    memset(s->work->sums + chunk * s->kernel->n_sums * NUMBER, 0, (size_t)s->kernel->n_sums * NUMBER);
     if (run_rows_of(s, chunk, thread, PASS_KEEP)) return 1;
     atomic_fetch_or(&s->ready, (uint_least64_t)1 << chunk);
     while (is_ready(s) && !atomic_exchange(&s->busy, 1)) {
@@ -369,19 +367,19 @@ static void add_sums(const vm_kernel *kernel, char *const *base, char *sums, int
     for (const vm_instr *in = kernel->instrs, *end = in + kernel->n_instrs; in < end; in++)
         if (in->kind == VM_SUM)
             for (intptr_t k = 0; k < n; k++)
-                add(in, base[in->window], 0, sums + (k * apart + in->number) * VM_NUMBER, 0, 1);
+                add(in, base[in->window], 0, sums + (k * apart + in->number) * NUMBER, 0, 1);
 }
 
 static int run_kernel(const vm_step *step, vm_work *work) {
     const vm_kernel *kernel = step->kernel;
     char *base[kernel->n_windows + 1];
     for (int k = 0; k < kernel->n_windows; k++)
-        if (vm_place(kernel->windows + k, step->number, k, work, base + k)) return VM_OUT_OF_BOUNDS;
+        if (vm_place(kernel->windows + k, step->number, k, work, base + k)) return OUT_OF_BOUNDS;
     if (work->high) {
-        memset(work->sums, 0, (size_t)kernel->n_sums * VM_NUMBER);
-        if (run_rows(kernel, work, 0, base, work->sums, work->low, work->high, PASS_ALL)) return VM_RAISED;
+        memset(work->sums, 0, (size_t)kernel->n_sums * NUMBER);
+        if (run_rows(kernel, work, 0, base, work->sums, work->low, work->high, PASS_ALL)) return RAISED;
         if (kernel->n_sums) add_sums(kernel, base, work->sums, 1, 0);
-        return VM_DONE;
+        return DONE;
     }
     span all = {.kernel = kernel, .work = work, .base = base, .by = 1}, even = {.kernel = kernel, .work = work, .base = base, .by = 2};
     span odd = {.kernel = kernel, .work = work, .base = base, .first = 1, .by = 2};
@@ -391,16 +389,16 @@ static int run_kernel(const vm_step *step, vm_work *work) {
     /* Compiled code does all in order, some three times as fast. */
     const int puts_off = kernel->order == VM_DEFERRED && kernel->n_chunks > 1 && work->threads > (atomic_load(&kernel->compiled) ? 3 : 1);
     if (puts_off) {
-        if (parallel_for(kernel->n_chunks, work->threads, run_deferred, &all)) return VM_RAISED;
+        if (parallel_for(kernel->n_chunks, work->threads, run_deferred, &all)) return RAISED;
     } else if (kernel->order == VM_ALTERNATING) {
-        if (parallel_for((kernel->n_chunks + 1) / 2, work->threads, run_chunk, &even)) return VM_RAISED;
-        if (parallel_for(kernel->n_chunks / 2, work->threads, run_chunk, &odd)) return VM_RAISED;
+        if (parallel_for((kernel->n_chunks + 1) / 2, work->threads, run_chunk, &even)) return RAISED;
+        if (parallel_for(kernel->n_chunks / 2, work->threads, run_chunk, &odd)) return RAISED;
     } else {
         const int threads = kernel->order == VM_ANY_ORDER ? work->threads : 1;
-        if (parallel_for(kernel->n_chunks, threads, run_chunk, &all)) return VM_RAISED;
+        if (parallel_for(kernel->n_chunks, threads, run_chunk, &all)) return RAISED;
     }
     if (kernel->n_sums) add_sums(kernel, base, work->sums, kernel->n_chunks, kernel->n_sums);
-    return VM_DONE;
+    return DONE;
 }
 
 /* ---- strips ---------------------------------------------------------------------------------------------------------------- */
@@ -419,7 +417,7 @@ static int run_member(char *const *base, const vm_member *m, intptr_t low, intpt
     if (low >= high) return 0;
     vm_time *time = thread || !work->times ? NULL : work->times + m->number;
     if (time) time->seconds -= seconds();
-    const int stop = run_rows(m->kernel, work, thread, base + m->first_window, sums + m->first_sum * VM_NUMBER, low, high, PASS_ALL);
+    const int stop = run_rows(m->kernel, work, thread, base + m->first_window, sums + m->first_sum * NUMBER, low, high, PASS_ALL);
     if (time) time->seconds += seconds(), time->runs++;
     return stop;
 }
@@ -466,8 +464,8 @@ static void advance_ring(const vm_strips *s, const vm_ring *r, char *ring, intpt
 }
 
 static char *cleared_sums(const group *g, intptr_t part) {
-    char *sums = g->work->sums + part * g->strips->n_sums * VM_NUMBER;
-    memset(sums, 0, (size_t)g->strips->n_sums * VM_NUMBER);
+    char *sums = g->work->sums + part * g->strips->n_sums * NUMBER;
+    memset(sums, 0, (size_t)g->strips->n_sums * NUMBER);
     return sums;
 }
 
@@ -510,14 +508,14 @@ static int run_strips(const vm_strips *s, vm_work *work) {
     char *base[s->n_windows + 1];
     for (const vm_member *m = s->members, *end = m + s->n; m < end; m++)
         for (int k = 0; k < m->kernel->n_windows; k++)
-            if (vm_place(m->kernel->windows + k, m->number, k, work, base + m->first_window + k)) return VM_OUT_OF_BOUNDS;
+            if (vm_place(m->kernel->windows + k, m->number, k, work, base + m->first_window + k)) return OUT_OF_BOUNDS;
     group g = {s, work, base};
-    if (parallel_for(s->n_bands, work->threads, run_band, &g)) return VM_RAISED;
-    if (parallel_for(s->n_bands - 1, work->threads, run_gap, &g)) return VM_RAISED;
+    if (parallel_for(s->n_bands, work->threads, run_band, &g)) return RAISED;
+    if (parallel_for(s->n_bands - 1, work->threads, run_gap, &g)) return RAISED;
     for (const vm_member *m = s->members, *end = m + s->n; m < end; m++)
         if (m->kernel->n_sums)
-            add_sums(m->kernel, base + m->first_window, work->sums + m->first_sum * VM_NUMBER, 2 * s->n_bands - 1, s->n_sums);
-    return VM_DONE;
+            add_sums(m->kernel, base + m->first_window, work->sums + m->first_sum * NUMBER, 2 * s->n_bands - 1, s->n_sums);
+    return DONE;
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------------------------------------- */
@@ -535,14 +533,14 @@ static int run_trips(const vm_repeat *repeat, vm_work *work) {
         int status = vm_run(repeat->body, work);
         if (status) return status;
         turn(repeat->turning, repeat->n_turning, work);
-        if (vm_interrupted(work, TRIP)) return VM_RAISED;
+        if (vm_interrupted(work, TRIP)) return RAISED;
     }
-    return VM_DONE;
+    return DONE;
 }
 
 static int run_repeat(const vm_repeat *repeat, vm_work *work) {
     if (!repeat->height) return run_trips(repeat, work);
-    int status = VM_DONE;
+    int status = DONE;
     char *before[repeat->n_turning + 1];
     for (int k = 0; k < repeat->n_turning; k++) before[k] = work->slots[repeat->turning[2 * k]];
     for (work->low = 0; !status && work->low < repeat->rows; work->low = work->high) {
@@ -559,7 +557,7 @@ static int run_choose(const vm_step *step, vm_work *work) {
     intptr_t which = choose->known;
     if (choose->which.slot >= 0) {
         char *at;
-        if (vm_place(&choose->which, step->number, 0, work, &at)) return VM_OUT_OF_BOUNDS;
+        if (vm_place(&choose->which, step->number, 0, work, &at)) return OUT_OF_BOUNDS;
         which = vm_integer(at, choose->kind);
     }
     if (which < 0) which += choose->n_bodies;
@@ -567,26 +565,26 @@ static int run_choose(const vm_step *step, vm_work *work) {
         work->failed_step = step->number;
         work->failed_index = -1;
         work->failed_value = which;
-        return VM_OUT_OF_BOUNDS;
+        return OUT_OF_BOUNDS;
     }
     int status = vm_run(choose->bodies[which], work);
     if (status) return status;
     turn(choose->turning[which], choose->n_turning[which], work);
-    return VM_DONE;
+    return DONE;
 }
 
 static int run_known(const vm_step *step, vm_work *work) {
     switch (step->kind) {
     case VM_KERNEL: return run_kernel(step, work);
     case VM_SCALARS: return vm_run_scalars(step->scalars, step->number, work);
-    case VM_CALL: return work->call(work->owner, step->number) ? VM_RAISED : VM_DONE;
-    case VM_FILL: memset(work->slots[step->slot], 0, (size_t)step->nbytes); return VM_DONE;
+    case VM_CALL: return work->call(work->owner, step->number) ? RAISED : DONE;
+    case VM_FILL: memset(work->slots[step->slot], 0, (size_t)step->nbytes); return DONE;
     case VM_STRIPS: return run_strips(step->strips, work);
     case VM_BOUNDS: return vm_check_bounds(step->bounds, step->number, work);
     case VM_REPEAT: return run_repeat(step->repeat, work);
     case VM_CHOOSE: return run_choose(step, work);
     }
-    return VM_DONE;
+    return DONE;
 }
 
 /* ---- steps in compiled code ------------------------------------------------------------------------------------------------ */
@@ -604,13 +602,13 @@ static int fail(vm_work *work, int step, int window, int index, intptr_t value) 
     work->failed_window = window;
     work->failed_index = index;
     work->failed_value = value;
-    return VM_OUT_OF_BOUNDS;
+    return OUT_OF_BOUNDS;
 }
 
-static const vm_tools TOOLS = {run_step, vm_interrupted, look_at_guard, fail};
+static const tools_t TOOLS = {run_step, vm_interrupted, look_at_guard, fail};
 
 static int run_compiled(const vm_unit *unit, vm_work *work) {
-    const vm_frame frame = {work->slots, work, &TOOLS, unit->sizes, unit->numbers, unit->calls, unit->steps};
+    const frame_t frame = {work->slots, work, &TOOLS, unit->sizes, unit->numbers, unit->calls, unit->steps};
     return unit->function(&frame);
 }
 
@@ -634,5 +632,5 @@ int vm_run(const vm_block *block, vm_work *work) {
         const int status = run_step(step, work);
         if (status) return status;
     }
-    return VM_DONE;
+    return DONE;
 }

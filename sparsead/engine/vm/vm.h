@@ -6,6 +6,8 @@
 #ifndef SPARSEAD_VM_H
 #define SPARSEAD_VM_H
 
+#include "../native/abi.h"
+
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,8 +15,7 @@
 #define VM_AXES 32  /* NumPy's arrays have at most 64, joined ones seldom more than 3 */
 #define VM_ARGS 16
 
-/* An inner loop, with the signature of NumPy's: operands and results, points, strides in bytes. */
-typedef void (*vm_loop)(char **args, const intptr_t *points, const intptr_t *strides, void *data);
+typedef loop_t vm_loop;
 
 typedef struct {
     int slot, kind; /* kind: index into the table of integer types */
@@ -44,7 +45,6 @@ typedef void (*vm_rows_loop)(const vm_rows *from, const vm_rows *to, intptr_t ro
 #define VM_SHORT 64
 
 enum { VM_ANY_ORDER, VM_ALTERNATING, VM_IN_ORDER, VM_DEFERRED };
-#define VM_NUMBER 32 /* bytes that a number takes at most */
 
 typedef struct vm_instr vm_instr;
 
@@ -68,15 +68,8 @@ struct vm_instr {
     vm_loop keep_number, keep_value;
 };
 
-typedef struct {
-    vm_loop loop;
-    void *data;
-    vm_loop sum;
-    void *sum_data;
-} vm_callee;
-
 /* A kernel in compiled code (sparsead/engine/native): rows `first` to `last` - 1 of the first axis. */
-typedef void (*vm_compiled)(char *const *base, const intptr_t *sizes, char *const *numbers, const vm_callee *calls, char *sums,
+typedef void (*vm_compiled)(char *const *base, const intptr_t *sizes, char *const *numbers, const call_t *calls, char *sums,
                             intptr_t first, intptr_t last);
 
 typedef struct {
@@ -96,7 +89,7 @@ typedef struct {
     _Atomic(vm_compiled) compiled; /* NULL: there is none, or not yet */
     intptr_t *sizes;               /* what it is given */
     char **numbers;
-    vm_callee *calls;
+    call_t *calls;
 } vm_kernel;
 
 /* A kernel of several that are run together (sparsead/schedule/strips.py). */
@@ -179,31 +172,13 @@ typedef struct {
     intptr_t extent[VM_AXES], count, chunk;
 } vm_bounds;
 
-typedef struct vm_work vm_work;
-
-/* What a step in compiled code may ask for, and what it is given (sparsead/engine/native/prelude.h has the same). */
-typedef struct {
-    int (*run)(const void *step, vm_work *work);
-    int (*look)(vm_work *work, double done);
-    int (*guard)(vm_work *work, int step, int guard, intptr_t at);
-    int (*fail)(vm_work *work, int step, int window, int index, intptr_t value);
-} vm_tools;
+typedef work_t vm_work;
 
 typedef struct {
-    char **slots;
-    vm_work *work;
-    const vm_tools *tools;
-    const intptr_t *sizes;
-    char *const *numbers;
-    const vm_callee *calls;
-    const void *const *steps;
-} vm_frame;
-
-typedef struct {
-    int (*function)(const vm_frame *frame);
+    int (*function)(const frame_t *frame);
     intptr_t *sizes;
     char **numbers;
-    vm_callee *calls;
+    call_t *calls;
     const void **steps;
 } vm_unit;
 
@@ -231,11 +206,11 @@ typedef struct {
     double seconds, runs;
 } vm_time;
 
-struct vm_work {
+struct work {
     char **slots;
     char *scratch;
     intptr_t scratch_bytes; /* of each thread */
-    char *sums;             /* VM_NUMBER bytes for each sum of each chunk */
+    char *sums;             /* NUMBER bytes for each sum of each chunk */
     char *kept;             /* what is put off; none where one thread does all */
     int threads;
     intptr_t low, high; /* rows of kernels that are run, if high is not 0 */
@@ -249,8 +224,6 @@ struct vm_work {
     int failed_step, failed_window, failed_index; /* what was out of bounds; index -1: the number of a body */
     intptr_t failed_value;
 };
-
-enum { VM_DONE = 0, VM_RAISED = -1, VM_OUT_OF_BOUNDS = -2 };
 
 
 int vm_run(const vm_block *block, vm_work *work);

@@ -695,7 +695,6 @@ def test_an_interrupt_while_one_waits(fake, tmp_path):
     def interrupt():
         while not os.path.exists("pid"):
             time.sleep(0.01)
-        time.sleep(0.5)  # in the moment of its start a compiler may be missed, and goes on to its own end
         os.kill(os.getpid(), signal.SIGINT)
     threading.Thread(target=interrupt).start()
     try:
@@ -725,6 +724,32 @@ def test_the_process_ends_while_something_is_built(ending, fake, tmp_path):
     assert time.time() - float(out) < 20 and err == ""
     assert files(tmp_path, "tmp") == [] and (not (tmp_path / "cache").exists() or files(tmp_path) == [])
     assert eventually(lambda: not is_alive(int((tmp_path / "pid").read_text())))
+
+
+def test_an_interrupt_in_the_moment_in_which_a_compiler_is_started(fake, tmp_path):
+    """Before anybody knows of the process."""
+    fake(HANGS.format(tmp_path / "pid"))
+    script = """
+    import os, signal, subprocess, time
+    from sparsead.engine.native import library
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    class Popen(subprocess.Popen):
+        def __init__(self, command, **options):
+            super().__init__(command, **options)
+            if "kernels.c" in command:
+                while not os.path.exists("pid"):
+                    time.sleep(0.01)
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.5)
+    subprocess.Popen = Popen
+    try:
+        library.library("int answer;")
+    except KeyboardInterrupt:
+        print(open("pid").read())
+    """
+    out, err = finished(start(script, tmp_path), 100)
+    assert err == "" and files(tmp_path, "tmp") == []
+    assert eventually(lambda: not is_alive(int(out)), 5)
 
 
 def test_a_terminals_interrupt_is_none_to_the_compiler(fake, tmp_path):

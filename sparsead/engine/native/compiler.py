@@ -23,6 +23,7 @@ import sysconfig
 import tempfile
 import threading
 import time
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import NamedTuple
 
@@ -149,28 +150,79 @@ _stopped = threading.Event()
 
 def _run(command, seconds, folder):
     """What a command says, in a group of processes of its own: a signal to this process is none to it."""
-    if _stopped.is_set():
-        raise BuildError("the process ends")
-    environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(folder)}
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace", start_new_session=True,
-    )  # fmt: skip
-    _running.add(process)
+    work = _Work(command, seconds, folder)
+    if threading.current_thread() is not threading.main_thread():
+        work.run()
+        return work.answer.result()
     try:
-        if _stopped.is_set():
-            raise BuildError("the process ends")
-        said, _ = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise BuildError(f"{command[0]} did not end within {seconds:g} seconds") from None
+        try:
+            work.start()
+        except RuntimeError:  # there is no room for a thread
+            work.run()
+        return work.answer.result()
     finally:
-        _kill(process)
-        _running.discard(process)
-    said = said.strip()
-    if process.returncode:
-        ended = f"died of signal {-process.returncode}" if process.returncode < 0 else f"failed with status {process.returncode}"
-        raise BuildError(f"{command[0]} {ended}\n{said[:MESSAGE]}".strip())
-    return said
+        work.end()
+
+
+class _Work(threading.Thread):
+    """A command, started and waited for apart from the main thread.
+
+    What a signal raises there may come at any moment, even when a process has been started that nobody knows of yet.
+
+    Attributes
+    ----------
+    answer : Future
+        What the command says.
+    """
+
+    def __init__(self, command, seconds, folder):
+        super().__init__(name="sparsead compiler", daemon=True)
+        self.command, self.seconds, self.folder = command, seconds, folder
+        self.answer, self.process, self.begun, self.ended = Future(), None, False, False
+
+    def run(self):
+        self.begun = True
+        try:
+            self.answer.set_result(self._said())
+        except BaseException as error:
+            self.answer.set_exception(error)
+
+    def end(self):
+        """Nobody waits for it any longer. Either the process is seen here, or the end where it is started.
+
+        ``join`` would not do: when a signal interrupts one, the next one takes the thread for ended (CPython issue 90882).
+        """
+        self.ended = True
+        if self.process is not None and self.process.returncode is None:
+            _signal(self.process)
+        if self.begun:
+            wait([self.answer])
+
+    def _said(self):
+        self._go_on()
+        environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(self.folder)}
+        process = self.process = subprocess.Popen(
+            self.command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+        )  # fmt: skip
+        _running.add(process)
+        try:
+            self._go_on()
+            said, _ = process.communicate(timeout=self.seconds)
+        except subprocess.TimeoutExpired:
+            raise BuildError(f"{self.command[0]} did not end within {self.seconds:g} seconds") from None
+        finally:
+            _kill(process)
+            _running.discard(process)
+        said, status = said.strip(), process.returncode
+        if status:
+            ended = f"died of signal {-status}" if status < 0 else f"failed with status {status}"
+            raise BuildError(f"{self.command[0]} {ended}\n{said[:MESSAGE]}".strip())
+        return said
+
+    def _go_on(self):
+        if self.ended or _stopped.is_set():
+            raise BuildError("the process ends")
 
 
 def _kill(process):

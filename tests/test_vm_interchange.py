@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import sparsead
-from engines import assert_bits, assert_close, both, on_threads
+from engines import assert_bits, assert_close, both, needs_compiler, on_threads
 from loop_tapes import LoopBuilder
+from sparsead import engine
 from sparsead.engine import vm
 from sparsead.schedule import interchange
 from sparsead.schedule.form import Repeat
@@ -90,6 +91,22 @@ def test_strips(name, backward):
             assert_bits(on_threads(n, vm.Program(law).run, inputs), results)
 
 
+@needs_compiler
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("name", [name for name in STEPS if STRIPS[name]])
+def test_compiled_strips(name, backward):
+    """Whole loops, rows in the order of the tiled engine."""
+    b = LoopBuilder()
+    x, y, c = b.input((N, N, K)), b.input((N, N, K)), b.input((N, N))
+    tape = b.done(*b.loop(3, [x, y, c], [], STEPS[name], backward))
+    rng = np.random.default_rng(1)
+    for law in (tape, adjoint(tape, range(3), range(3))[0]):
+        inputs = [rng.normal(size=law.type(v).shape) for v in law.inputs]
+        program = engine.program(law, "native")
+        assert [k for k, step in enumerate(program.steps) if isinstance(step, Repeat)] == program.build.steps
+        assert_bits(program.run(inputs), vm.Program(law).run(inputs))
+
+
 def test_a_sweep_of_a_function():
     """Thomas' algorithm along the last axis, as in the vertical advection of weather models."""
 
@@ -110,14 +127,15 @@ def test_a_sweep_of_a_function():
     assert_close([np.array(value), *found], [np.array(right), *expected], 1e-12)
 
 
-def test_an_index_that_leaves_its_limits():
+@pytest.mark.parametrize("name", ["vm", pytest.param("native", marks=needs_compiler)])
+def test_an_index_that_leaves_its_limits(name):
     """The engine works on after the error."""
     b = LoopBuilder()
     x, y, c, n = b.input((N, N, K)), b.input((N, N, K)), b.input((N, N)), b.input((), np.dtype(np.int64))
     step = lambda b, j, x, y, c, n: [b.store_at(x, level(), c, [n], [(0, K)]), y, b.ew("add", c, c)]
     tape = b.done(*b.loop(3, [x, y, c], [n], step))
     assert any(loop.height for loop in loops(schedule_of(tape).block))
-    program, arrays = vm.Program(tape), [np.ones((N, N, K)), np.ones((N, N, K)), np.ones((N, N))]
+    program, arrays = engine.program(tape, name), [np.ones((N, N, K)), np.ones((N, N, K)), np.ones((N, N))]
     with pytest.raises(IndexError, match=f"index {K} is out of bounds"):
         program.run([*arrays, np.array(K)])
     results, expected = both(tape, [*arrays, np.array(3)])

@@ -87,7 +87,7 @@ class _Writer:
         self.block, self.number, self.kernels, self.own, self.later = block, number, kernels, own, later
         self.sizes, self.numbers, self.calls, self.steps = [], [], [], []
         self.pointers, self.constants, self.counters = {}, {}, {}
-        self.count = 0
+        self.count, self.rows = 0, None
 
     def unit(self, step):
         self.local = self._locals(step)
@@ -117,7 +117,9 @@ class _Writer:
             return self._kernel_source(step) is not None
         if isinstance(step, Scalars):
             return all(dtype.char in TYPES and dtype.isnative for form in step.forms for dtype in form.dtypes)
-        return isinstance(step, (Fill, Choose)) or (isinstance(step, Repeat) and not step.height)
+        if isinstance(step, Repeat) and step.height:
+            return all(self.kernels[self.number[id(kernel)]][1] is not None for kernel in step.block.steps)
+        return isinstance(step, (Fill, Choose, Repeat))
 
     # ---- what the function is given ----------------------------------------------------------------------------------------
 
@@ -158,7 +160,7 @@ class _Writer:
         if not self.is_written_out(step):
             return self._run(step)
         if isinstance(step, Repeat):
-            return self._repeat(step)
+            return self._interchanged(step) if step.height else self._repeat(step)
         if isinstance(step, Choose):
             return self._choose(step)
         if isinstance(step, Fill):
@@ -180,12 +182,13 @@ class _Writer:
         self._slot(slot)
         return f"frame->slots[sizes[{self.pointers[slot]}]]"
 
-    def _repeat(self, step):
+    def _repeat(self, step, strips=1):
+        """All trips, or those of one of so many strips of rows."""
         n = self._fresh()
         self.counters[step.counter] = f"trip{n}", step.first, step.first + step.by * (step.trips - 1)
         trips, first, by = (self._size(x) for x in (step.trips, step.first, step.by))
         outside = Block([inner for inner in step.block.steps if not isinstance(inner, Repeat)])  # loops count their own
-        work = self._size(int(work_of(outside)))
+        work = self._size(int(work_of(outside)) // strips)
         body = self._block(step.block)
         del self.counters[step.counter]
         return [
@@ -197,6 +200,22 @@ class _Writer:
                 "    if (LOOK(LOOK_EVERY)) return RAISED;", "    left = LOOK_EVERY;", "}",
             ]),
             "}",
+        ]  # fmt: skip
+
+    def _interchanged(self, step):
+        """All trips for some rows, then for the next ones."""
+        n, slots, extent = self._fresh(), [a for a, _ in step.turning], step.block.steps[0].space[0]
+        rows, height = self._size(extent), self._size(step.height)
+        self.rows = f"low{n}", f"high{n}"
+        strip = [
+            f"const intptr_t high{n} = {rows} - low{n} < {height} ? {rows} : low{n} + {height};",
+            *(f"{self._slot(slot)} = before{n}_{k};" for k, slot in enumerate(slots)),
+            *self._repeat(step, -(-extent // step.height)),
+        ]
+        self.rows = None
+        return [
+            *(f"char *const before{n}_{k} = {self._slot(slot)};" for k, slot in enumerate(slots)),
+            f"for (intptr_t low{n} = 0; low{n} < {rows}; low{n} += {height}) {{", *indented(strip), "}",
         ]  # fmt: skip
 
     def _turn(self, pairs):
@@ -221,18 +240,16 @@ class _Writer:
 
     def _kernel_source(self, step):
         low, source, _ = self.kernels[self.number[id(step)]]
-        small = low.extents == () or -(-low.extents[0] // low.chunk) == 1
+        small = self.rows is not None or low.extents == () or -(-low.extents[0] // low.chunk) == 1
         return source if small else None
-
-    def _is_inline(self, step):
-        return self._kernel_source(step) is not None and math.prod(step.space) <= FEW
 
     def _kernel(self, step):
         number = self.number[id(step)]
         low, source, name = self.kernels[number]
-        inline = self._is_inline(step)
-        source = source_of(low, self.later, literal=True) if inline else source
-        n, rows = self._fresh(), low.extents[0] if low.extents else 1
+        inline = self.rows is not None or math.prod(step.space) <= FEW
+        first, last = self.rows or ("0", str(low.extents[0] if low.extents else 1))
+        source = source_of(low, () if self.rows else self.later, literal=True) if inline else source
+        n = self._fresh()
         lines = [line for j, w in enumerate(low.windows) if w is not None for line in self._base(w.access, step, j, n)]
         lines.insert(0, f"char *base[{len(low.windows)}];")
         if source.sums:
@@ -243,12 +260,12 @@ class _Writer:
         given = [f"char *const *const numbers = frame->numbers + {first_number};",
                  f"const call_t *const calls = frame->calls + {first_call};"]  # fmt: skip
         if inline:
-            lines += [*given, f"const intptr_t first = 0, last = {rows};", *source.body.splitlines()]
+            lines += [*given, f"const intptr_t first = {first}, last = {last};", *source.body.splitlines()]
         else:
             first_size = len(self.sizes)
             self.sizes += source.sizes
             sums = "sums" if source.sums else "0"
-            lines += [*given, f"{name}(base, sizes + {first_size}, numbers, calls, {sums}, 0, {self._size(rows)});"]
+            lines += [*given, f"{name}(base, sizes + {first_size}, numbers, calls, {sums}, {first}, {self._size(int(last))});"]
         for m, j in enumerate(source.sums):
             lines.append(f"add(calls + {source.calls.index(j)}, base[{j}], sums + {m} * NUMBER, 0, 1);")
         return ["{", *indented(lines), "}"]

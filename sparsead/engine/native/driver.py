@@ -15,7 +15,7 @@ from sparsead.engine.native.calls import call_lines
 from sparsead.engine.native.data import Data, literal
 from sparsead.engine.native.functions import Functions
 from sparsead.engine.native.kernels import TYPES, indented, obstacle, source_of
-from sparsead.engine.native.loops import MOST, units_of
+from sparsead.engine.native.loops import MOST, units_of, written
 from sparsead.engine.native.module import PARAMETERS, comment
 from sparsead.engine.vm._vm import SUM
 from sparsead.schedule.form import Bounds, Call, Choose, Fill, Guard, Kernel, Repeat, Scalars, Strips, blocks_of, inside, lines_of
@@ -113,7 +113,7 @@ class Driver:
         for step in block.steps:
             for child in blocks_of(step):
                 self._split(child)
-            steps += _pieces(step) if isinstance(step, Scalars) and step.count > MOST else [step]
+            steps += _pieces(step) if isinstance(step, Scalars) and written(step) > MOST else [step]
         block.steps[:] = steps
 
     def _enter(self, block, by_rows=False):

@@ -14,14 +14,16 @@ from collections import Counter
 from itertools import chain
 from typing import NamedTuple
 
-from sparsead.engine.native.data import literal
-from sparsead.engine.native.kernels import TYPES, expression, indented, source_of
-from sparsead.schedule.form import BYTES, Block, Choose, Fill, Kernel, Repeat, Scalars, inside
+from sparsead.engine.native.kernels import TYPES, indented, source_of
+from sparsead.engine.native.rolled import rolled
+from sparsead.engine.native.runs import RolledRun, Run, left_of, looked
+from sparsead.schedule.form import Block, Choose, Fill, Kernel, Repeat, Scalars, inside
 from sparsead.schedule.memory import slots_of
 from sparsead.schedule.work import work_of
 
 FEW = 64  # points of a kernel that is written out where it stands
 MOST = 4000  # instructions on single numbers in one function: what compilers take for them grows faster than their number
+STRAIGHT = 1000  # instructions on single numbers that are not rolled up
 SMALL = 512  # bytes of a slot that may be a local array
 
 
@@ -71,20 +73,29 @@ def units_of(block, number, kernels, own, later=()):
     own = {slot: nbytes for slot, nbytes in own.items() if uses[slot] == 1}
     found = []
     for step in block.steps:
-        writer = _Writer(block, number, kernels, own, later)
-        if isinstance(step, (Scalars, Repeat)) and _instructions(step) <= MOST and writer.is_written_out(step):
-            found.append(writer.unit(step))
+        if isinstance(step, (Scalars, Repeat)):
+            runs, size = _rolled(step)
+            writer = _Writer(block, number, kernels, own, later, runs)
+            if size <= MOST and writer.is_written_out(step):
+                found.append(writer.unit(step))
     return found
 
 
-def _instructions(step):
-    """Instructions on single numbers of a step, and of what is inside."""
-    return sum(inner.count for inner in inside(step) if isinstance(inner, Scalars))
+def written(step):
+    """Instructions on single numbers that a step is written down as."""
+    return _rolled(step)[1]
+
+
+def _rolled(step):
+    """The long runs of a step as loops, by their id; and how many instructions on single numbers are written down."""
+    runs = [inner for inner in inside(step) if isinstance(inner, Scalars)]
+    found = {id(run): plan for run in runs if run.count > STRAIGHT and (plan := rolled(run, MOST))}
+    return found, sum(found[id(run)].size if id(run) in found else run.count for run in runs)
 
 
 class _Writer:
-    def __init__(self, block, number, kernels, own, later):
-        self.block, self.number, self.kernels, self.own, self.later = block, number, kernels, own, later
+    def __init__(self, block, number, kernels, own, later, runs):
+        self.block, self.number, self.kernels, self.own, self.later, self.rolled = block, number, kernels, own, later, runs
         self.sizes, self.numbers, self.calls, self.steps = [], [], [], []
         self.pointers, self.constants, self.counters = {}, {}, {}
         self.count, self.rows = 0, None
@@ -123,23 +134,23 @@ class _Writer:
 
     # ---- what the function is given ----------------------------------------------------------------------------------------
 
-    def _size(self, value):
+    def size(self, value):
         self.sizes.append(value)
         return f"sizes[{len(self.sizes) - 1}]"
 
-    def _slot(self, n):
+    def slot(self, n):
         """The name of the pointer to a slot."""
         if n not in self.local and n not in self.pointers:
             self.pointers[n] = len(self.sizes)
             self.sizes.append(n)
         return f"s{n}"
 
-    def _call(self, step, which):
+    def call(self, step, which):
         """The name of an inner loop."""
         self.calls.append((step, which))
         return f"frame->calls[{len(self.calls) - 1}]"
 
-    def _constant(self, step, register, dtype, at=0):
+    def constant(self, step, register, dtype, at=0):
         """The name of a number."""
         key = step, register, dtype, at
         if key not in self.constants:
@@ -147,7 +158,7 @@ class _Writer:
             self.constants[key] = f"k{len(self.constants)}", TYPES[dtype.char], len(self.numbers) - 1, at
         return self.constants[key][0]
 
-    def _fresh(self):
+    def fresh(self):
         self.count += 1
         return self.count
 
@@ -164,68 +175,68 @@ class _Writer:
         if isinstance(step, Choose):
             return self._choose(step)
         if isinstance(step, Fill):
-            return [f"memset({self._slot(step.slot)}, 0, {step.nbytes});"]
+            return [f"memset({self.slot(step.slot)}, 0, {step.nbytes});"]
         if isinstance(step, Kernel):
             return self._kernel(step)
-        return _Run(self, step, _left(block, step)).lines()
+        plan = self.rolled.get(id(step))
+        return (Run(self, step, left_of(block, step)) if plan is None else RolledRun(self, step, plan)).lines()
 
     def _run(self, step):
         """By the tiled engine."""
         self.steps.append(self.number[id(step)])
         lines = [f"if ((status = RUN(frame->steps[{len(self.steps) - 1}]))) return status;"]
         for a, _ in _turning(step):
-            lines.append(f"{self._slot(a)} = {self._known(a)};")
+            lines.append(f"{self.slot(a)} = {self._known(a)};")
         return lines
 
     def _known(self, slot):
         """Where the tiled engine has the pointer to a slot."""
-        self._slot(slot)
+        self.slot(slot)
         return f"frame->slots[sizes[{self.pointers[slot]}]]"
 
     def _repeat(self, step, strips=1):
         """All trips, or those of one of so many strips of rows."""
-        n = self._fresh()
+        n = self.fresh()
         self.counters[step.counter] = f"trip{n}", step.first, step.first + step.by * (step.trips - 1)
-        trips, first, by = (self._size(x) for x in (step.trips, step.first, step.by))
+        trips, first, by = (self.size(x) for x in (step.trips, step.first, step.by))
         outside = Block([inner for inner in step.block.steps if not isinstance(inner, Repeat)])  # loops count their own
-        work = self._size(int(work_of(outside)) // strips)
+        work = self.size(int(work_of(outside)) // strips)
         body = self._block(step.block)
         del self.counters[step.counter]
         return [
             f"int64_t trip{n} = {first};",
             f"for (intptr_t t{n} = 0; t{n} < {trips}; t{n}++, trip{n} += {by}) {{",
             *indented([
-                f"memcpy({self._slot(step.counter)}, &trip{n}, sizeof trip{n});", *body, *self._turn(step.turning),
-                f"if ((left -= TRIP + {work}) < 0) {{",
-                "    if (LOOK(LOOK_EVERY)) return RAISED;", "    left = LOOK_EVERY;", "}",
+                f"memcpy({self.slot(step.counter)}, &trip{n}, sizeof trip{n});", *body, *self._turn(step.turning),
+                *looked(f"TRIP + {work}"),
             ]),
             "}",
         ]  # fmt: skip
 
     def _interchanged(self, step):
         """All trips for some rows, then for the next ones."""
-        n, slots, extent = self._fresh(), [a for a, _ in step.turning], step.block.steps[0].space[0]
-        rows, height = self._size(extent), self._size(step.height)
+        n, slots, extent = self.fresh(), [a for a, _ in step.turning], step.block.steps[0].space[0]
+        rows, height = self.size(extent), self.size(step.height)
         self.rows = f"low{n}", f"high{n}"
         strip = [
             f"const intptr_t high{n} = {rows} - low{n} < {height} ? {rows} : low{n} + {height};",
-            *(f"{self._slot(slot)} = before{n}_{k};" for k, slot in enumerate(slots)),
+            *(f"{self.slot(slot)} = before{n}_{k};" for k, slot in enumerate(slots)),
             *self._repeat(step, -(-extent // step.height)),
         ]
         self.rows = None
         return [
-            *(f"char *const before{n}_{k} = {self._slot(slot)};" for k, slot in enumerate(slots)),
+            *(f"char *const before{n}_{k} = {self.slot(slot)};" for k, slot in enumerate(slots)),
             f"for (intptr_t low{n} = 0; low{n} < {rows}; low{n} += {height}) {{", *indented(strip), "}",
         ]  # fmt: skip
 
     def _turn(self, pairs):
         """The first slot of each pair gets the memory of the second, all at once; the tiled engine knows it too."""
-        n = self._fresh()
-        lines = [f"char *const u{n}_{k} = {self._slot(b)};" for k, (_, b) in enumerate(pairs)]
-        return lines + [f"{self._known(a)} = {self._slot(a)} = u{n}_{k};" for k, (a, _) in enumerate(pairs)]
+        n = self.fresh()
+        lines = [f"char *const u{n}_{k} = {self.slot(b)};" for k, (_, b) in enumerate(pairs)]
+        return lines + [f"{self._known(a)} = {self.slot(a)} = u{n}_{k};" for k, (a, _) in enumerate(pairs)]
 
     def _choose(self, step):
-        n = self._fresh()
+        n = self.fresh()
         if isinstance(step.which, tuple):
             lines, which = self._integer(step.which[1], step, 0)
         else:
@@ -233,7 +244,7 @@ class _Writer:
         lines += [f"intptr_t which{n} = {which};", f"if (which{n} < 0) which{n} += {len(step.blocks)};", f"switch (which{n}) {{"]
         for k, (block, pairs) in enumerate(zip(step.blocks, step.turning, strict=True)):
             lines += [f"case {k}: {{", *indented([*self._block(block), *self._turn(pairs), "break;"]), "}"]
-        number = self._size(self.number[id(step)])
+        number = self.size(self.number[id(step)])
         return ["{", *indented([*lines, "default:", f"    return FAIL({number}, 0, -1, which{n});", "}"]), "}"]
 
     # ---- kernels -----------------------------------------------------------------------------------------------------------
@@ -249,7 +260,7 @@ class _Writer:
         inline = self.rows is not None or math.prod(step.space) <= FEW
         first, last = self.rows or ("0", str(low.extents[0] if low.extents else 1))
         source = source_of(low, () if self.rows else self.later, literal=True) if inline else source
-        n = self._fresh()
+        n = self.fresh()
         lines = [line for j, w in enumerate(low.windows) if w is not None for line in self._base(w.access, step, j, n)]
         lines.insert(0, f"char *base[{len(low.windows)}];")
         if source.sums:
@@ -265,20 +276,20 @@ class _Writer:
             first_size = len(self.sizes)
             self.sizes += source.sizes
             sums = "sums" if source.sums else "0"
-            lines += [*given, f"{name}(base, sizes + {first_size}, numbers, calls, {sums}, {first}, {self._size(int(last))});"]
+            lines += [*given, f"{name}(base, sizes + {first_size}, numbers, calls, {sums}, {first}, {self.size(int(last))});"]
         for m, j in enumerate(source.sums):
             lines.append(f"add(calls + {source.calls.index(j)}, base[{j}], sums + {m} * NUMBER, 0, 1);")
         return ["{", *indented(lines), "}"]
 
     def _base(self, access, step, window, n):
         """base[window] = where a window is now."""
-        terms, lines = [self._slot(access.slot), str(access.offset)], []
+        terms, lines = [self.slot(access.slot), str(access.offset)], []
         for k, index in enumerate(access.moving):
             name = f"i{n}_{window}_{k}"
             value, low, high = self._index(index)
             lines.append(f"const intptr_t {name} = {value};")
             if low < index.low or high >= index.high:
-                number = self._size(self.number[id(step)])
+                number = self.size(self.number[id(step)])
                 lines.append(f"if ({name} < {index.low} || {name} >= {index.high}) return FAIL({number}, {window}, {k}, {name});")
             terms.append(f"{name} * {index.step}")
         return [*lines, f"base[{window}] = {' + '.join(terms)};"]
@@ -288,10 +299,10 @@ class _Writer:
         if index.slot in self.counters and index.offset == 0 and index.dtype.char in "lq":
             name, first, last = self.counters[index.slot]
             return name, min(first, last), max(first, last)
-        return f"(intptr_t)*(const {TYPES[index.dtype.char]} *)({self._slot(index.slot)} + {index.offset})", -math.inf, math.inf
+        return f"(intptr_t)*(const {TYPES[index.dtype.char]} *)({self.slot(index.slot)} + {index.offset})", -math.inf, math.inf
 
     def _integer(self, access, step, window):
-        n = self._fresh()
+        n = self.fresh()
         lines = [f"char *base[{window + 1}];", *self._base(access, step, window, n)]
         return lines, f"(intptr_t)*(const {TYPES[access.dtype.char]} *)base[{window}]"
 
@@ -303,133 +314,3 @@ def _turning(step):
             yield from inner.turning
         elif isinstance(inner, Choose):
             yield from chain.from_iterable(inner.turning)
-
-
-def _left(block, step):
-    """Registers in which runs of a block find what others of them, or their own trip before, have left."""
-    found = set()
-    for other in block.steps:
-        if isinstance(other, Scalars) and other.registers == step.registers:
-            made = set(range(-(-len(other.numbers) // 8)))
-            for form, words in other.instructions():
-                read, set_ = form.registers(words)
-                found.update(r for r, _ in read if r not in made)
-                made.update(r for r, _ in set_)
-    return found
-
-
-class _Run:
-    """The statements of one run on single numbers."""
-
-    def __init__(self, writer, step, left):
-        self.writer, self.step, self.left, self.number = writer, step, left, writer.number[id(step)]
-        self.n = writer._fresh()
-        self.declared, self.known, self.done = {}, set(), []
-
-    def lines(self):
-        for form, words in self.step.instructions():
-            if form.name not in ("pause", "end"):
-                self._instruction(form, words)
-        head = [f"{t} {', '.join(names)};" for t, names in self._by_type().items()]
-        return ["{", *indented([*head, *self._numbers(), *self.done]), "}"]
-
-    def _numbers(self):
-        """Numbers that other runs want are left in memory too."""
-        n = len(self.step.numbers)
-        if not any(8 * r < n for r in self.left):
-            return []
-        self.writer.numbers.append((self.number, -1))
-        return [f"memcpy({self._memory(0)}, frame->numbers[{len(self.writer.numbers) - 1}], {n});"]
-
-    def _by_type(self):
-        types: dict[str, list] = {}
-        for name, t in self.declared.items():
-            types.setdefault(t, []).append(name)
-        return types
-
-    def _memory(self, r):
-        return f"({self.writer._slot(self.step.registers)} + {8 * r})"
-
-    def _name(self, r, dtype):
-        name = f"r{self.n}_{r}{dtype.kind}{dtype.itemsize}"
-        self.declared[name] = TYPES[dtype.char]
-        return name
-
-    def _value(self, r, dtype):
-        if 8 * r < len(self.step.numbers):
-            return self.writer._constant(self.number, -1, dtype, 8 * r)
-        name = self._name(r, dtype)
-        if (r, dtype) not in self.known:
-            self.done.append(f"{name} = *({TYPES[dtype.char]} *){self._memory(r)};")
-            self.known.add((r, dtype))
-        return name
-
-    def _set(self, r, dtype, value):
-        self.done.append(f"{self._name(r, dtype)} = {value};")
-        self._known(r, dtype)
-
-    def _known(self, r, dtype):
-        self.known = {k for k in self.known if k[0] != r} | {(r, dtype)}
-        if r in self.left:
-            self.done.append(f"*({TYPES[dtype.char]} *){self._memory(r)} = {self._name(r, dtype)};")
-
-    def _instruction(self, form, words):
-        read, made = form.registers(words)
-        kind = form.name.removesuffix("_at")
-        if kind in ("load", "store", "accumulate"):
-            self._move(kind, form.dtypes[0], words)
-        elif kind == "index":
-            self._index(form, words)
-        elif kind == "guard":
-            self._guard(form, words)
-        else:
-            self._apply(form, read, made)
-
-    def _move(self, kind, dtype, words):
-        r, slot, low, high, *by = words
-        offset = (low & 0xFFFFFFFF) + (high << 32)
-        moved = "".join(f" + {self._value(k, BYTES)}" for k in by)
-        if kind == "load" and slot in self.writer.counters and not offset and not by:
-            self._set(r, dtype, self.writer.counters[slot][0])
-            return
-        where = f"*({TYPES[dtype.char]} *)({self.writer._slot(slot)} + {offset}{moved})"
-        if kind == "load":
-            self._set(r, dtype, where)
-        else:
-            self.done.append(f"{where} {'=' if kind == 'store' else '+='} {self._value(r, dtype)};")
-
-    def _index(self, form, words):
-        r, before, made, which = words
-        step, low, high, _ = self.step.indices[which]
-        value = f"(intptr_t){self._value(r, form.dtypes[0])}"
-        number = self.writer._size(self.number)
-        self.done.append(f"if ({value} < {low} || {value} >= {high}) return FAIL({number}, 0, {which}, {value});")
-        self._set(made, BYTES, f"{value} * {step}" + (f" + {self._value(before, BYTES)}" if before >= 0 else ""))
-
-    def _guard(self, form, words):
-        r, which = words
-        dtype, x = form.dtypes[0], self._value(words[0], form.dtypes[0])
-        expected = float(self.step.guards[which][0].attr)
-        same = f"{x} != {x}" if math.isnan(expected) else f"(double){x} == {literal(expected, 'd')}"
-        number = self.writer._size(self.number)
-        self.done += [
-            f"if (!({same})) {{",
-            f"    *({TYPES[dtype.char]} *){self._memory(r)} = {x};",
-            f"    if (GUARD({number}, {which}, {8 * r})) return RAISED;",
-            "}",
-        ]
-
-    def _apply(self, form, read, made):
-        text = expression(form.name, form.dtypes, form.n_operands)
-        operands = [self._value(r, dtype) for r, dtype in read]
-        if text is not None:
-            r, dtype = made[0]
-            self._set(r, dtype, text.format(*operands))
-            return
-        results = [self._name(r, dtype) for r, dtype in made]
-        pointers = ", ".join(f"(char *)&{x}" for x in operands + results)
-        steps = ", ".join(str(dtype.itemsize) for dtype in form.dtypes)
-        call = self.writer._call(self.number, self.step.forms.index(form))
-        self.done.append(f"APPLY({call}, 1, ARGS({pointers}), STEPS({steps}));")
-        for r, dtype in made:
-            self._known(r, dtype)

@@ -19,6 +19,7 @@ from sparsead.engine.native.kernels import COMPARISONS, FLOATS
 from sparsead.engine.native.loops import FEW
 from sparsead.engine.native.module import module_of
 from sparsead.ops.elementwise import BY_NAME as RECORDS
+from sparsead.schedule.form import Repeat, inside
 from tapes import Builder
 from test_loops import FAMILIES as LOOPS
 from test_scalars import ScalarTape, lorenz, recurrence
@@ -149,7 +150,21 @@ def test_numbers_that_c_does_not_know_stay_with_the_tiled_engine():
     program = compiled(tape)
     inputs = [rng.normal(size=50) + 1j, rng.normal(size=50)]
     assert_bits(program.run(inputs), vm.Program(tape).run(inputs))
-    assert module_of(program).names.count(None) == len(program.build.left) > 0
+    assert module_of(program).sources.count(None) == len(program.build.left) > 0
+
+
+def test_kernels_that_are_written_out_in_loops_have_no_functions_of_their_own():
+    def f(x):
+        for _ in sparsead.steps(20, unroll=False):
+            x[1:] += 0.1 * np.tanh(x[:-1])
+        return x
+
+    program = vm.Program(sparsead.jvp(f).prepare(np.linspace(0.1, 1, FEW)).prepared.tape)
+    build_now(program)
+    assert program.build.kernels == len(program.lowered) and len(program.build.steps) == 1
+    within = {id(step) for loop in program.schedule.block.steps if isinstance(loop, Repeat) for step in inside(loop)}
+    alone = [id(program.steps[number]) not in within for number in program.kernel_of]
+    assert [name is not None for name in module_of(program).names] == alone and True in alone and False in alone
 
 
 # ---- loops -----------------------------------------------------------------------------------------------------------

@@ -85,18 +85,18 @@ class Build:
             return
         self._module = None
         names = list(dict.fromkeys(filter(None, [*module.names, *(name for name, _ in module.units)])))
-        self.left = [k for k, name in enumerate(module.names) if name is None]
+        self.left = [k for k, source in enumerate(module.sources) if source is None]
         if not names:
             self.state = "nothing"
             return
         self.library = library(module.text, self.fast)
         addresses = self.library.functions(names)
         for k, (source, name) in enumerate(zip(module.sources, module.names, strict=True)):
-            if source is not None:
+            if name is not None:
                 program.attach(k, source, addresses[name])
         for name, unit in module.units:
             program.attach_step(unit, addresses[name])
-        self.kernels, self.steps = len(module.names) - len(self.left), [unit.number for _, unit in module.units]
+        self.kernels, self.steps = len(module.sources) - len(self.left), [unit.number for _, unit in module.units]
         self.functions, self.state = len(names), "done"
 
     def _failed(self, message):

@@ -44,6 +44,8 @@ class Unit(NamedTuple):
         Inner loops: of an instruction of a kernel, or of a form of a run on single numbers.
     steps : tuple of int
         Those that the tiled engine runs.
+    inlined : tuple of int
+        Kernels that are written out where they stand.
     """
 
     number: int
@@ -52,6 +54,7 @@ class Unit(NamedTuple):
     numbers: tuple
     calls: tuple
     steps: tuple
+    inlined: tuple
 
 
 def units_of(block, number, kernels, own, later=()):
@@ -96,7 +99,7 @@ def _rolled(step):
 class _Writer:
     def __init__(self, block, number, kernels, own, later, runs):
         self.block, self.number, self.kernels, self.own, self.later, self.rolled = block, number, kernels, own, later, runs
-        self.sizes, self.numbers, self.calls, self.steps = [], [], [], []
+        self.sizes, self.numbers, self.calls, self.steps, self.inlined = [], [], [], [], []
         self.pointers, self.constants, self.counters = {}, {}, {}
         self.count, self.rows = 0, None
 
@@ -108,7 +111,8 @@ class _Writer:
         lines += [f"_Alignas(64) char s{n}[{-(-self.own[n] // 8) * 8}];" for n in sorted(self.local)]
         lines += [f"const {t} {name} = *(const {t} *)(frame->numbers[{k}] + {at});" for name, t, k, at in self.constants.values()]
         text = "\n".join(["{", *indented([*lines, *body, "(void)left;", "return status;"]), "}"])
-        return Unit(self.number[id(step)], text, *map(tuple, (self.sizes, self.numbers, self.calls, self.steps)))
+        given = self.sizes, self.numbers, self.calls, self.steps, self.inlined
+        return Unit(self.number[id(step)], text, *map(tuple, given))
 
     def _locals(self, step):
         """Slots that may be local arrays: small, nobody else's, not to be found by the tiled engine."""
@@ -271,6 +275,7 @@ class _Writer:
         given = [f"char *const *const numbers = frame->numbers + {first_number};",
                  f"const call_t *const calls = frame->calls + {first_call};"]  # fmt: skip
         if inline:
+            self.inlined.append(number)
             lines += [*given, f"const intptr_t first = {first}, last = {last};", *source.body.splitlines()]
         else:
             first_size = len(self.sizes)

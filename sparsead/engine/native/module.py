@@ -24,7 +24,8 @@ class Module(NamedTuple):
     sources : list of Source or None
         Of each kernel of the program; None if it stays with the tiled engine.
     names : list of str or None
-        Of the function of each kernel; those that differ in what they are given only share one.
+        Of the function of each kernel; those that differ in what they are given only share one. None if it has none, also because
+        it is written out in a unit.
     units : list of (str, Unit)
         Steps that have functions of their own, and the names of these.
     """
@@ -51,11 +52,13 @@ def module_of(program, lines=False):
     numbered = {number: (program.lowered[k], sources[k], names[k]) for number, k in program.kernel_of.items()}
     own = {n: slot.nbytes for n, slot in enumerate(program.schedule.slots) if slot.kind == "work"}
     units = units_of(program.schedule.block, {id(s): k for k, s in enumerate(program.steps)}, numbered, own, program.later)
+    inlined = {program.kernel_of[number] for unit in units for number in unit.inlined}
+    names = [None if k in inlined else name for k, name in enumerate(names)]
     looped: dict[str, list] = {}
     for unit in units:
         looped.setdefault(unit.body, []).append(program.steps[unit.number])
     loops = {body: f"loop_{k}" for k, body in enumerate(looped)}
-    functions = [(shared[body], f"void {name}{PARAMETERS}\n{body}\n") for body, name in numbers.items()]
+    functions = [(shared[body], f"void {name}{PARAMETERS}\n{body}\n") for body, name in numbers.items() if name in names]
     functions += [(looped[body], f"int {name}(const frame_t *frame)\n{body}\n") for body, name in loops.items()]
     texts = [comment(_lines(steps)) + text if lines else text for steps, text in functions]
     return Module("\n".join([prelude(), *texts]), sources, names, [(loops[unit.body], unit) for unit in units])

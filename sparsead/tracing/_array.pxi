@@ -12,6 +12,8 @@ cdef class TracedArray(Traced):
         """The tape's value of this array now."""
         cdef Storage s = self.storage
         cdef cnp.ndarray c
+        if s.write_only:
+            raise ActivityError(f"{s.label} is read{self.home.at()}, but was declared as only written: make it Duplicated")
         if self._version == s.version and self._epoch == self.home.epoch:
             return self._value
         c = self.concrete

@@ -542,6 +542,8 @@ cdef class Trace:
         if self.facts[v] & ACTIVE and dtype.kind not in "fc":
             raise TraceError(f"a value with a derivative is stored into an array of dtype {dtype}{self.at()}; "
                              "make the array floating, or store sparsead.stop_gradient(value)")
+        if s.barrier is not None and self.facts[v] & ACTIVE:
+            v = self.barred(s, v)
         v = self.fit(v, dtype, shape)
         cdef Py_ssize_t offset = <Py_ssize_t> cnp.PyArray_DATA(view) - s.lo
         cdef tuple strides = (<object> view).strides
@@ -558,6 +560,14 @@ cdef class Trace:
         s.version = self.emit2(STORE, base, v, self.tape.pool.attr_id(View(shape, strides, dtype)), offset, s.vtype)
         return 0
 
+    cdef int barred(self, Storage s, int v) except -1:
+        """What is stored in place of a value with a derivative into memory that was declared to carry none."""
+        if s.barrier == "detach":
+            return self.emit1(CODE_OF_NAME["stop_gradient"], v, -1, 0, self.tape.vtype[v])
+        raise ActivityError(f"a value with a derivative is stored into {s.label}, which is Const{self.at()}: the derivative "
+                            "would be lost. Make it Duplicated with a shadow; or say what is meant: hidden=\"shadow\" carries "
+                            "derivatives through it, hidden=\"detach\" drops them")
+
     cdef int store_moving(self, TracedArray target, cnp.ndarray view, int v) except -1:
         cdef Storage s = target.storage
         cdef Moves m = target.moving
@@ -569,6 +579,8 @@ cdef class Trace:
 
     cdef int load(self, Storage s, offset_t offset, tuple shape, tuple strides, Moves m) except -1:
         """What a window of a storage holds now, in C order."""
+        if s.write_only:
+            raise ActivityError(f"{s.label} is read{self.at()}, but was declared as only written: make it Duplicated")
         cdef int vtype = self.tape.pool.dense_type_id(s.dtype, shape)
         view = View(shape, strides, s.dtype)
         if m is None:
@@ -589,6 +601,8 @@ cdef class Trace:
             raise TraceError(f"an array of an enclosing differentiated function is written inside another{self.at()}")
         if self.facts[v] & ACTIVE and s.dtype.kind not in "fc":
             raise TraceError(f"a value with a derivative is stored into an array of dtype {s.dtype}{self.at()}")
+        if s.barrier is not None and self.facts[v] & ACTIVE:
+            v = self.barred(s, v)
         v = self.fit(v, s.dtype, self.tape.type_of(pos).shape)
         s.version = self.emit3(SCATTER_ADD if add else SCATTER, s.version, pos, v, -1, 0, s.vtype)
         return 0

@@ -12,6 +12,9 @@ class Storage:
     dtype: Any
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    label: Any
+    barrier: Any
+    write_only: bool
     def __init__(self, trace: Trace, base: Any, vtype: ValueType, version: int) -> None: ...
 
 class Trace:

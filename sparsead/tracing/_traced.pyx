@@ -25,7 +25,7 @@ from sparsead.ops.table import CODE_OF_NAME, CODE_OF_UFUNC
 from sparsead.ops.templates import template_of
 from sparsead.tape.spec import OPS, View
 from sparsead.tracing.clock import Reading, refuse
-from sparsead.tracing.errors import LeakError, MemoryDoor, TraceError, TraceLimit
+from sparsead.tracing.errors import ActivityError, LeakError, MemoryDoor, TraceError, TraceLimit
 from sparsead.tracing.libraries import is_library
 from sparsead.tracing.markers import SameBytes
 
@@ -117,6 +117,8 @@ cdef class Storage:
     cdef readonly object dtype
     cdef readonly tuple shape, strides      # of the storage's own type
     cdef public object label                # what to call it in errors
+    cdef public object barrier              # what keeps derivatives out of it: None, "raise" or "detach"
+    cdef public bint write_only             # reading it is an error
 
     def __dealloc__(self):
         leave(&self.link)

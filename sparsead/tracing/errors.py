@@ -15,5 +15,9 @@ class MemoryDoor(TraceError, AttributeError):
     """An attribute that gives away an array's memory; an `AttributeError`, so that code which can do without it does."""
 
 
+class ActivityError(TraceError):
+    """A derivative would get lost in memory that was declared to carry none."""
+
+
 class LeakError(TraceError):
     """A traced value was used after its trace had ended."""

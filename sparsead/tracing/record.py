@@ -115,7 +115,7 @@ def name_of(function):
     return getattr(function, "__name__", None) or type(function).__name__
 
 
-def record(function, arguments, is_active, collect, joint=False):
+def record(function, arguments, is_active, collect, barrier=None, copies=False, joint=False):
     """Trace one call.
 
     Parameters
@@ -126,6 +126,13 @@ def record(function, arguments, is_active, collect, joint=False):
         ``is_active(path) -> bool``: whether the float or array at `path` is differentiated.
     collect : callable
         ``collect(returned, arguments) -> object`` whose ``leaves`` are the outputs of the tape, traced values or numbers.
+    barrier : callable, optional
+        ``barrier(path) -> None, "raise", "detach" or "unread"``: what becomes of a value with a derivative that is stored into
+        the array at `path`: it is stored, refused, or stored without its derivative; or the array must not be read.
+    copies : bool
+        The function gets copies of all lists, dicts and objects among the arguments, also of those that hold no numbers.
+    joint : bool
+        Arguments and captured arrays that share memory are one input.
 
     Returns
     -------
@@ -146,7 +153,9 @@ def record(function, arguments, is_active, collect, joint=False):
     ] + [np.asarray(concrete_of(traced)) for _, traced in trace.imports]  # fmt: skip
     of_arguments = {k: t for (captured, k), t in traced.items() if not captured}
     of_function = {**of_arguments, **{k: t for (captured, k), t in traced.items() if captured}}
-    pass_in = Replacement(of_arguments, lambda path, number: _live(trace, floats, path, number, is_active))
+    _set_barriers(arrays, traced, barrier)
+    pass_in = Replacement(of_arguments, lambda path, number: _live(trace, floats, path, number, is_active), copies)
+    pass_in.floats = floats
     replace = Replacement(of_function, None)
     trace.original = Originals(pass_in, replace, getattr(CURRENT.get(), "original", None))
     arguments.arguments.update({name: pass_in(value, (("argument", name),), True) for name, value in names.items()})
@@ -160,7 +169,7 @@ def record(function, arguments, is_active, collect, joint=False):
     ):
         # An argument shares memory with a captured array, and one of them was written: now it matters.
         arguments.arguments.update(names)
-        return record(function, arguments, is_active, collect, True)
+        return record(function, arguments, is_active, collect, barrier, copies, True)
     replace.write_back()
     pass_in.write_back()
     checks = [
@@ -213,6 +222,18 @@ def _storages(trace, leaves, grouping, is_active):
             traced[captured, id(arrays[k])] = trace.array(view, storage)
         blocks.append(block)
     return blocks, traced
+
+
+def _set_barriers(leaves, traced, barrier):
+    for leaf in leaves if barrier is not None else ():
+        captured = leaf.path[0][0] != "argument"
+        storage = traced[captured, id(leaf.value)].storage
+        found = barrier(leaf.path)
+        storage.label = path_text(leaf.path)
+        if found == "unread":
+            storage.write_only = True
+        else:
+            storage.barrier = found or storage.barrier
 
 
 def _live(trace, floats, path, number, is_active):

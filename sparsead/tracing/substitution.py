@@ -66,6 +66,8 @@ def path_text(path):
     """A path as the user would write it."""
     (kind, where), steps = path[0], path[1:]
     text = str(where) if kind == "argument" else getattr(where, "__name__", kind)
+    if steps[:1] == (("attribute", "__closure__"),) and len(steps) > 2:
+        text, steps = where.__code__.co_freevars[steps[1][1]], steps[2:]
     for step, name in steps:
         if step == "attribute":
             text += f".{name}"
@@ -107,7 +109,7 @@ class Walk:
             self.leaves.append(Leaf(path, "float" if live else "static", obj))
         elif isinstance(obj, np.ndarray):
             self._array(obj, path)  # every path to an array is a leaf of its own: aliasing may change between calls
-        elif not isinstance(obj, (list, tuple, dict, functools.partial, types.MethodType)) and not _is_user_object(obj):
+        elif not isinstance(obj, (list, tuple, dict, functools.partial, types.MethodType)) and not is_user_object(obj):
             # A function, a ufunc, a module, a class: another one by the same name means another program.
             if len(path) > 1 or path[0][0] == "argument":
                 self.leaves.append(Leaf(path, "identity", obj))
@@ -144,7 +146,7 @@ class Walk:
             yield from ((getattr(obj, a), (*path, ("attribute", a))) for a in ("func", "args", "keywords"))
         elif _is_cached(obj):
             yield obj.__wrapped__, (*path, ("attribute", "__wrapped__"))
-        elif _is_user_object(obj):
+        elif is_user_object(obj):
             yield from ((x, (*path, ("attribute", name))) for name, x in attributes(obj).items())
             yield from ((f, (("class", type(obj)), ("attribute", name))) for name, f in _methods(type(obj)))
 
@@ -183,7 +185,7 @@ def _is_cached(f):
     return isinstance(f, functools._lru_cache_wrapper) and is_user_function(f.__wrapped__)
 
 
-def _is_user_object(obj):
+def is_user_object(obj):
     if isinstance(obj, (type, types.ModuleType)):
         return False
     cls = type(obj)
@@ -212,10 +214,18 @@ class Replacement:
         ``id(array) -> traced array`` for arrays.
     live : callable
         ``live(path, number) -> traced scalar`` for floats of the arguments.
+    copies : bool
+        Lists, dicts and objects are copied also if they hold nothing to replace.
+
+    Attributes
+    ----------
+    floats : list of Leaf
+        Floats that have become live, in the order of their inputs.
     """
 
-    def __init__(self, values, live):
-        self.values, self.live = values, live
+    def __init__(self, values, live, copies=False):
+        self.values, self.live, self.copies = values, live, copies
+        self.floats: list[Leaf] = []
         self._memo: dict[int, Any] = {}
         self._namespaces: dict[int, dict] = {}
         self._cells: dict[int, types.CellType] = {}
@@ -240,11 +250,13 @@ class Replacement:
     def _replaced(self, obj, path, live):
         if isinstance(obj, np.ndarray):
             return self._array(obj)
+        if self.copies and type(obj) in (list, dict):
+            return self._copied(obj, path, live)
         if isinstance(obj, (list, tuple)):
             return self._sequence(obj, path, live)
         if isinstance(obj, dict):
             new = {k: self(x, (*path, ("item", k)), live) for k, x in obj.items()}
-            return same_kind_of_dict(obj, new) if any(new[k] is not x for k, x in obj.items()) else obj
+            return same_kind_of_dict(obj, new) if self.copies or any(new[k] is not x for k, x in obj.items()) else obj
         if isinstance(obj, types.FunctionType):
             return self._function(obj) if is_user_function(obj) else stand_in(obj)
         if isinstance(obj, types.MethodType):
@@ -255,7 +267,15 @@ class Replacement:
             return functools.partial(self(obj.func, path), *args, **keywords)
         if _is_cached(obj):  # traced values must not get into the cache
             return self(obj.__wrapped__, (*path, ("attribute", "__wrapped__")))
-        return self._object(obj, path, live) if _is_user_object(obj) else _substitute(obj)
+        return self._object(obj, path, live) if is_user_object(obj) else _substitute(obj)
+
+    def _copied(self, obj, path, live):
+        """A list or dict as a copy that is known before what it holds: it may hold itself."""
+        new = self._memo[id(obj)] = type(obj)()
+        for k, x in obj.items() if type(obj) is dict else enumerate(obj):
+            made = self(x, (*path, ("item", k)), live)
+            new.append(made) if type(obj) is list else new.update({k: made})
+        return new
 
     def _array(self, array):
         traced = self.values.get(id(array))
@@ -265,7 +285,7 @@ class Replacement:
 
     def _sequence(self, obj, path, live):
         new = [self(x, (*path, ("item", k)), live) for k, x in enumerate(obj)]
-        if all(a is b for a, b in zip(new, obj, strict=True)):
+        if all(a is b for a, b in zip(new, obj, strict=True)) and not (self.copies and isinstance(obj, list)):
             return obj
         if isinstance(obj, tuple) and hasattr(obj, "_fields"):
             return type(obj)(*new)
@@ -325,7 +345,7 @@ class Replacement:
         after = {name: self(x, (*path, ("attribute", name)), live) for name, x in before.items()}
         changed = any(after[name] is not x for name, x in before.items())
         methods = self._class(cls)
-        if not changed and methods is cls:
+        if not changed and methods is cls and not self.copies:
             self._memo[id(obj)] = obj
             return obj
         for name, x in after.items():
@@ -376,7 +396,7 @@ def _plain_left(obj, trace, seen):
         new = [_plain_left(x, trace, seen) for x in obj]
         changed = any(a is not b for a, b in zip(new, obj, strict=True))
         return (type(obj)(*new) if hasattr(obj, "_fields") else type(obj)(new)) if changed else obj
-    elif _is_user_object(obj):
+    elif is_user_object(obj):
         places, setter = attributes(obj).items(), functools.partial(object.__setattr__, obj)
     else:
         return obj

@@ -14,7 +14,7 @@ from sparsead.transform._activity cimport refuse
 from sparsead.transform._emit cimport CompiledTemplate, Emitter, compiled
 
 
-def tangent(Tape tape, wrt):
+def tangent(Tape tape, wrt, bint strong=False):
     """The tape that also computes tangents.
 
     Parameters
@@ -22,13 +22,15 @@ def tangent(Tape tape, wrt):
     tape : Tape
     wrt : sequence of int
         Positions in ``tape.inputs`` that carry a tangent.
+    strong : bool
+        Tangents of zero stay zero: ``0 * inf`` is 0 there.
 
     Returns
     -------
     Tape
         Inputs: those of `tape`, then one tangent for each of `wrt`. Outputs: those of `tape`, then their tangents.
     """
-    new = Tangent(tape, wrt).run()
+    new = Tangent(tape, wrt, strong).run()
     return checked(new, active=[*wrt, *range(len(tape.inputs), len(new.inputs))])
 
 
@@ -38,12 +40,13 @@ cdef class Tangent:
     cdef int *value                     # old value -> new value
     cdef int *dot                       # old value -> its tangent in the new tape, -1 where it is zero
     cdef object wrt
+    cdef bint strong
     cdef int[64] temps
 
-    def __cinit__(self, Tape tape, wrt):
+    def __cinit__(self, Tape tape, wrt, bint strong):
         self.old, self.new = tape, tape.fresh()
         self.emit = Emitter(self.new)
-        self.wrt = wrt
+        self.wrt, self.strong = wrt, strong
         self.value = <int *> malloc((tape.n_vals + 1) * sizeof(int))
         self.dot = <int *> malloc((tape.n_vals + 1) * sizeof(int))
         if self.value is NULL or self.dot is NULL:
@@ -128,7 +131,7 @@ cdef class Tangent:
             for i in range(n):
                 if self.dot[operands[i]] < 0:
                     continue
-                term = e.product(self.dot[operands[i]], t, r * n + i, refs, self.temps, False)
+                term = e.product(self.dot[operands[i]], t, r * n + i, refs, self.temps, self.strong)
                 if term >= 0:
                     total = term if total < 0 else e.add2(total, term)
             if total >= 0:
@@ -207,7 +210,7 @@ cdef class Tangent:
         from sparsead.transform.branches.tangent import tangent_of_branch
         from sparsead.transform.loops.tangent import tangent_of_loop
         law = tangent_of_loop if code == LOOP else tangent_of_branch
-        made = law(old.pool.attrs[old.attr[k]], tuple([self.dot[operands[j]] >= 0 for j in range(n)]))
+        made = law(old.pool.attrs[old.attr[k]], tuple([self.dot[operands[j]] >= 0 for j in range(n)]), self.strong)
         new_operands = [self.value[operands[j]] for j in range(m)] + [self._dot_or_zeros(operands[c]) for c in made.active]
         new_operands += [self.dot[operands[j]] for j in made.others]
         new_operands += [self.value[operands[j]] for j in range(m, n)]

@@ -15,15 +15,15 @@ from sparsead.transform.loops.tangent import NestedTangent
 
 
 @remembered
-def tangent_of_branch(branch, operands):
-    """The `NestedTangent` of `branch`; `operands` flags those that have a tangent (a tuple of bool)."""
+def tangent_of_branch(branch, operands, strong=False):
+    """The `NestedTangent` of `branch`; `operands` flags those that have a tangent (a tuple of bool), `strong`: see `tangent`."""
     m = branch.carries
     active = [c for c, flag in enumerate(varied_carries(branch, operands)) if flag]
     flagged = [i for i, flag in enumerate(operands) if flag]
     others = [i for i in flagged if i not in active]
 
     def law(body):
-        tape, n = tangent(body, flagged), len(body.inputs)
+        tape, n = tangent(body, flagged, strong), len(body.inputs)
         dots = dict(zip(flagged, tape.inputs[n:], strict=True))
         for c in active:
             if c not in dots:  # zero, and read by nobody

@@ -34,12 +34,12 @@ class NestedTangent(NamedTuple):
 
 
 @remembered
-def tangent_of_loop(loop, operands):
-    """The `NestedTangent` of `loop`; `operands` flags those that have a tangent (a tuple of bool)."""
+def tangent_of_loop(loop, operands, strong=False):
+    """The `NestedTangent` of `loop`; `operands` flags those that have a tangent (a tuple of bool), `strong`: see `tangent`."""
     m, body = loop.carries, loop.body
     active = [c for c, flag in enumerate(varied_carries(loop, operands)) if flag]
     invariants = [i for i in range(m, len(operands)) if operands[i]]
-    tape = tangent(body, [1 + i for i in active + invariants])
+    tape = tangent(body, [1 + i for i in active + invariants], strong)
     n = len(body.inputs)
     tape.inputs = tape.inputs[: 1 + m] + tape.inputs[n:] + tape.inputs[1 + m : n]
     tape.outputs = tape.outputs[:m] + [tape.outputs[m + c] for c in active]

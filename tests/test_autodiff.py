@@ -462,6 +462,22 @@ def test_a_view_may_have_a_plain_shadow():
         Duplicated(np.zeros(3), np.zeros(6)[::2])
 
 
+def test_shadows_share_no_memory_with_others():
+    x, memory = a(1, 2), np.zeros(5)
+    with pytest.raises(ValueError, match="memory"):
+        autodiff(Reverse, lambda x, c: x @ c, Active, Duplicated(x, memory[:2]), Const(memory[1:3]))
+    with pytest.raises(ValueError, match="lanes"):
+        autodiff(Reverse, lambda x: x @ x, Active, BatchDuplicated(x, (memory[:2], memory[1:3])))
+    with pytest.raises(ValueError, match="memory"):
+        autodiff(Reverse, lambda x, y: x @ y, Active, Duplicated(x, memory[:2]), Duplicated(a(3, 4), memory[1:3]))
+    autodiff(Reverse, lambda x, y: x @ y, Active, Duplicated(x, memory[3:]), Duplicated(a(3, 4), memory[:2]))
+    same(memory, a(1, 2, 0, 3, 4))
+    both = np.arange(4.0)
+    shadow = np.zeros(4)
+    autodiff(Reverse, lambda x, y: x @ y, Active, Duplicated(both[::2], shadow[::2]), Duplicated(both[1::2], shadow[1::2]))
+    same(shadow, a(1, 0, 3, 2))
+
+
 def test_views_that_are_returned_have_views_of_the_shadow():
     x, dx = a(1, 2, 3), a(10, 20, 30)
     shadow, value = autodiff(ForwardWithPrimal, lambda x: {"tail": x[1:], "x": x}, Duplicated, Duplicated(x, dx))

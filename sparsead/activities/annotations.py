@@ -305,6 +305,9 @@ MIXED = (MixedDuplicated, BatchMixedDuplicated)
 WRITE_ONLY = (DuplicatedNoNeed, BatchDuplicatedNoNeed)
 
 
+KINDS = frozenset((Const, Active, *DUPLICATED, *WRITE_ONLY, *MIXED))
+
+
 def is_activity(obj):
     """Whether `obj` is the class of an activity: what is said of a return."""
     return isinstance(obj, type) and issubclass(obj, Annotation)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import types
 
-import numpy as np
-
 from sparsead.activities import annotations as said
-from sparsead.activities.call import Activities, Call
+from sparsead.activities.call import NOTHING, Activities, Call
 from sparsead.activities.modes import check_mode
-from sparsead.activities.structures import Pairs, holds
+from sparsead.activities.structures import Pairs
 from sparsead.activities.sweeps import Tape
-from sparsead.tracing._traced import concrete_of
-from sparsead.tracing.record import name_of
 from sparsead.tracing.substitution import is_user_object
 
 _derivatives: dict = {}
@@ -100,12 +95,12 @@ def _return_of(args):
 
 def prepared_call(mode, f, returned, args, hidden, engine):
     """The `Call` that the parameters of `autodiff` describe."""
-    own, function, lead, front = _called(f, mode)
-    annotations = (*front, *(said.guessed(a, mode, f"argument {k}") for k, a in enumerate(args)))
-    kinds = tuple(map(type, annotations))
-    _refuse_complex(mode, function, returned, annotations)
-    captured = _captured(own) if own is not None and not front else frozenset()
-    key = (id(function), kinds, type(own), returned, mode, captured, hidden, engine, lead)
+    own, function, lead, front = (None, f, None, ()) if type(f) is types.FunctionType else _called(f)
+    args = [a if type(a) in said.KINDS else said.guessed(a, mode, f"argument {k}") for k, a in enumerate(args)]
+    annotations = (*front, *args)
+    kinds = tuple([type(a) for a in annotations])
+    captured = _captured(own) if own is not None and not front else NOTHING
+    key = (id(function), kinds, type(own), returned, id(mode), captured, hidden, engine, lead)
     derivative = _derivatives.get(key)
     if derivative is None:
         check_activities(mode, returned, kinds)
@@ -116,7 +111,7 @@ def prepared_call(mode, f, returned, args, hidden, engine):
     return Call(derivative, annotations, None if front else own, len(front))
 
 
-def _called(f, mode):
+def _called(f):
     """(annotation of the function or None, the function that is traced, what it is bound to, annotations of that).
 
     An object that is called, and that of a method, is the first argument of a function.
@@ -167,30 +162,6 @@ def check_activities(mode, returned, kinds):
         )
     if mode.holomorphic and any(kind.batch for kind in kinds):
         raise TypeError(f"{mode!r} takes no batches: it is one itself")
-
-
-def _refuse_complex(mode, function, returned, annotations):
-    """Complex numbers cannot be traced; before that is said, what has no meaning is."""
-    if not any(_has_complex(a.value) for a in annotations):
-        return
-    if not mode.forward and not mode.holomorphic and returned in (None, said.Active):
-        result = function(*(copy.deepcopy(a.value) for a in annotations))
-        if np.iscomplexobj(result):
-            raise TypeError(
-                f"{name_of(function)} returns a complex number, whose derivative in {mode!r} is ambiguous: use "
-                "ReverseHolomorphic, or return its real or imaginary part"
-            )
-    raise NotImplementedError("complex numbers cannot be traced yet: pass their real and imaginary parts")
-
-
-def _has_complex(value):
-    if type(value) is np.ndarray:
-        return value.dtype.kind == "c"
-    return type(value) is not float and holds(value, _is_complex)
-
-
-def _is_complex(x):
-    return isinstance(x, (complex, np.complexfloating)) or (isinstance(x, np.ndarray) and concrete_of(x).dtype.kind == "c")
 
 
 def autodiff_thunk(mode, f, returned, *kinds, hidden=None, engine="auto"):

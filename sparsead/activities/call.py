@@ -7,7 +7,12 @@ and is added to. Memory that it writes is an output of the tape, and its shadow 
 
 from __future__ import annotations
 
+import copy
+
+import numpy as np
+
 from sparsead.activities import annotations as said
+from sparsead.activities._apart import apart
 from sparsead.activities.memory import check_aligned
 from sparsead.activities.states import At, Collector, Made, Number, Plain
 from sparsead.activities.structures import Pairs, holds, is_differentiable, overlap, part_of
@@ -67,6 +72,9 @@ class Activities(Derivative):
             pass
         self.wrt = tuple(p for p, kind in zip(self.places, kinds, strict=False) if kind is not said.Const)
         self.wrt_given, self.of_given = self.wrt, "return"
+        self.index = {place: k for k, place in enumerate(self.places)}
+        self.mixed = any(kind in said.MIXED or kind is said.Active for kind in kinds)
+        self.batched = mode.width > 0 or any(kind.batch for kind in (*kinds, own or said.Const))
         self._binder = Binder(function)
         role = (Activities, kinds, own, returned, mode, captured, hidden, engine, lead)
         self._state = _state_of(function, role)
@@ -80,6 +88,7 @@ class Activities(Derivative):
 
     def _record(self, bound, function=None):
         names = dict(bound.arguments)
+        refuse_complex(self, tuple(names.values()))
         recording = record(
             function or self.function, bound, self.is_active,
             Collector(names, self.returned is said.Active or (self.returned is None and not self.mode.forward)),
@@ -231,15 +240,11 @@ class Call:
 
     def __init__(self, derivative, annotations, own, hidden):
         self.derivative, self.annotations, self.own, self.hidden = derivative, annotations, own, hidden
-        self.values = tuple([a.value for a in annotations])
-        self.given = dict(bind(derivative.function, self.values, {}).arguments)
-        self.pairs, self.added, self.added_parts, self._arguments = Pairs(), frozenset(), frozenset(), {}
-        for place, annotation in zip(derivative.places, annotations, strict=True):
-            if annotation.shadows:
-                self.pairs.enter(annotation.value, annotation.shadows, place)
-        if own is not None and own.shadows:
-            self.pairs.enter(own.value, own.shadows, (("function", own.value),))
-        self.width = self._lanes()
+        self.values = tuple([annotation[0] for annotation in annotations])
+        self.added = self.added_parts = NOTHING
+        self._arguments: dict = {}
+        self._pairs = self._given = None
+        self.width = self._lanes() if derivative.batched else 0
 
     def _lanes(self):
         """How many shadows there are; 0: they come alone."""
@@ -255,15 +260,55 @@ class Call:
     def work(self, prepared, inputs, arguments):
         """Run the sweep of a recording."""
         sweep = self.derivative.sweep(prepared, self.width)
-        self.check_memory(prepared, sweep)
+        if not sweep.flat:
+            self.pair()
+        self.check_memory(prepared, sweep, inputs)
         return sweep.run(self, inputs)
+
+    # ---- arguments and their shadows ---------------------------------------------------------------------------------
+
+    @property
+    def given(self):
+        """The arguments by name, defaults filled in."""
+        if self._given is None:
+            self._given = dict(bind(self.derivative.function, self.values, {}).arguments)
+        return self._given
+
+    @property
+    def pairs(self):
+        """The shadows of all that the arguments lead to, as it was when they were asked for first."""
+        return self._pairs or self.pair()
+
+    def pair(self):
+        """Find the shadows of all that the arguments lead to: before anything changes."""
+        self._pairs = pairs = Pairs()
+        for place, annotation in zip(self.derivative.places, self.annotations, strict=True):
+            if annotation.shadows:
+                pairs.enter(annotation.value, annotation.shadows, place)
+        if self.own is not None and self.own.shadows:
+            pairs.enter(self.own.value, self.own.shadows, (("function", self.own.value),))
+        return pairs
+
+    def argument(self, path):
+        """What stands at `path` now."""
+        k = self.derivative.index.get(path)
+        return resolve(path, self.given) if k is None else self.values[k]
 
     def shadow(self, path, lane):
         """The shadow of the array at `path`."""
-        return self.pairs.arrays[path][1][lane]
+        k = self.derivative.index.get(path)
+        return self.pairs.arrays[path][1][lane] if k is None else self.annotations[k].shadows[lane]
+
+    def has_number(self, path):
+        """Whether the number at `path` has a shadow."""
+        k = self.derivative.index.get(path)
+        return path in self.pairs.numbers if k is None else bool(self.annotations[k].shadows)
 
     def number(self, path, lane):
         """The shadow of the number at `path`, as it is now."""
+        k = self.derivative.index.get(path)
+        if k is not None:
+            return self.annotations[k].shadows[lane]
         owners = self.pairs.owners[path][1]
         return part_of(owners[lane], path[-1]) if owners else self.pairs.numbers[path][lane]
 
@@ -292,32 +337,36 @@ class Call:
             return self.pairs.structures[id(obj)][1][lane]
         return MISSING
 
-    def check_memory(self, prepared, sweep):
-        """ValueError unless each element has one shadow, in memory that is nothing else's."""
-        self.added = frozenset()
-        members = [(b, sweep.members[b]) for b in sweep.active if b < sweep.n_blocks]
-        blocks = prepared.recording.blocks
-        lanes = len(next(iter(self.pairs.arrays.values()))[1]) if self.pairs.arrays else 0
-        for lane in range(lanes):
-            firsts = []
-            for b, found in members:
-                paths = [path for _, path in found]
-                shadows = [self.shadow(path, lane) for path in paths]
-                if len(paths) > 1:
-                    check_aligned(blocks[b], [self.pairs.arrays[path][0] for path in paths], shadows, paths)
-                firsts += [(b, path, shadow) for path, shadow in zip(paths, shadows, strict=True)]
-            self._check_apart(firsts, prepared)
+    # ---- memory ------------------------------------------------------------------------------------------------------
 
-    def _check_apart(self, firsts, prepared):
-        primals = [concrete_of(array) for array, _ in self.pairs.arrays.values()]
-        for k, (b, path, shadow) in enumerate(firsts):
-            shadow = concrete_of(shadow)
-            for primal in primals:
-                if overlap(primal, shadow):
+    def check_memory(self, prepared, sweep, inputs):
+        """ValueError unless each element has one shadow, in memory that is nothing else's."""
+        self.added = NOTHING
+        if sweep.single and apart(inputs[: sweep.n_blocks], [self.shadow(path, 0) for path in sweep.paths]):
+            return
+        found = [[self._aligned(prepared, sweep, b, lane) for b in sweep.active_blocks] for lane in range(self.width or 1)]
+        arrays = [concrete_of(self.argument(leaf.path)) for leaf in prepared.recording.arrays if leaf.path[0][0] == "argument"]
+        arrays += [concrete_of(array) for array, _ in self.pairs.arrays.values()]
+        for lane, parts_ in enumerate(found):
+            for k, (b, path, shadow) in enumerate(parts_):
+                if any(overlap(array, shadow) for array in arrays):
                     raise ValueError(f"the shadow of {path_text(path)} shares memory with an argument")
-            for other, where, before in firsts[:k]:
-                if other != b and overlap(concrete_of(before), shadow):
-                    self._check_shared(prepared, (other, where, concrete_of(before)), (b, path, shadow))
+                for other, where, before in parts_[:k]:
+                    if overlap(before, shadow):
+                        self._check_shared(prepared, (other, where, before), (b, path, shadow))
+                if not sweep.forward or b in prepared.outputs.written:
+                    for others in found[:lane]:
+                        if any(overlap(before, shadow) for _, _, before in others):
+                            raise ValueError(f"shadows of {path_text(path)} in two lanes share memory")
+
+    def _aligned(self, prepared, sweep, b, lane):
+        """(b, path, memory of the shadow): all of it, if a block has several members."""
+        block, paths = prepared.recording.blocks[b], [path for _, path in sweep.members[b]]
+        shadows = [self.shadow(path, lane) for path in paths]
+        if len(paths) > 1:
+            check_aligned(block, [self.pairs.arrays[path][0] for path in paths], shadows, paths)
+        plain = [concrete_of(shadow) for shadow in shadows]
+        return b, paths[0], plain[0] if len(plain) == 1 or block.whole else block.memory_of(plain)
 
     def _check_shared(self, prepared, one, two):
         """Two arguments may share a shadow that gathers the adjoints of both; what is written needs one of its own."""
@@ -327,3 +376,31 @@ class Call:
         if written or not same:
             raise ValueError(f"{path_text(where)} and {path_text(path)} are different memory, but their shadows share memory")
         self.added |= {b}
+
+
+NOTHING: frozenset = frozenset()
+
+
+def refuse_complex(derivative, values):
+    """Complex numbers cannot be traced; before that is said, what has no meaning is."""
+    if not any(_has_complex(value) for value in values):
+        return
+    mode = derivative.mode
+    if not mode.forward and not mode.holomorphic and derivative.returned in (None, said.Active):
+        result = derivative.function(*copy.deepcopy(values))
+        if np.iscomplexobj(result):
+            raise TypeError(
+                f"{derivative.name} returns a complex number, whose derivative in {mode!r} is ambiguous: use "
+                "ReverseHolomorphic, or return its real or imaginary part"
+            )
+    raise NotImplementedError("complex numbers cannot be traced yet: pass their real and imaginary parts")
+
+
+def _has_complex(value):
+    if type(value) is np.ndarray:
+        return value.dtype.kind == "c"
+    return type(value) is not float and holds(value, _is_complex)
+
+
+def _is_complex(x):
+    return isinstance(x, (complex, np.complexfloating)) or (isinstance(x, np.ndarray) and concrete_of(x).dtype.kind == "c")

@@ -47,6 +47,12 @@ class Sweep:
         self.floats = recording.floats
         self.changes = [c for c in self.post.changes if derivative.has_shadow(c.path)]
         self.active = [b for b, members in enumerate(self.members) if derivative.is_active(members[0][1])]
+        self.active_blocks = list(self.active)
+        self.single = not width and all(len(self.members[b]) == 1 for b in self.active_blocks)
+        self.paths = [self.members[b][0][1] for b in self.active_blocks]
+        paths = [path for members in self.members for _, path in members] + [leaf.path for leaf in self.floats]
+        self.flat = not self.changes and all(path in derivative.index for path in paths if derivative.is_active(path))
+        self.forward = derivative.mode.forward
         self.active += [self.n_blocks + k for k, leaf in enumerate(self.floats) if derivative.is_active(leaf.path)]
         self.wanted = sorted({*self.post.written.values(), *(k for c in self.post.changes for k in outputs_of(c.node))}
                              | set(outputs_of(self.post.returned) if derivative.mode.primal else ()))  # fmt: skip
@@ -79,6 +85,8 @@ class Sweep:
             dtype = np.asarray(leaf.value).dtype
             return self._gathered(call, lambda lane: _as_array(call.number(leaf.path, lane), dtype))
         block, members = self.blocks[position], self.members[position]
+        if block.whole and not self.width:
+            return call.shadow(members[0][1], 0)
         return self._gathered(
             call, lambda lane: pooled(block, {place: call.shadow(path, lane) for place, path in members})
         )  # fmt: skip
@@ -86,16 +94,25 @@ class Sweep:
     # ---- what comes out ----------------------------------------------------------------------------------------------
 
     def _primal_side(self, call, values):
-        return Side(lambda path: resolve(path, call.given), values.__getitem__, lambda value: value)
+        return Side(call.argument, values.__getitem__, lambda value: value)
+
+    def _primal(self, call, values):
+        """(what exchanged parts become, the value or None)."""
+        if not self.post.changes and not self.derivative.mode.primal:
+            return (), None
+        side = self._primal_side(call, values)
+        changed = self._built(side, self.post.changes)
+        return changed, side.build(self.post.returned) if self.derivative.mode.primal else None
 
     def _write(self, call, values, changed):
         """Give the caller's memory the contents that it has after the call."""
         for b, k in self.post.written.items():
             for place, path in self.members[b]:
-                resolve(path, call.given)[...] = extracted(self.blocks[b], values[k], place)
+                call.argument(path)[...] = extracted(self.blocks[b], values[k], place)
         for path, contents in self.post.contents:
-            resolve(path, call.given)[...] = contents
-        apply(self.post.changes, call.given, changed)
+            call.argument(path)[...] = contents
+        if changed:
+            apply(self.post.changes, call.given, changed)
 
     def _built(self, side, changes):
         return [None if c.node is None else side.build(c.node) for c in changes]
@@ -107,7 +124,7 @@ class Sweep:
                 return found
             if self.derivative.returned not in (None, said.Const) or self.changes:
                 raise ActivityError(self._const_text(path))
-            return make_zero(resolve(path, call.given))
+            return make_zero(call.argument(path))
 
         return Side(at, output, make_zero)
 
@@ -121,6 +138,9 @@ class Sweep:
     def _write_shadows(self, call, results):
         """`results`: for each active block its new shadow, with lanes in front in a batch."""
         for b, result in results:
+            if self.single and self.blocks[b].whole and not call.added:
+                call.shadow(self.members[b][0][1], 0)[...] = result
+                continue
             for lane in range(self.width or 1):
                 memory = result[lane] if self.width else result
                 for place, path in self.members[b]:
@@ -182,9 +202,7 @@ class ForwardSweep(Sweep):
         results = execute(self.program, [*inputs, *seeds])
         n = len(self.wanted)
         values, dots = dict(zip(self.wanted, results, strict=False)), dict(zip(self.wanted_dots, results[n:], strict=True))
-        primal = self._primal_side(call, values)
-        changed = self._built(primal, self.post.changes)
-        value = primal.build(self.post.returned) if self.derivative.mode.primal else None
+        changed, value = self._primal(call, values)
         lanes, tangents = [], []
         for lane in range(self.width or 1):
             side = self._shadow_side(call, lane, lambda k, lane=lane: dots[k][lane] if self.width else dots[k])
@@ -210,7 +228,9 @@ class ReverseSweep(Sweep):
         self.replaced = {(*c.path, c.step) for c in self.changes}
         self.fresh = self._fresh()
         self.of = [post.written[b] for b in self.seeded_blocks] + [c.node.output for c in self.seeded_changes] + self.fresh
-        self.of += [k for k in self._return_seeds() if k not in self.of]
+        self.of += (returned := [k for k in self._return_seeds() if k not in self.of])
+        lanes = (width,) if width else ()
+        self.ones = [np.ones(lanes + self._type(k).shape, self._type(k).dtype) for k in returned]
         zero_kind = 2 if derivative.mode.strong else 0
         self.tape = simplify(adjoint(prepared.tape, self.active, self.of, self.incoming, zero_kind=zero_kind)[0])
         n, n_in = len(prepared.tape.outputs), len(prepared.tape.inputs)
@@ -229,13 +249,11 @@ class ReverseSweep(Sweep):
 
     def run(self, call, inputs):
         """The result of `autodiff`."""
-        results = execute(self.program, [*inputs, *self._seeds(call, {self.post.active: [1.0] * (self.width or 1)})])
+        results = execute(self.program, [*inputs, *self._seeds(call, None)])
         n = len(self.wanted)
         values = dict(zip(self.wanted, results, strict=False))
-        primal = self._primal_side(call, values)
-        changed = self._built(primal, self.post.changes)
-        value = primal.build(self.post.returned) if self.derivative.mode.primal else None
-        mirrored = [self._mirrored(call, lane, {}) for lane in range(self.width or 1)]
+        changed, value = self._primal(call, values)
+        mirrored = [self._mirrored(call, lane, {}) for lane in range(self.width or 1)] if self.changes else ()
         self._write(call, values, changed)
         derivatives = self._finished(call, results[n:])
         for lane, new in enumerate(mirrored):
@@ -243,10 +261,12 @@ class ReverseSweep(Sweep):
         return (derivatives, value) if self.derivative.mode.primal else (derivatives,)
 
     def _seeds(self, call, given):
-        """Adjoints of the seeded outputs, then those that come in; `given` are those of outputs that have no shadow."""
+        """Adjoints of the seeded outputs, then those that come in; `given` are those of outputs without shadow, None: ones."""
         seeds = [self._shadow_of_input(call, b) for b in self.seeded_blocks]
         for change in self.seeded_changes:
             seeds.append(self._gathered(call, lambda lane, c=change: self._shadow_of_part(call, c, lane)))
+        if given is None:
+            seeds += self.ones
         for k in self.of[len(seeds) :]:
             t = self._type(k)
             seeds.append(self._gathered(call, lambda lane, s=given[k], t=t: _filled(s[lane], t)))
@@ -277,7 +297,9 @@ class ReverseSweep(Sweep):
     def _finished(self, call, adjoints):
         """Put adjoints into shadows; returns derivatives of the arguments, None where they have shadows."""
         found = dict(zip(self.active, adjoints, strict=True))
-        self._write_shadows(call, [(b, a) for b, a in found.items() if b < self.n_blocks])
+        self._write_shadows(call, [(b, found[b]) for b in self.active_blocks])
+        if len(self.active) == len(self.active_blocks) and not self.derivative.mixed:
+            return (None,) * (len(call.annotations) - call.hidden)
         lanes = [{} for _ in range(self.width or 1)]
         for position in self.active:
             if position >= self.n_blocks:
@@ -290,7 +312,7 @@ class ReverseSweep(Sweep):
     def _number(self, call, leaf, adj, lane):
         """The new shadow of a number: it has the old one in it if it is still there after the call."""
         number = as_number(adj, type(leaf.value))
-        stays = leaf.path in call.pairs.numbers and leaf.path not in self.replaced
+        stays = call.has_number(leaf.path) and leaf.path not in self.replaced
         return number + call.number(leaf.path, lane) if stays else number
 
     def _slot(self, call, k, lanes):
@@ -364,9 +386,7 @@ class SplitSweep(ReverseSweep):
         residuals = execute(self.program, inputs)
         found = [residuals[at] if at is not None else constant for at, constant in self.where]
         values = {k: np.array(x) if isinstance(x, np.ndarray) else x for k, x in zip(self.wanted, found, strict=True)}
-        primal = self._primal_side(call, values)
-        changed = self._built(primal, self.post.changes)
-        value = primal.build(self.post.returned) if self.derivative.mode.primal else None
+        changed, value = self._primal(call, values)
         fresh = [{k: zeros_laid(base, self._type(k)) for k, base in self.bases.items()} for _ in range(self.width or 1)]
         mirrored = [self._mirrored(call, lane, new) for lane, new in enumerate(fresh)]
         shadows = self._return_shadows(call, fresh)
@@ -456,7 +476,7 @@ class Tape:
             raise RuntimeError("this tape has been used: run the forward half again; sparsead.vjp has pullbacks for many seeds")
         if any(a is not b for x, y in zip(call.annotations, self.call.annotations, strict=True)
                for a, b in zip(x.shadows, y.shadows, strict=True)):  # fmt: skip
-            call.check_memory(self.sweep.prepared, self.sweep)
+            call.check_memory(self.sweep.prepared, self.sweep, [None])
         else:
             call = self.call
         self.used = True

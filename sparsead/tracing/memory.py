@@ -90,6 +90,10 @@ class Block:
         lo, _ = self._span(arrays)
         return window(first, lo - address(first), self.shape, self.strides, self.dtype)
 
+    def memory_of(self, members):
+        """Like `memory`, of the members alone, in their order."""
+        return self.memory(dict(zip(self.members, members, strict=True)))
+
     def private(self, arrays):
         """A copy of the memory, and the members as views of it."""
         base = blank(self.shape, self.strides, self.dtype)

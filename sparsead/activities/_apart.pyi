@@ -1,0 +1,3 @@
+from typing import Any
+
+def apart(arrays: list[Any], shadows: list[Any]) -> bool: ...

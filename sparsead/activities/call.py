@@ -103,7 +103,7 @@ class Activities(Derivative):
 
     def is_active(self, path):
         """Whether the array or number at `path` has a derivative."""
-        return any(is_under(path, place) for place in self.wrt) or path in self.captured
+        return any(is_under(path, place) for place in self.wrt) or (path[0][0] == "function" and path in self.captured)
 
     def _barrier(self, path):
         """What becomes of derivatives that are stored at `path`: Const memory carries none, nor does a Const function's."""
@@ -291,7 +291,7 @@ class Call:
 
     def argument(self, path):
         """What stands at `path` now."""
-        k = self.derivative.index.get(path)
+        k = self.derivative.index.get(path) if path[0][0] == "argument" else None
         return resolve(path, self.given) if k is None else self.values[k]
 
     def shadow(self, path, lane):

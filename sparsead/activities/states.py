@@ -18,6 +18,7 @@ from sparsead.activities.structures import is_differentiable, is_frozen, parts, 
 from sparsead.tape._memory import laid_out, window
 from sparsead.tracing._traced import CURRENT, Traced, TracedArray
 from sparsead.tracing.libraries import attributes
+from sparsead.tracing.sparse import TracedSparse
 from sparsead.tracing.substitution import is_user_object, resolve
 
 
@@ -249,6 +250,10 @@ class Collector:
             return Number(self._leaf(x), type(x), np.asarray(x).dtype)
         if id(x) in self.path_of:
             return At(self.path_of[id(x)])
+        if isinstance(x, TracedSparse):
+            raise NotImplementedError(
+                "the function returns or stores a new sparse array; let it write into the entries of one it has"
+            )
         if _is_structure(x) and not isinstance(x, types.MethodType) and not issparse(x):
             return self._structure(x)
         return Plain(x)

@@ -23,6 +23,7 @@ from sparsead.tracing.clock import unmarked
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.libraries import attributes, global_names, is_user_function, is_user_module, slots
 from sparsead.tracing.memory import PLAIN
+from sparsead.tracing.sparse import PATTERN, TracedSparse, is_sparse
 from sparsead.tracing.wrappers import is_needed, stand_in
 
 MAX_OBJECTS = 20_000
@@ -109,6 +110,8 @@ class Walk:
             self.leaves.append(Leaf(path, "float" if live else "static", obj))
         elif isinstance(obj, np.ndarray):
             self._array(obj, path)  # every path to an array is a leaf of its own: aliasing may change between calls
+        elif is_sparse(obj):
+            self._descend(obj, path, live)
         elif not isinstance(obj, (list, tuple, dict, functools.partial, types.MethodType)) and not is_user_object(obj):
             # A function, a ufunc, a module, a class: another one by the same name means another program.
             if len(path) > 1 or path[0][0] == "argument":
@@ -137,6 +140,9 @@ class Walk:
         elif isinstance(obj, dict):
             self.leaves.append(Leaf((*path, ("attribute", "__len__")), "length", len(obj)))
             yield from ((x, (*path, ("item", k))) for k, x in obj.items())
+        elif is_sparse(obj):
+            self.leaves.append(Leaf((*path, ("attribute", "__class__")), "identity", type(obj)))
+            yield from ((getattr(obj, name), (*path, ("attribute", name))) for name in ("data", "shape", *PATTERN[obj.format]))
         elif isinstance(obj, types.FunctionType):
             yield from _function_children(obj)
         elif isinstance(obj, types.MethodType):
@@ -257,6 +263,9 @@ class Replacement:
         if isinstance(obj, dict):
             new = {k: self(x, (*path, ("item", k)), live) for k, x in obj.items()}
             return same_kind_of_dict(obj, new) if self.copies or any(new[k] is not x for k, x in obj.items()) else obj
+        if is_sparse(obj):
+            data = self(obj.data, (*path, ("attribute", "data")), live)
+            return TracedSparse(obj, data) if isinstance(data, Traced) else obj
         if isinstance(obj, types.FunctionType):
             return self._function(obj) if is_user_function(obj) else stand_in(obj)
         if isinstance(obj, types.MethodType):

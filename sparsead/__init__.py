@@ -34,6 +34,8 @@ from sparsead.activities.modes import clear_strong_zero as clear_strong_zero
 from sparsead.activities.modes import needs_primal as needs_primal
 from sparsead.activities.modes import set_strong_zero as set_strong_zero
 from sparsead.activities.modes import strong_zero as strong_zero
+from sparsead.activities.rules import RuleConfig as RuleConfig
+from sparsead.activities.rules import rule as rule
 from sparsead.activities.second import hvp_and_gradient as hvp_and_gradient
 from sparsead.activities.second import hvp_inplace as hvp_inplace
 from sparsead.activities.structures import chunked_onehot as chunked_onehot

@@ -4,6 +4,8 @@ Numbers are derived by hand from the one formula: with J the Jacobian of the sta
 before it, tangents become J v and adjoints J^T w.
 """
 
+import doctest
+import importlib
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -484,3 +486,9 @@ def test_views_that_are_returned_have_views_of_the_shadow():
     assert value["x"] is x and shadow["x"] is dx
     assert np.shares_memory(value["tail"], x) and np.shares_memory(shadow["tail"], dx)
     same((value["tail"], shadow["tail"]), (a(2, 3), a(20, 30)))
+
+
+@pytest.mark.parametrize("module", ["annotations", "autodiff", "modes", "rules", "second", "structures"])
+def test_examples(module):
+    result = doctest.testmod(importlib.import_module(f"sparsead.activities.{module}"))
+    assert result.attempted > 2 and result.failed == 0

@@ -140,8 +140,17 @@ class Duplicated(tuple, Annotation):
         return _tuple_of(cls, value, shadow)
 
     value = property(lambda self: self[0])
-    shadow = property(lambda self: self[1])
     shadows = property(lambda self: self[1:])
+
+    @property
+    def shadow(self):
+        """The shadow; ``x.shadow += y`` is an update in place."""
+        return self[1]
+
+    @shadow.setter
+    def shadow(self, updated):
+        if updated is not self[1]:
+            raise AttributeError("the shadow of an argument is one object for good: write into it, shadow[...] = x")
 
     def __repr__(self):
         return f"{type(self).__name__}({self[0]!r}, {self[1]!r})"

@@ -11,6 +11,7 @@ from sparsead.ops import (
     loop,
     moving,
     reductions,
+    rule,
     structural,
     table,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "loop",
     "moving",
     "reductions",
+    "rule",
     "structural",
     "table",
 ]

@@ -397,6 +397,9 @@ LAWS = {
     "effect": Law(None, 0, _effect),
     "black_box": Law(None, 1, _nothing),
     "black_box_jacobian": Law(None, 1, _nothing),
+    "rule": Law(None, 1, _nothing),
+    "rule_tangent": Law(None, 1, _nothing),
+    "rule_adjoint": Law(None, 1, _nothing),
     "implicit": Law(None, 1, _implicit),
     "implicit_solve": Law(None, 1, _system),
 }

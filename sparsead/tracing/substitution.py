@@ -23,6 +23,7 @@ from sparsead.tracing.clock import unmarked
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.libraries import attributes, global_names, is_user_function, is_user_module, slots
 from sparsead.tracing.memory import PLAIN
+from sparsead.tracing.registered import rule_of
 from sparsead.tracing.sparse import PATTERN, TracedSparse, is_sparse
 from sparsead.tracing.wrappers import is_needed, stand_in
 
@@ -112,6 +113,8 @@ class Walk:
             self._array(obj, path)  # every path to an array is a leaf of its own: aliasing may change between calls
         elif is_sparse(obj):
             self._descend(obj, path, live)
+        elif rule_of(obj) is not None:
+            self.leaves.append(Leaf(path, "identity", obj))
         elif not isinstance(obj, (list, tuple, dict, functools.partial, types.MethodType)) and not is_user_object(obj):
             # A function, a ufunc, a module, a class: another one by the same name means another program.
             if len(path) > 1 or path[0][0] == "argument":
@@ -263,6 +266,8 @@ class Replacement:
         if isinstance(obj, dict):
             new = {k: self(x, (*path, ("item", k)), live) for k, x in obj.items()}
             return same_kind_of_dict(obj, new) if self.copies or any(new[k] is not x for k, x in obj.items()) else obj
+        if (rule := rule_of(obj)) is not None:
+            return rule
         if is_sparse(obj):
             data = self(obj.data, (*path, ("attribute", "data")), live)
             return TracedSparse(obj, data) if isinstance(data, Traced) else obj

@@ -212,6 +212,27 @@ def test_one_structure_in_two_places_has_one_shadow():
         autodiff(Reverse, lambda p, q: p["w"] * q["w"], Active, Const(part), Duplicated(part, {"w": 0.0}))
 
 
+@ENGINES
+def test_new_parts_of_structures_that_are_exchanged(engine):
+    """Objects change places, and each gets something new."""
+
+    def work(pair, x):
+        pair[0], pair[1] = pair[1], pair[0]
+        pair[0].t = x * pair[0].t
+        pair[1].log = [x]
+
+    one, two = SimpleNamespace(t=2.0), SimpleNamespace(t=3.0)
+    done, dtwo = SimpleNamespace(t=10.0), SimpleNamespace(t=100.0)
+    pair, shadow = [one, two], [done, dtwo]
+    forward, reverse = autodiff_thunk(ReverseSplitNoPrimal, work, Const, engine=engine)
+    args = Duplicated(pair, shadow), Active(5.0)
+    tape, _, _ = forward(*args)
+    assert pair == [two, one] and shadow == [dtwo, done] and (two.t, one.log, done.log) == (15.0, [5.0], [0.0])
+    dtwo.t, done.log[0] = 1000.0, 7.0
+    assert reverse(*args, tape) == ((None, 3 * 1000.0 + 7.0),)
+    assert (done, dtwo.t) == (SimpleNamespace(t=10.0), 5000.0)
+
+
 def test_integer_arrays_are_left_as_the_function_leaves_them():
     def count(x, hits):
         hits[1] += 2

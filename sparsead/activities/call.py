@@ -73,7 +73,8 @@ class Activities(Derivative):
         self.wrt = tuple(p for p, kind in zip(self.places, kinds, strict=False) if kind is not said.Const)
         self.wrt_given, self.of_given = self.wrt, "return"
         self.index = {place: k for k, place in enumerate(self.places)}
-        self.mixed = any(kind in said.MIXED or kind is said.Active for kind in kinds)
+        self.mixed_places = [place for place, kind in zip(self.places, kinds, strict=False) if kind in said.MIXED]
+        self.mixed = bool(self.mixed_places) or said.Active in kinds
         self.batched = mode.width > 0 or any(kind.batch for kind in (*kinds, own or said.Const))
         self._binder = Binder(function)
         role = (Activities, kinds, own, returned, mode, captured, hidden, engine, lead)
@@ -97,6 +98,7 @@ class Activities(Derivative):
         self._check_memory(recording)
         self._check_structures(names)
         self._check_own(recording, names)
+        self._check_numbers(recording)
         prepared = Prepared(recording, self.wrt, engine=self.engine, name=f"sparsead.autodiff of {name_of(self.function)}")
         self._check_return(prepared)
         return prepared
@@ -135,6 +137,12 @@ class Activities(Derivative):
                 if is_differentiable(const[key]):
                     kind = type(const[key]).__name__
                     raise ValueError(f"a {kind} is reached from a Const argument, and from one with a shadow")
+
+    def _check_numbers(self, recording):
+        """In reverse, the adjoint of a number is given back: it has no place where it could be put."""
+        for place, kind in zip(self.places, self.kinds, strict=True):
+            if not self.mode.forward and kind in said.DUPLICATED and any(leaf.path == place for leaf in recording.floats):
+                raise TypeError(f"{path_text(place)} is a number, whose shadow cannot change: in reverse modes it is Active(x)")
 
     def _check_own(self, recording, names):
         """An object that is called and changes has to say what its state is."""
@@ -242,6 +250,7 @@ class Call:
         self.derivative, self.annotations, self.own, self.hidden = derivative, annotations, own, hidden
         self.values = tuple([annotation[0] for annotation in annotations])
         self.added = self.added_parts = NOTHING
+        self.owners: dict = {}
         self._arguments: dict = {}
         self._pairs = self._given = None
         self.width = self._lanes() if derivative.batched else 0
@@ -262,6 +271,7 @@ class Call:
         sweep = self.derivative.sweep(prepared, self.width)
         if not sweep.flat:
             self.pair()
+            sweep.check_places(self)
         self.check_memory(prepared, sweep, inputs)
         return sweep.run(self, inputs)
 
@@ -311,6 +321,12 @@ class Call:
             return self.annotations[k].shadows[lane]
         owners = self.pairs.owners[path][1]
         return part_of(owners[lane], path[-1]) if owners else self.pairs.numbers[path][lane]
+
+    def owner(self, path, lane):
+        """The shadow of the list, dict or object that stood at `path` before the call."""
+        if (path, lane) not in self.owners:
+            self.owners[path, lane] = resolve(path, self.shadow_arguments(lane))
+        return self.owners[path, lane]
 
     def shadow_arguments(self, lane):
         """The shadows of the arguments, by name; None for what has none."""

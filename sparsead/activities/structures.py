@@ -135,6 +135,9 @@ class Pairs:
                 if not isinstance(shadow, (float, int, np.floating, np.integer, Traced)) or isinstance(shadow, bool):
                     raise ValueError(f"{path_text(path)} is a number, its shadow {_described(shadow)}")
             self.numbers[path], self.owners[path] = shadows, (owner, owners)
+        elif isinstance(obj, np.ndarray):
+            for shadow in shadows:
+                _check_alike(obj, shadow, path)
         elif isinstance(obj, types.FunctionType):
             self._function(obj, shadows, path)
         else:
@@ -175,7 +178,7 @@ def part_of(shadow, step):
     return getattr(shadow, name) if kind == "attribute" else shadow[name]
 
 
-def _check_array(x, shadow, path):
+def _check_alike(x, shadow, path):
     if not isinstance(shadow, (np.ndarray, TracedArray)):
         raise ValueError(f"{path_text(path)} is an array, its shadow {_described(shadow)}")
     a, b = concrete_of(x), concrete_of(shadow)
@@ -183,6 +186,11 @@ def _check_array(x, shadow, path):
         raise ValueError(
             f"{path_text(path)} has shape {a.shape} and dtype {a.dtype}, its shadow {b.shape} and {b.dtype}: not alike"
         )
+
+
+def _check_array(x, shadow, path):
+    _check_alike(x, shadow, path)
+    a, b = concrete_of(x), concrete_of(shadow)
     if a.strides != b.strides and a.size > 1 and not same_order(a, b):
         raise ValueError(
             f"{path_text(path)} has strides {a.strides}, its shadow {b.strides}: np.zeros_like and sparsead.make_zero keep the "

@@ -19,7 +19,7 @@ from sparsead.derivatives.products import _found_in
 from sparsead.tape._memory import blank
 from sparsead.tracing._traced import Traced
 from sparsead.tracing.errors import ActivityError
-from sparsead.tracing.substitution import path_text, resolve
+from sparsead.tracing.substitution import path_text
 from sparsead.transform._adjoint import adjoint
 from sparsead.transform._batch import batch
 from sparsead.transform._simplify import prune, simplify
@@ -63,6 +63,9 @@ class Sweep:
         other.prepared, other.post = prepared, prepared.outputs
         other.changes = [c for c in other.post.changes if self.derivative.has_shadow(c.path)]
         return other
+
+    def check_places(self, call):
+        """TypeError if a number has a shadow that cannot be exchanged."""
 
     def _laned(self, tape, inputs, outputs):
         return batch(tape, inputs, self.width, outputs) if self.width else tape
@@ -171,7 +174,7 @@ def outputs_of(node):
 def numbers_in(node, shadow):
     """(output, shadow) of the numbers that a node is made of."""
     if isinstance(node, Number):
-        return [(node.output, shadow)]
+        return [(node.output, shadow)] if node.dtype.kind == "f" else []
     if not isinstance(node, Made):
         return []
     found = []
@@ -260,6 +263,17 @@ class ReverseSweep(Sweep):
             self._apply_mirrored(call, lane, new, True)
         return (derivatives, value) if self.derivative.mode.primal else (derivatives,)
 
+    def check_places(self, call):
+        """TypeError if a number has a shadow that cannot be exchanged."""
+        for leaf in self.floats:
+            owner = call.pairs.owners.get(leaf.path, (None, ()))[0]
+            mixed = any(is_under(leaf.path, p) for p in self.derivative.mixed_places)
+            if owner is not None and is_frozen(owner) and not mixed:
+                raise TypeError(
+                    f"{path_text(leaf.path)} is a number in a {type(owner).__name__}, which cannot change: the argument is "
+                    "MixedDuplicated(x, Ref(dx))"
+                )
+
     def _seeds(self, call, given):
         """Adjoints of the seeded outputs, then those that come in; `given` are those of outputs without shadow, None: ones."""
         seeds = [self._shadow_of_input(call, b) for b in self.seeded_blocks]
@@ -277,7 +291,7 @@ class ReverseSweep(Sweep):
 
     def _shadow_of_part(self, call, change, lane):
         """The shadow of an exchanged number, which is zero where there is none."""
-        owner = resolve(change.path, call.shadow_arguments(lane))
+        owner = call.owner(change.path, lane)
         found = part_of(owner, change.step) if has_part(owner, change.step) else 0.0
         return _as_array(found if is_number(found) else 0.0, change.node.dtype)
 
@@ -367,9 +381,10 @@ class SplitSweep(ReverseSweep):
         return sorted(self.bases)
 
     def _return_seeds(self):
+        new = [k for c in self.changes if isinstance(c.node, Made) for k, _ in numbers_in(c.node, None)]
         if self.kind in (said.Const, said.Active):
-            return super()._return_seeds()
-        return [k for k, _ in numbers_in(self.post.returned, None)]
+            return super()._return_seeds() + new
+        return [k for k, _ in numbers_in(self.post.returned, None)] + new
 
     def _programs(self):
         n, n_late, tape = len(self.wanted), len(self.of) + len(self.incoming), self.tape
@@ -395,11 +410,11 @@ class SplitSweep(ReverseSweep):
         for lane, new in enumerate(mirrored):
             apply([c for c in self.changes if c.node is not None], call.shadow_arguments(lane),
                   [x for c, x in zip(self.changes, new, strict=True) if c.node is not None], kept=True)  # fmt: skip
-        return Tape(self, call, residuals, fresh, shadows), value, self._given(shadows)
+        return Tape(self, call, residuals, fresh, mirrored, shadows), value, self._given(shadows)
 
     def _new_parts(self, call):
         """Paths of what is new in the shadows."""
-        owners = [(c, resolve(c.path, call.shadow_arguments(0))) for c in self.changes if c.node is not None]
+        owners = [(c, call.owner(c.path, lane)) for lane in range(self.width or 1) for c in self.changes if c.node is not None]
         return frozenset((*c.path, c.step) for c, owner in owners if not has_part(owner, c.step))
 
     def _mirrored(self, call, lane, fresh):
@@ -427,6 +442,11 @@ class SplitSweep(ReverseSweep):
     def reverse(self, call, tape, seed):
         """((d1, .., dn),): the reverse half."""
         given = self._return_adjoints(tape, seed)
+        for new in tape.mirrored:
+            for change, shadow in zip(self.changes, new, strict=True):
+                if isinstance(change.node, Made):
+                    for k, number in numbers_in(change.node, shadow):
+                        given.setdefault(k, []).append(number)
         for k in self.fresh:
             given[k] = [lane[k] for lane in tape.fresh]
         seeds = self._seeds(call, given)
@@ -456,7 +476,7 @@ class SplitSweep(ReverseSweep):
     def _restore(self, call, lane):
         """Shadows get the length that they had: what the call has put into structures goes."""
         for change in reversed(self.changes):
-            owner = resolve(change.path, call.shadow_arguments(lane))
+            owner = call.owner(change.path, lane)
             if (*change.path, change.step) in call.added_parts and has_part(owner, change.step):
                 remove_part(owner, change.step)
 
@@ -464,8 +484,9 @@ class SplitSweep(ReverseSweep):
 class Tape:
     """What the reverse half needs of the forward half, for one use."""
 
-    def __init__(self, sweep, call, residuals, fresh, shadows):
-        self.sweep, self.call, self.residuals, self.fresh, self.shadows = sweep, call, residuals, fresh, shadows
+    def __init__(self, sweep, call, residuals, fresh, mirrored, shadows):
+        self.sweep, self.call, self.residuals = sweep, call, residuals
+        self.fresh, self.mirrored, self.shadows = fresh, mirrored, shadows
         self.used = False
 
     def run(self, call, seed):

@@ -171,7 +171,8 @@ def record(function, arguments, is_active, collect, barrier=None, copies=False, 
         arguments.arguments.update(names)
         return record(function, arguments, is_active, collect, barrier, copies, True)
     replace.write_back()
-    pass_in.write_back()
+    if not copies:  # then what became of the arguments is for `collect` to find
+        pass_in.write_back()
     checks = [
         leaf for leaf in walk.leaves
         if leaf.kind in ("static", "contents", "identity")

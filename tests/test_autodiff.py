@@ -351,6 +351,33 @@ def test_what_is_stored_into_const_memory(store):
     same((dx, c), (after, after))
 
 
+def test_what_is_put_into_const_structures():
+    def log(x, numbers):
+        numbers.append(float(len(numbers)))
+        numbers.append(x)
+        return numbers[-1] * 2
+
+    numbers = []
+    with pytest.raises(ActivityError, match=r"numbers\[1\]"):
+        autodiff(Reverse, log, Active, Active(3.0), Const(numbers))
+    assert numbers == []
+    assert autodiff(Reverse, log, Active, Active(3.0), Const(numbers), hidden="shadow") == ((2.0, None),)
+    assert numbers == [0.0, 3.0]
+
+
+def test_shadows_that_begin_as_zeros():
+    def f(x, y, s):
+        y *= x
+        return (x @ y) * s["t"]
+
+    for left in (0.0, 7.0):
+        dx, dy, ds = a(left, left), a(1, 0), {"t": left}
+        args = Duplicated(a(1, 2), dx), Duplicated(a(3, 4), dy), Duplicated({"t": 2.0}, ds)
+        autodiff(Reverse, f, Active, *args, zero_shadows=True)
+        same((dx, dy), (a(15, 32), a(3, 8)))  # y is written: its shadow is a seed
+        assert ds == {"t": 19.0}
+
+
 # ---- loops, strong zeros, nesting
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import types
 
 from sparsead.activities import annotations as said
@@ -12,10 +13,11 @@ from sparsead.activities.sweeps import Tape
 from sparsead.tracing.substitution import is_user_object
 
 _derivatives: dict = {}
+_lock = threading.Lock()
 KEPT = 256  # functions with activities whose recordings are at hand
 
 
-def autodiff(mode, f, *args, hidden=None, engine="auto"):
+def autodiff(mode, f, *args, hidden=None, zero_shadows=False, engine="auto"):
     """Derivatives of a function that may mutate its arguments, by activities and shadows.
 
     Parameters
@@ -33,6 +35,9 @@ def autodiff(mode, f, *args, hidden=None, engine="auto"):
         What becomes of a derivative that `f` stores into memory without a shadow. None: into a Const argument it raises; arrays
         that `f` captured are scratch, with hidden shadows that begin as zeros. "shadow": Const arguments have hidden shadows
         as well. "detach": derivatives are dropped there.
+    zero_shadows : bool
+        In reverse modes, shadows of what `f` does not write begin as zeros: they hold the derivative of this call alone, whatever
+        was left in them. Those of what `f` writes are seeds, as ever.
     engine : {"auto", "native", "vm", "reference"}
         As for `grad`.
 
@@ -84,7 +89,7 @@ def autodiff(mode, f, *args, hidden=None, engine="auto"):
     if check_mode(mode).split:
         raise TypeError(f"{mode!r} is split into two calls: use autodiff_thunk, or the combined mode")
     returned, args = _return_of(args)
-    call = prepared_call(mode, f, returned, args, hidden, engine)
+    call = prepared_call(mode, f, returned, args, hidden, engine, zero_shadows)
     return call.derivative._run(call.values, {}, call.work)
 
 
@@ -93,7 +98,7 @@ def _return_of(args):
     return (args[0], args[1:]) if args and said.is_activity(args[0]) else (None, args)
 
 
-def prepared_call(mode, f, returned, args, hidden, engine):
+def prepared_call(mode, f, returned, args, hidden, engine, zero_shadows=False):
     """The `Call` that the parameters of `autodiff` describe."""
     own, function, lead, front = (None, f, None, ()) if type(f) is types.FunctionType else _called(f)
     args = [a if type(a) in said.KINDS else said.guessed(a, mode, f"argument {k}") for k, a in enumerate(args)]
@@ -105,10 +110,11 @@ def prepared_call(mode, f, returned, args, hidden, engine):
     if derivative is None:
         check_activities(mode, returned, kinds)
         derivative = Activities(function, kinds, own and type(own), _plain_kind(returned), mode, captured, hidden, engine, lead)
-        while len(_derivatives) >= KEPT:
-            _derivatives.pop(next(iter(_derivatives)))
-        _derivatives[key] = derivative
-    return Call(derivative, annotations, None if front else own, len(front))
+        with _lock:
+            while len(_derivatives) >= KEPT:
+                _derivatives.pop(next(iter(_derivatives)))
+            _derivatives[key] = derivative
+    return Call(derivative, annotations, None if front else own, len(front), zero_shadows)
 
 
 def _called(f):

@@ -16,7 +16,7 @@ from sparsead.activities._apart import apart
 from sparsead.activities.memory import check_aligned
 from sparsead.activities.states import At, Collector, Made, Number, Plain
 from sparsead.activities.structures import Pairs, holds, is_differentiable, overlap, part_of
-from sparsead.activities.sweeps import MISSING, ForwardSweep, ReverseSweep, SplitSweep
+from sparsead.activities.sweeps import MISSING, ForwardSweep, ReverseSweep, SplitSweep, outputs_of
 from sparsead.derivatives.inputs import is_under, places_of
 from sparsead.derivatives.prepared import Derivative, Prepared, _state_of
 from sparsead.engine import check_engine
@@ -99,6 +99,7 @@ class Activities(Derivative):
         self._check_structures(names)
         self._check_own(recording, names)
         self._check_numbers(recording)
+        self._check_parts(recording.outputs)
         prepared = Prepared(recording, self.wrt, engine=self.engine, name=f"sparsead.autodiff of {name_of(self.function)}")
         self._check_return(prepared)
         return prepared
@@ -143,6 +144,18 @@ class Activities(Derivative):
         for place, kind in zip(self.places, self.kinds, strict=True):
             if not self.mode.forward and kind in said.DUPLICATED and any(leaf.path == place for leaf in recording.floats):
                 raise TypeError(f"{path_text(place)} is a number, whose shadow cannot change: in reverse modes it is Active(x)")
+
+    def _check_parts(self, post):
+        """Numbers and arrays with derivatives that are put into Const structures would lose them."""
+        for change in post.changes:
+            own = self.lead is not None and is_under(change.path, self.places[0]) and self.own is not said.Const
+            if self.hidden == "shadow" or own or self.has_shadow(change.path):
+                continue
+            if any(post.carrying[k] for k in outputs_of(change.node)):
+                raise ActivityError(
+                    f"{path_text((*change.path, change.step))} is given a value with a derivative, but {path_text(change.path)} "
+                    'is Const: make it Duplicated, or say hidden="shadow"'
+                )
 
     def _check_own(self, recording, names):
         """An object that is called and changes has to say what its state is."""
@@ -244,10 +257,13 @@ class Call:
         Of a function that has captured arrays with shadows.
     hidden : int
         So many annotations at the front have no slot in the result.
+    fresh : bool
+        Whether shadows of what is not written begin as zeros.
     """
 
-    def __init__(self, derivative, annotations, own, hidden):
+    def __init__(self, derivative, annotations, own, hidden, fresh=False):
         self.derivative, self.annotations, self.own, self.hidden = derivative, annotations, own, hidden
+        self.fresh = fresh
         self.values = tuple([annotation[0] for annotation in annotations])
         self.added = self.added_parts = NOTHING
         self.owners: dict = {}

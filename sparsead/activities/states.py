@@ -95,11 +95,13 @@ class PostState:
         Node of what was returned.
     active : int or None
         Output that an Active return is seeded at.
+    carrying : list of bool
+        Of each output whether it has a derivative.
     """
 
     def __init__(self):
         self.leaves, self.written, self.changes, self.contents = [], {}, [], []
-        self.returned, self.active, self.n_targets = None, None, 0
+        self.returned, self.active, self.n_targets, self.carrying = None, None, 0, []
 
     @functools.cached_property
     def signature(self):
@@ -210,6 +212,8 @@ class Collector:
             self.path_of.setdefault(id(self.copies.get(id(obj), obj)), path)
 
     def _leaf(self, value):
+        found = value.storage.version if isinstance(value, TracedArray) else value.value if isinstance(value, Traced) else None
+        self.post.carrying.append(found is not None and self.trace.fact(found)[0])
         self.post.leaves.append(value)
         return len(self.post.leaves) - 1
 

@@ -286,7 +286,7 @@ class ReverseSweep(Sweep):
             seeds.append(self._gathered(call, lambda lane, s=given[k], t=t: _filled(s[lane], t)))
         for b in self.incoming:
             shadow = self._shadow_of_input(call, b)
-            seeds.append(np.zeros(shadow.shape, shadow.dtype) if b in call.added else shadow)
+            seeds.append(np.zeros(shadow.shape, shadow.dtype) if b in call.added or call.fresh else shadow)
         return seeds
 
     def _shadow_of_part(self, call, change, lane):
@@ -327,7 +327,7 @@ class ReverseSweep(Sweep):
         """The new shadow of a number: it has the old one in it if it is still there after the call."""
         number = as_number(adj, type(leaf.value))
         stays = call.has_number(leaf.path) and leaf.path not in self.replaced
-        return number + call.number(leaf.path, lane) if stays else number
+        return number + call.number(leaf.path, lane) if stays and not call.fresh else number
 
     def _slot(self, call, k, lanes):
         annotation, place = call.annotations[k], self.derivative.places[k]

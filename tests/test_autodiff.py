@@ -6,7 +6,9 @@ before it, tangents become J v and adjoints J^T w.
 
 import doctest
 import importlib
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -540,3 +542,11 @@ def test_views_that_are_returned_have_views_of_the_shadow():
 def test_examples(module):
     result = doctest.testmod(importlib.import_module(f"sparsead.activities.{module}"))
     assert result.attempted > 2 and result.failed == 0
+
+
+def test_the_page():
+    page = Path(__file__).resolve().parents[1] / "docs" / "activities.md"
+    blocks = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+    test = doctest.DocTestParser().get_doctest(blocks, {"__name__": "page"}, page.name, str(page), 0)
+    result = doctest.DocTestRunner().run(test)
+    assert result.attempted >= 30 and result.failed == 0

@@ -46,6 +46,12 @@ def test_equations(names):
     assert sparsead.testing.check_loop(names["react"], u, 0.1).loops == 1
 
 
+def test_on_your_own_memory(names):
+    np.testing.assert_allclose(names["du"], [0.1, 0.9, 1, 0.9, 0.1], rtol=1e-14)
+    np.testing.assert_array_equal(names["dnew"], [1, 0, 0, 0, 1])
+    np.testing.assert_allclose(names["by_dt"], 3 * 0.125, rtol=1e-14)
+
+
 def test_without_python(names):
     header = (names["folder"] / "exported" / "brusselator_jac.h").read_text()
     for line in ("int brusselator_jac(double t, const double *y, double *values, void *workspace);",

@@ -225,6 +225,8 @@ def program(seed):
     const = {r for r in lengths if rng.random() < (0.5 if violating else 0.3)} | {n for n in NUMBERS if rng.random() < 0.4}
     if len(const) == len(lengths) + len(NUMBERS):
         const.discard("A")
+    if mode != "forward" and const.issuperset(lengths):
+        width = 1  # in reverse, shadows say how many lanes there are
     violating = violating and any(r in const for r in lengths)
     hidden = rng.choice([None, "shadow", "detach"]) if violating else None
     made = Program(seed, mode, width, places, lengths, const, hidden, violating)

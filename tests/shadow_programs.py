@@ -352,6 +352,8 @@ class Drafting:
     def draw_set(self):
         name, m, part = self.target()
         e = self.expression(m)
+        if e[0] == "array" and self.root[e[1]] == self.root[name] and (e[1], e[2][2]) != (name, part[2]):
+            e = ("half", e)  # NumPy 2.4 makes no copy for x[::2] = x[:3], and so reads what it has just written
         return ("set_part", name, part, e) if self.may_store(name, e) else None
 
     def draw_add(self):

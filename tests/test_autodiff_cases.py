@@ -360,7 +360,7 @@ def test_references_stored_during_the_call_are_mirrored(engine):  # R25
     b, x, db, dx = [a(7, 8)], [a(1, 3)], [a(0.25, 0.5)], [a(10, 20)]
     displaced = db[0]
     args = Duplicated(b, db), Duplicated(x, dx)
-    (derivative,), value = autodiff(ReverseWithPrimal, w.reference_store, Active, *args, engine=engine)
+    derivative, value = autodiff(ReverseWithPrimal, w.reference_store, Active, *args, engine=engine)
     assert (derivative, value) == ((None, None), 10.0)
     assert b[0] is x[0] and db[0] is dx[0]
     same(displaced, a(0.25, 0.5))

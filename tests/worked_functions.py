@@ -16,8 +16,8 @@ def same(value, expected):
     elif hasattr(expected, "__dict__"):
         assert type(value) is type(expected)
         same(vars(value), vars(expected))
-    elif expected is None:
-        assert value is None
+    elif expected is None or isinstance(expected, str):
+        assert value == expected
     else:
         np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-14)
         assert np.shape(value) == np.shape(expected)

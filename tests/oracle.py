@@ -79,7 +79,7 @@ class World:
             return type(value)(self(v) for v in value)
         if type(value) is dict:
             return {k: self(v) for k, v in value.items()}
-        if self.to_complex and (value is np or getattr(np, getattr(value, "__name__", ""), None) is value):
+        if self.to_complex and (value is np or getattr(np, getattr(value, "__name__", ""), self) is value):
             return ComplexNumpy() if value is np else getattr(ComplexNumpy(), value.__name__)
         return self._object(value) if hasattr(value, "__dict__") and not isinstance(value, ATOMS) else value
 

@@ -460,6 +460,11 @@ def test_memory_modified_between_the_sweeps():
         CAPTURED[:] = Y
 
 
+def test_hvp_says_how_it_is_called():
+    with pytest.raises(TypeError, match=r"write hvp\(f\)\(x, v\)"):
+        sparsead.hvp(np.sum, np.ones(3), np.ones(3))
+
+
 def test_hvp_and_gradient_of_gradients():
     f = lambda x: (x**4).sum() + x[0] * x[1] * x[2]
     hess = np.diag(12 * X**2) + np.array([[0, X[2], X[1]], [X[2], 0, X[0]], [X[1], X[0], 0]])

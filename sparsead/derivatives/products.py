@@ -345,6 +345,8 @@ def linearize(f, wrt=0, of="return", *, has_aux=False, engine="auto", fast=False
 def hvp(f, wrt=0, of="return", *, engine="auto", fast=False):
     """Products with the Hessian of a scalar function, as a function of ``(*args, v)``: forward over reverse.
 
+    `hvp_inplace` and `hvp_and_gradient` write them into arrays.
+
     Parameters are those of `grad`.
 
     Returns
@@ -363,4 +365,6 @@ def hvp(f, wrt=0, of="return", *, engine="auto", fast=False):
     array([ 6., 12.])
 
     """
+    if isinstance(wrt, np.ndarray):
+        raise TypeError("hvp(f) gives a function, which takes the arguments and the vector: write hvp(f)(x, v)")
     return Hvp(f, wrt, of, False, engine, fast)

@@ -1,6 +1,7 @@
 """Derivatives written as C: compiled by the machine's compiler, they give what they give in Python."""
 
 import ctypes
+import re
 import shutil
 import subprocess
 import threading
@@ -25,6 +26,7 @@ FLAGS = ["-std=c99", "-O2", "-Wall", "-Werror"]
 CC = COMPILER.command if COMPILER else ()
 pytestmark = needs_compiler
 NUMBER = count()
+ROLLED = re.compile(r"for \(intptr_t j\d+ = 0")  # of a run of numbers
 
 
 class Exported:
@@ -175,19 +177,43 @@ def test_scalar_code(tmp_path):
     assert_array_equal(found, gradient(a, f))
 
 
-def test_long_scalar_code_is_cut_into_pieces(tmp_path):
+@pytest.mark.parametrize("pattern", [True, False])
+def test_long_scalar_code_is_rolled_up_or_cut_into_pieces(pattern, tmp_path):
+    rng = np.random.default_rng(0)
+    places = [(k - 1, k, k + 7) for k in range(1, 540)] if pattern else rng.integers(20, size=(540, 3)).tolist()
+
     def f(x):
-        for k in range(1, 1500):
-            x[k % 20] = x[(k - 1) % 20] * x[k % 20] + 0.5 * x[(k + 7) % 20]
+        for a, b, c in places:
+            x[b % 20] = x[a % 20] * x[b % 20] + 0.5 * x[c % 20]
         return x[3]
 
-    x = np.random.default_rng(0).uniform(-0.9, 0.9, 20)
+    x = rng.uniform(-0.9, 0.9, 20)
     gradient = sparsead.grad(f).prepare(x)
     c = Exported(gradient, tmp_path, flags=["-std=gnu99", "-O1"])
-    assert "step_1" in c.paths[0].read_text()
+    text = c.paths[0].read_text()
+    assert (ROLLED.search(text) is not None, text.count("static int loop_")) == (pattern, 3 if pattern else 4)
     found = np.empty_like(x)
     assert c(x, found) == 0
     assert_array_equal(found, gradient(x))
+
+
+def test_guards_of_a_long_scalar_code(tmp_path):
+    """In loops as well: the number of the one that does not hold is that of its line."""
+
+    def f(x):
+        y = x[0]
+        for k in range(1, len(x)):
+            y = 0.5 * y + x[k] if x[k] > 0.25 else y - x[k]
+        return y
+
+    x = np.random.default_rng(0).uniform(0.3, 0.9, 600)
+    gradient = sparsead.grad(f).prepare(x)
+    c, found = Exported(gradient, tmp_path), np.full_like(x, 7)
+    assert ROLLED.search(c.paths[0].read_text())
+    assert c(x, found) == 0
+    assert_array_equal(found, gradient(x))
+    x[400], found[:] = 0.1, 7
+    assert c(x, found) > 0 and np.all(found == 7)
 
 
 def test_scalar_loop(tmp_path):

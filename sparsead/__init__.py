@@ -38,11 +38,11 @@ from sparsead.activities.rules import RuleConfig as RuleConfig
 from sparsead.activities.rules import rule as rule
 from sparsead.activities.second import hvp_and_gradient as hvp_and_gradient
 from sparsead.activities.second import hvp_inplace as hvp_inplace
-from sparsead.activities.structures import chunked_onehot as chunked_onehot
-from sparsead.activities.structures import make_zero as make_zero
-from sparsead.activities.structures import make_zero_inplace as make_zero_inplace
-from sparsead.activities.structures import onehot as onehot
-from sparsead.activities.structures import remake_zero as remake_zero
+from sparsead.activities.zeros import chunked_onehot as chunked_onehot
+from sparsead.activities.zeros import make_zero as make_zero
+from sparsead.activities.zeros import make_zero_inplace as make_zero_inplace
+from sparsead.activities.zeros import onehot as onehot
+from sparsead.activities.zeros import remake_zero as remake_zero
 from sparsead.derivatives.black_box import black_box as black_box
 from sparsead.derivatives.exporting import export_c as export_c
 from sparsead.derivatives.gradients import grad as grad

@@ -538,7 +538,7 @@ def test_views_that_are_returned_have_views_of_the_shadow():
     same((value["tail"], shadow["tail"]), (a(2, 3), a(20, 30)))
 
 
-@pytest.mark.parametrize("module", ["annotations", "autodiff", "modes", "rules", "second", "structures"])
+@pytest.mark.parametrize("module", ["annotations", "autodiff", "modes", "rules", "second", "zeros"])
 def test_examples(module):
     result = doctest.testmod(importlib.import_module(f"sparsead.activities.{module}"))
     assert result.attempted > 2 and result.failed == 0

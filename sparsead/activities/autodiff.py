@@ -6,10 +6,11 @@ import threading
 import types
 
 from sparsead.activities import annotations as said
-from sparsead.activities.call import NOTHING, Activities, Call
+from sparsead.activities.call import NOTHING, Call
+from sparsead.activities.function import Activities
+from sparsead.activities.halves import Tape
 from sparsead.activities.modes import check_mode
 from sparsead.activities.structures import Pairs
-from sparsead.activities.sweeps import Tape
 from sparsead.tracing.substitution import is_user_object
 
 _derivatives: dict = {}

@@ -160,7 +160,7 @@ class Derivative:
         self.__signature__ = self._signature()
         self._binder = Binder(function)
         role = (type(self), self.wrt, self.of, self.has_aux, engine, self.fast, repr(sorted(options.items())))
-        self._state = _state_of(function, role)
+        self._state = state_of(function, role)
 
     def _signature(self):
         """What ``inspect.signature`` tells of the derivative: it is called like the function."""
@@ -424,7 +424,7 @@ class _State:
         self.known, self.lock, self.traces, self.keep = [], threading.RLock(), 0, keep
 
 
-def _state_of(function, role):
+def state_of(function, role):
     code = getattr(function, "__code__", None)
     if code is None:
         return _State(None)

@@ -111,7 +111,7 @@ class Vjp(_Product):
             reverse.outputs = reverse.outputs[n:] + reverse.outputs[:n]
             values = reverse.outputs[len(prepared.active) :]
             reverse.outputs = reverse.outputs[: len(prepared.active)]
-            return prepared.program(forward, "forward"), prepared.program(reverse, "reverse"), _found_in(reverse, values)
+            return prepared.program(forward, "forward"), prepared.program(reverse, "reverse"), found_in(reverse, values)
 
         return prepared.once("halves", make)
 
@@ -137,7 +137,7 @@ class Vjp(_Product):
         return ((value, aux) if self.has_aux else value), Pullback(self, prepared, arguments, reverse)
 
 
-def _found_in(reverse, values):
+def found_in(reverse, values):
     """Where the primal outputs are among the residuals: (position, None), or (None, constant)."""
     position = {v: k for k, v in enumerate(reverse.inputs)}
     return [(position[v], None) if v in position else (None, reverse.op(reverse.maker(v)).attr) for v in values]

@@ -34,6 +34,7 @@ class Const(tuple, Annotation):
     Parameters
     ----------
     value : object
+        Anything.
 
     Examples
     --------
@@ -159,7 +160,20 @@ class Duplicated(tuple, Annotation):
 class DuplicatedNoNeed(Duplicated):
     """`Duplicated`, for an output that is only written; `WriteOnly` is another name.
 
-    That it is only written is checked: reading it raises ActivityError.
+    Parameters are those of `Duplicated`. That it is only written is checked: a function that reads it, what it wrote itself
+    included, raises ActivityError with the line.
+
+    Examples
+    --------
+    >>> import numpy as np, sparsead
+    >>> def square(out, x):
+    ...     out[0] = x * x
+    >>> out, dout = np.empty(1), np.ones(1)
+    >>> sparsead.autodiff(sparsead.Reverse, square, sparsead.Const, sparsead.WriteOnly(out, dout), sparsead.Active(3.0))
+    ((None, 6.0),)
+    >>> out, dout
+    (array([9.]), array([0.]))
+
     """
 
     __slots__ = ()
@@ -214,7 +228,20 @@ class BatchDuplicated(tuple, Annotation):
 
 
 class BatchDuplicatedNoNeed(BatchDuplicated):
-    """`BatchDuplicated`, for an output that is only written, which is checked."""
+    """`BatchDuplicated`, for an output that is only written, which is checked as for `WriteOnly`.
+
+    Examples
+    --------
+    >>> import numpy as np, sparsead
+    >>> def powers(out, x):
+    ...     out[0] = x
+    ...     out[1] = x * x
+    >>> out, x = np.empty(2), sparsead.Active(3.0)
+    >>> args = sparsead.BatchDuplicatedNoNeed(out, sparsead.onehot(out)), x
+    >>> sparsead.autodiff(sparsead.Reverse, powers, sparsead.Const, *args)
+    ((None, (1.0, 6.0)),)
+
+    """
 
     __slots__ = ()
 
@@ -252,6 +279,13 @@ class MixedDuplicated(tuple, Annotation):
     shadow : Ref
         Holds the shadow; the call puts the updated one there. Parts that can change stay the objects they are.
 
+    Raises
+    ------
+    TypeError
+        The shadow is in no `Ref`.
+    ValueError
+        It does not match.
+
     Examples
     --------
     >>> import sparsead
@@ -282,7 +316,26 @@ class MixedDuplicated(tuple, Annotation):
 
 
 class BatchMixedDuplicated(tuple, Annotation):
-    """`MixedDuplicated` with several shadows, each in a `Ref`, which are served by one sweep."""
+    """`MixedDuplicated` with several shadows, each in a `Ref`, which are served by one sweep.
+
+    Parameters
+    ----------
+    value : object
+    refs : tuple of Ref
+
+    Examples
+    --------
+    >>> import sparsead
+    >>> def scale(out, x):
+    ...     out[1][0] = x * out[0]
+    >>> places = tuple(sparsead.Ref((0.0, [seed])) for seed in (1.0, 10.0))
+    >>> args = sparsead.BatchMixedDuplicated((3.0, [0.0]), places), sparsead.Active(2.0)
+    >>> sparsead.autodiff(sparsead.Reverse, scale, sparsead.Const, *args)
+    ((None, (3.0, 30.0)),)
+    >>> [place.value for place in places]
+    [(2.0, [0.0]), (20.0, [0.0])]
+
+    """
 
     __slots__ = ()
     _fields = ("value", "refs")

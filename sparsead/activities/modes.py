@@ -122,7 +122,15 @@ def set_strong_zero(mode, on=True):
 
 
 def clear_strong_zero(mode):
-    """`mode` with the products of IEEE arithmetic, see `set_strong_zero`."""
+    """`mode` with the products of IEEE arithmetic, see `set_strong_zero`.
+
+    Examples
+    --------
+    >>> import sparsead
+    >>> sparsead.clear_strong_zero(sparsead.set_strong_zero(sparsead.Forward))
+    Forward
+
+    """
     return set_strong_zero(mode, False)
 
 
@@ -136,6 +144,11 @@ def Split(mode, width=0, modified=True):
         Lanes; 0: as many as the arguments have.
     modified : bool or tuple of bool
         Whether the function and each argument may be modified between the two sweeps.
+
+    Raises
+    ------
+    TypeError
+        `mode` is a forward or a holomorphic one.
 
     Examples
     --------
@@ -163,7 +176,27 @@ def Combined(mode):
 
 
 def ReverseSplitWidth(mode, width):
-    """A split mode for `width` shadows at once; arguments with another number of shadows are refused."""
+    """A split mode for so many shadows at once.
+
+    Parameters
+    ----------
+    mode : Mode
+    width : int
+        Arguments with another number of shadows are refused, and Active returns have so many seeds; 0: as many as the arguments
+        have.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `mode` is not split, or `width` no number of lanes.
+
+    Examples
+    --------
+    >>> import sparsead
+    >>> sparsead.ReverseSplitWidth(sparsead.ReverseSplitNoPrimal, 2)
+    ReverseSplitNoPrimal(width=2)
+
+    """
     if not isinstance(width, int) or isinstance(width, bool) or width < 0:
         raise ValueError(f"the width has to be a positive number of lanes, or 0 for that of the arguments, not {width!r}")
     return replace(_split(mode), width=width)
@@ -178,6 +211,22 @@ def ReverseSplitModified(mode, modified):
     modified : bool or tuple of bool
         False: it stays as the forward sweep left it. The first one speaks of the function, then one for each argument; a single
         bool of all.
+
+    Raises
+    ------
+    TypeError
+        `mode` is not split, or `modified` something else.
+
+    Notes
+    -----
+    What the reverse sweep needs is on the tape whatever is promised here.
+
+    Examples
+    --------
+    >>> import sparsead
+    >>> sparsead.ReverseSplitModified(sparsead.ReverseSplitNoPrimal, (False, True))
+    ReverseSplitNoPrimal(modified=(False, True))
+
     """
     if not isinstance(modified, bool) and not (isinstance(modified, tuple) and all(isinstance(m, bool) for m in modified)):
         raise TypeError(f"modified= is a bool, or a tuple of bools for the function and each argument, not {modified!r}")
@@ -191,10 +240,26 @@ def _split(mode):
 
 
 def needs_primal(mode):
-    """Whether `mode` gives the value of the function."""
+    """Whether `mode` gives the value of the function.
+
+    Examples
+    --------
+    >>> import sparsead
+    >>> sparsead.needs_primal(sparsead.ReverseWithPrimal)
+    True
+
+    """
     return check_mode(mode).primal
 
 
 def strong_zero(mode):
-    """Whether zero derivatives stay zero in `mode`, see `set_strong_zero`."""
+    """Whether zero derivatives stay zero in `mode`, see `set_strong_zero`.
+
+    Examples
+    --------
+    >>> import sparsead
+    >>> sparsead.strong_zero(sparsead.Reverse)
+    False
+
+    """
     return check_mode(mode).strong

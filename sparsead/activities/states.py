@@ -349,7 +349,7 @@ def _window(array, node):
 
 def as_number(value, kind):
     """A result of the engine as a number of the type that the function computes with."""
-    return kind(value[()]) if isinstance(value, np.ndarray) else value
+    return value if isinstance(value, Traced) else kind(value[()])
 
 
 def _made_like(pattern, steps, built):

@@ -7,6 +7,7 @@ before it, tangents become J v and adjoints J^T w.
 import doctest
 import importlib
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -429,6 +430,37 @@ def test_views_of_one_memory_in_nested_calls():
     same(v, a(1, 1 * 2 + 1 * 10, 10 * 3 + 2 * 100))
 
 
+def test_nested_halves_and_structures():
+    def cubes(x):
+        dx = np.zeros_like(x)
+        forward, reverse = autodiff_thunk(ReverseSplitWithPrimal, lambda x: x * x * x, Duplicated)
+        tape, _, shadow = forward(Duplicated(x, dx))
+        shadow += x
+        reverse(Duplicated(x, dx), tape)
+        return dx.sum()  # 3 x^3
+
+    same(sparsead.grad(cubes)(a(1, 2)), a(9, 36))
+
+    def by_state(x):
+        model = Model(3.0, x * 2)
+        shadow = make_zero(model)
+        autodiff(Reverse, Duplicated(model, shadow), Active, Const(a(1, 2)))
+        return shadow.memory @ x + shadow.rate * x[0]  # 3 (x0 + 2 x1) + 2 (x0 + 2 x1) x0
+
+    same(sparsead.grad(by_state)(a(1, 5)), a(3 + 4 + 20, 6 + 4))
+
+    def with_a_number(x):
+        state, shadow = {"y": x * 1.0, "t": 3.0}, {"y": x * 1.0, "t": 0.0}
+        autodiff(Reverse, scale, Const, Duplicated(state, shadow))
+        return shadow["t"] + state["t"] * x[0]  # x.x + 6 x0
+
+    def scale(state):
+        state["y"] *= state["t"]
+        state["t"] = state["t"] * 2
+
+    same(sparsead.grad(with_a_number)(a(1, 5)), a(8, 10))
+
+
 def test_annotations_nest():
     def f(x, y):
         y[0] = x[0] ** 2 + x[1] * x[0]
@@ -454,6 +486,20 @@ def test_a_function_is_traced_once():
         autodiff(Reverse, f, Const, Duplicated(x, dx), Duplicated(y, dy))
         same((y, dx), (x * x, 2 * x))
     assert len(traced) == 1
+
+
+def test_threads_share_recordings():
+    def work(x, y):
+        y[:] = np.sin(x) * y
+
+    def call(k):
+        for _ in range(30):
+            x, dx, y, dy = a(k, 2), a(0, 0), a(1, k), a(1, 1)
+            autodiff(Reverse, work, Const, Duplicated(x, dx), Duplicated(y, dy))
+            same((y, dx, dy), (np.sin(x) * a(1, k), np.cos(x) * a(1, k), np.sin(x)))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(call, range(8)))
 
 
 def test_branches_are_traced_as_they_come():

@@ -9,9 +9,10 @@ from sparsead.activities.adjoints import ReverseSweep
 from sparsead.activities.states import Fresh, Made, Number, apply, has_part, remove_part
 from sparsead.activities.structures import parts
 from sparsead.activities.sweeps import numbers_in
-from sparsead.derivatives.nested import execute
+from sparsead.derivatives.nested import entered, execute
 from sparsead.derivatives.products import found_in
 from sparsead.tape._memory import blank
+from sparsead.tracing._traced import CURRENT, TracedArray
 from sparsead.transform._split import split
 
 
@@ -44,7 +45,7 @@ class SplitSweep(ReverseSweep):
         """(tape, value or None, shadow of the return or None): the forward half."""
         residuals = execute(self.program, inputs)
         found = [residuals[at] if at is not None else constant for at, constant in self.where]
-        values = {k: np.array(x) if isinstance(x, np.ndarray) else x for k, x in zip(self.wanted, found, strict=True)}
+        values = {k: x.copy() if isinstance(x, np.ndarray) else x for k, x in zip(self.wanted, found, strict=True)}
         changed, value = self._primal(call, values)
         fresh = [{k: zeros_laid(base, self._type(k)) for k, base in self.bases.items()} for _ in range(self.width or 1)]
         mirrored = [self._mirrored(call, lane, new) for lane, new in enumerate(fresh)]
@@ -95,7 +96,7 @@ class SplitSweep(ReverseSweep):
             given[k] = [lane[k] for lane in tape.fresh]
         seeds = self._seeds(call, given)
         n = len(self.wanted)
-        adjoints = execute(self.backward, [*tape.residuals, *seeds]) if self.backward else tape.residuals[n:]
+        adjoints = execute(self.backward, entered([*tape.residuals, *seeds])) if self.backward else tape.residuals[n:]
         derivatives = self._finished(call, adjoints)
         for lane in range(self.width or 1):
             self._restore(call, lane)
@@ -159,7 +160,8 @@ def zeros_laid(base, t):
     shape, strides = base
     made = blank(shape, strides, t.dtype)
     made[...] = 0
-    return made
+    trace = CURRENT.get()
+    return made if trace is None else trace.fresh(made, True)
 
 
 def bases_in(node):
@@ -171,7 +173,7 @@ def bases_in(node):
 
 def add_arrays(shadow, given):
     """Add the arrays in `given` to those in `shadow`, which has the same structure."""
-    if isinstance(shadow, np.ndarray):
+    if isinstance(shadow, (np.ndarray, TracedArray)):
         if given is not shadow:
             shadow += given
         return

@@ -333,7 +333,7 @@ class Side:
     def _base(self, node):
         if node.output not in self.made:
             made, (shape, strides) = self.output(node.output), node.base
-            if isinstance(made, np.ndarray) and made.strides != strides:
+            if type(made) is np.ndarray and made.strides != strides:
                 made = laid_out(made, shape, strides, node.dtype)
             self.made[node.output] = made
         return self.made[node.output]

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from sparsead.activities.structures import ATOMS, holds, is_frozen, is_number, parts_of_any, set_part
-from sparsead.tracing._traced import Traced, TracedArray, concrete_of
+from sparsead.tracing._traced import CURRENT, Traced, TracedArray, concrete_of
 from sparsead.tracing.libraries import attributes, is_user_function
 from sparsead.tracing.memory import Block, groups
 from sparsead.tracing.substitution import is_user_object, same_kind_of_dict
@@ -41,6 +41,8 @@ def make_zero(x):
     True
 
     """
+    if isinstance(x, TracedArray):
+        return traced_zeros(x)
     if isinstance(x, np.ndarray) and x.dtype.kind == "f":
         return _zeros_for([x])[id(x)]
     arrays: dict = {}
@@ -50,9 +52,17 @@ def make_zero(x):
 
 def _note(part, arrays):
     if isinstance(part, TracedArray):
-        raise TypeError("make_zero inside a traced function takes arrays; make the shadows of structures outside")
-    if isinstance(part, np.ndarray) and part.dtype.kind in "fc":
+        if part.storage.shape != part.shape:
+            raise NotImplementedError(
+                "make_zero inside a traced function: a structure has a view; make its shadow from the array"
+            )
+    elif isinstance(part, np.ndarray) and part.dtype.kind in "fc":
         arrays[id(part)] = part
+
+
+def traced_zeros(x):
+    """Zeros like a traced array, in the trace."""
+    return CURRENT.get().fresh(np.zeros(x.shape, x.dtype), True)
 
 
 def _zeros_for(arrays):
@@ -76,8 +86,10 @@ class _Zeros:
             return x
         if isinstance(x, (float, complex, np.inexact)):
             return type(x)(0)
+        if isinstance(x, TracedArray):
+            return self._memoized(x, traced_zeros)
         if isinstance(x, Traced):
-            return 0.0 * x
+            return 0.0
         if isinstance(x, ATOMS):
             return x
         if isinstance(x, np.ndarray):

@@ -6,11 +6,14 @@ the tape of its derivative is then appended to the enclosing tape, with the encl
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from sparsead.tape._memory import address, window
 from sparsead.tracing._traced import CURRENT, Traced, TracedArray, concrete_of
-from sparsead.tracing.substitution import Replacement, Walk
+from sparsead.tracing.libraries import attributes
+from sparsead.tracing.substitution import Replacement, Walk, is_user_object
 from sparsead.transform.loops.rewrite import without_effects
 
 
@@ -25,6 +28,14 @@ class NestedInput:
     def __init__(self, trace, value, number):
         self.trace, self.value, self.number = trace, value, number
         self.shape = number.shape
+
+
+def entered(values):
+    """Values as inputs of a program: those of the trace under way are marked, so that its tape becomes part of the trace."""
+    trace = CURRENT.get()
+    if trace is None:
+        return values
+    return [NestedInput(trace, _operand(trace, x), np.asarray(concrete_of(x))) if isinstance(x, Traced) else x for x in values]
 
 
 class Numbers:
@@ -75,9 +86,9 @@ def call_nested(derivative, bound, work):
     """Record anew on plain numbers, then let `work` run on `NestedInput`s."""
     trace = CURRENT.get()
     numbers = Numbers(trace)
-    floats = {}
+    floats, memo = {}, {}
     for name, value in list(bound.arguments.items()):
-        bound.arguments[name] = _plain(value, (("argument", name),), numbers, floats)
+        bound.arguments[name] = _plain(value, (("argument", name),), numbers, floats, memo)
     arguments = dict(bound.arguments)
     prepared = derivative._record(bound, _without_enclosing(derivative.function, numbers))
     if prepared.engine != "reference":
@@ -109,16 +120,35 @@ def _without_enclosing(function, numbers):
     return Replacement(plain, None)(function, (("function", function),)) if plain else function
 
 
-def _plain(obj, path, numbers, floats):
+def _plain(obj, path, numbers, floats, memo=None):
+    """`obj` with the numbers of traced values; what holds none stays the object it is, what is one object stays one."""
     if isinstance(obj, Traced):
         if not isinstance(obj, TracedArray):
             floats[path] = obj
         return numbers.of(obj)
-    if isinstance(obj, dict):
-        return {k: _plain(x, (*path, ("item", k)), numbers, floats) for k, x in obj.items()}
-    if isinstance(obj, (list, tuple)) and not hasattr(obj, "_fields"):
-        return type(obj)(_plain(x, (*path, ("item", k)), numbers, floats) for k, x in enumerate(obj))
-    return obj
+    memo = {} if memo is None else memo
+    if id(obj) in memo:
+        return memo[id(obj)][1]
+    if isinstance(obj, (list, tuple)):
+        new = [_plain(x, (*path, ("item", k)), numbers, floats, memo) for k, x in enumerate(obj)]
+        made = type(obj)(*new) if hasattr(obj, "_fields") else type(obj)(new)
+    elif isinstance(obj, dict):
+        made = {k: _plain(x, (*path, ("item", k)), numbers, floats, memo) for k, x in obj.items()}
+    elif is_user_object(obj):
+        return _plain_object(obj, path, numbers, floats, memo)
+    else:
+        return obj
+    memo[id(obj)] = obj, made
+    return made
+
+
+def _plain_object(obj, path, numbers, floats, memo):
+    new = type(obj)() if type(obj) is SimpleNamespace else object.__new__(type(obj))
+    memo[id(obj)] = obj, new
+    parts = {name: _plain(x, (*path, ("attribute", name)), numbers, floats, memo) for name, x in attributes(obj).items()}
+    for name, x in parts.items():
+        object.__setattr__(new, name, x)
+    return new
 
 
 def execute(program, inputs):

@@ -93,7 +93,16 @@ def turn(box, s, p, q, n):
     box["node"], second.next, first.next = second, first, None
 
 
-STATEMENTS = [link, swap, renew, write, scale, clear, count, recall, turn]
+def view(box, s, p, q, n):
+    put(box, p, get(box, q)[::-1])
+
+
+def insert(box, s, p, q, n):
+    first = box["node"]
+    box["node"] = Node(get(box, p), first.v * s, first.next)
+
+
+STATEMENTS = [link, swap, renew, write, scale, clear, count, recall, turn, view, insert]
 
 
 class Program:
@@ -159,15 +168,26 @@ def jacobian(program, box, s):
 
 
 def after(program, box, s):
-    """The value, and for each place the index of the array of before that is there now, or -1; and all numbers."""
+    """The value, and for each place what `where` and `same_objects` say, its content, and its numbers."""
     world = oracle.World()
     copy, own = world(box), [world(x) for x in memory(box)[0]]
     value = program.function()(copy, s)
-    return value, where(copy, own), [get(copy, p) for p in ARRAYS], [get(copy, n) for n in NUMBERS]
+    return value, (where(copy, own), same_objects(copy, own)), [get(copy, p) for p in ARRAYS], [get(copy, n) for n in NUMBERS]
 
 
 def where(box, arrays):
-    return [next((k for k, x in enumerate(arrays) if x is get(box, p)), -1) for p in ARRAYS]
+    """For each place the array of before in whose memory it is now, and where in that; None for new memory."""
+
+    def found(x):
+        k = next((k for k, y in enumerate(arrays) if np.shares_memory(x, y)), None)
+        return None if k is None else (k, oracle.address(x) - oracle.address(arrays[k]), x.strides)
+
+    return [found(get(box, p)) for p in ARRAYS]
+
+
+def same_objects(box, arrays):
+    """For each place the index of the array of before that is there now."""
+    return [next((k for k, x in enumerate(arrays) if x is get(box, p)), None) for p in ARRAYS]
 
 
 def close(value, expected):
@@ -198,7 +218,9 @@ def check(program, engine):
             close(adjoint, expected[-1])
         close(content(*shadows), expected[:-1])
         assert got is None or abs(got - value) < 1e-12 * max(1, abs(value))
-        assert where(box, arrays) == where(shadow, shadows[0]) == places
+        assert where(box, arrays) == where(shadow, shadows[0]) == places[0]
+        if not any(kind is view for kind, *_ in program.statements):  # a view of all of an array may be the array
+            assert same_objects(box, arrays) == same_objects(shadow, shadows[0]) == places[1]
         np.testing.assert_array_equal([get(box, p) for p in ARRAYS], contents)
         np.testing.assert_array_equal([get(box, n) for n in NUMBERS], numbers)
 

@@ -86,7 +86,9 @@ class Call:
 
     def argument(self, path):
         """What stands at `path` now."""
-        k = self.derivative.index.get(path) if path[0][0] == "argument" else None
+        if path[0][0] != "argument":  # arguments are bound to names only where that is asked for: it takes longer than the rest
+            return resolve(path, None)
+        k = self.derivative.index.get(path)
         return resolve(path, self.given) if k is None else self.values[k]
 
     def shadow(self, path, lane):

@@ -21,8 +21,7 @@ from sparsead.tape._tape import checked
 from sparsead.tape.spec import OPS, View
 from sparsead.transform._activity import useful, varied
 from sparsead.transform._linear import linearize
-from sparsead.transform.boxes import LEAST, exact
-from sparsead.transform.boxes import size as elements_of
+from sparsead.transform import boxes as sections
 
 from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, CONST, COPY, ELEMENTWISE, EMPTY, GATHER, INPUT, LOAD, LOAD_AT,
                                   LOOP, SCATTER, SCATTER_ADD, SEED, STORE, STORE_AT, SUM, Tape, ValueType, has_bodies, offset_t)
@@ -406,10 +405,10 @@ cdef class Adjoint:
         """Whether op `k` stores most of a large storage."""
         cdef Tape old = self.old
         cdef ValueType t = old.type_of(old.out[k])
-        if old.code[k] != STORE or t.size < LEAST:
+        if old.code[k] != STORE or t.size < sections.LEAST:
             return False
-        place = exact(old.pool.attrs[old.attr[k]], old.imm[k], t)
-        return place is not None and (t.size - elements_of(place.box)) * REST <= t.size
+        place = sections.exact(old.pool.attrs[old.attr[k]], old.imm[k], t)
+        return place is not None and (t.size - sections.size(place.box)) * REST <= t.size
 
     cdef Regions _region(self, dict wanted, int chain):
         regions = wanted.get(chain)

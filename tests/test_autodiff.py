@@ -60,7 +60,7 @@ def test_modes_are_values():
     assert sparsead.needs_primal(ForwardWithPrimal) and not sparsead.needs_primal(Forward)
     strong = set_strong_zero(Forward)
     assert sparsead.strong_zero(strong) and sparsead.clear_strong_zero(strong) == Forward
-    assert set_strong_zero(Reverse, strong) == set_strong_zero(Reverse)
+    assert set_strong_zero(Reverse, strong) is set_strong_zero(Reverse)
     names = [repr(getattr(sparsead, m)) for m in ("Forward", "ReverseWithPrimal", "ReverseSplitNoPrimal", "ReverseHolomorphic")]
     assert names == ["Forward", "ReverseWithPrimal", "ReverseSplitNoPrimal", "ReverseHolomorphic"]
 

@@ -9,7 +9,6 @@ from sparsead.activities.states import Number, apply, as_number, has_part
 from sparsead.activities.structures import is_frozen, is_number, part_of, set_part
 from sparsead.activities.sweeps import Sweep, as_array
 from sparsead.derivatives.inputs import is_under, rebuilt
-from sparsead.derivatives.nested import execute
 from sparsead.tracing._traced import Traced
 from sparsead.tracing.substitution import path_text
 from sparsead.transform._adjoint import adjoint
@@ -45,11 +44,11 @@ class ReverseSweep(Sweep):
         return [self.post.active] if self.kind is said.Active else []
 
     def _programs(self):
-        self.program = self.prepared.program(self.tape, f"adjoint {self.width}" if self.width else "adjoint")
+        self._ready(self.tape, "adjoint")
 
     def run(self, call, inputs):
         """The result of `autodiff`."""
-        results = execute(self.program, [*inputs, *self._seeds(call, None)])
+        results = self._executed([*inputs, *self._seeds(call, None)])
         n = len(self.wanted)
         values = dict(zip(self.wanted, results, strict=False))
         changed, value = self._primal(call, values)
@@ -58,6 +57,7 @@ class ReverseSweep(Sweep):
         derivatives = self._finished(call, results[n:])
         for lane, new in enumerate(mirrored):
             self._apply_mirrored(call, lane, new, True)
+        self._done_with(results)
         return (derivatives, value) if self.derivative.mode.primal else (derivatives,)
 
     def check_places(self, call):

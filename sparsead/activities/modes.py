@@ -60,6 +60,16 @@ ReverseHolomorphic = Mode("reverse", holomorphic=True)
 ReverseHolomorphicWithPrimal = Mode("reverse", primal=True, holomorphic=True)
 
 
+_known = {m: m for m in (Forward, ForwardWithPrimal, Reverse, ReverseWithPrimal, ReverseSplitNoPrimal, ReverseSplitWithPrimal,
+                         ReverseHolomorphic, ReverseHolomorphicWithPrimal)}  # fmt: skip
+
+
+def _made(mode, **changes):
+    """`mode` with changes: equal modes are one object, by which recordings are found."""
+    new = replace(mode, **changes)
+    return _known.setdefault(new, new)
+
+
 def check_mode(mode):
     """TypeError if `mode` is none."""
     if not isinstance(mode, Mode):
@@ -77,7 +87,7 @@ def WithPrimal(mode):
     ReverseWithPrimal
 
     """
-    return replace(check_mode(mode), primal=True)
+    return _made(check_mode(mode), primal=True)
 
 
 def NoPrimal(mode):
@@ -90,7 +100,7 @@ def NoPrimal(mode):
     Forward
 
     """
-    return replace(check_mode(mode), primal=False)
+    return _made(check_mode(mode), primal=False)
 
 
 def set_strong_zero(mode, on=True):
@@ -118,7 +128,7 @@ def set_strong_zero(mode, on=True):
     ((0.0,),)
 
     """
-    return replace(check_mode(mode), strong=on.strong if isinstance(on, Mode) else bool(on))
+    return _made(check_mode(mode), strong=on.strong if isinstance(on, Mode) else bool(on))
 
 
 def clear_strong_zero(mode):
@@ -159,7 +169,7 @@ def Split(mode, width=0, modified=True):
     """
     if check_mode(mode).forward or mode.holomorphic:
         raise TypeError(f"{mode!r} has no split form: only Reverse and ReverseWithPrimal have")
-    return ReverseSplitModified(ReverseSplitWidth(replace(mode, split=True), width), modified)
+    return ReverseSplitModified(ReverseSplitWidth(_made(mode, split=True), width), modified)
 
 
 def Combined(mode):
@@ -172,7 +182,7 @@ def Combined(mode):
     Reverse
 
     """
-    return replace(check_mode(mode), split=False, width=0, modified=True)
+    return _made(check_mode(mode), split=False, width=0, modified=True)
 
 
 def ReverseSplitWidth(mode, width):
@@ -199,7 +209,7 @@ def ReverseSplitWidth(mode, width):
     """
     if not isinstance(width, int) or isinstance(width, bool) or width < 0:
         raise ValueError(f"the width has to be a positive number of lanes, or 0 for that of the arguments, not {width!r}")
-    return replace(_split(mode), width=width)
+    return _made(_split(mode), width=width)
 
 
 def ReverseSplitModified(mode, modified):
@@ -230,7 +240,7 @@ def ReverseSplitModified(mode, modified):
     """
     if not isinstance(modified, bool) and not (isinstance(modified, tuple) and all(isinstance(m, bool) for m in modified)):
         raise TypeError(f"modified= is a bool, or a tuple of bools for the function and each argument, not {modified!r}")
-    return replace(_split(mode), modified=modified)
+    return _made(_split(mode), modified=modified)
 
 
 def _split(mode):

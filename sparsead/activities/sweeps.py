@@ -14,6 +14,7 @@ from sparsead.activities.memory import extracted, pooled
 from sparsead.activities.states import Fresh, Made, Number, Side, apply
 from sparsead.activities.structures import part_of
 from sparsead.activities.zeros import make_zero
+from sparsead.derivatives.nested import execute, is_nested
 from sparsead.tracing._traced import Traced
 from sparsead.tracing.errors import ActivityError
 from sparsead.tracing.substitution import path_text
@@ -56,6 +57,30 @@ class Sweep:
         other.prepared, other.post = prepared, prepared.outputs
         other.changes = [c for c in other.post.changes if self.derivative.has_shadow(c.path)]
         return other
+
+    # ---- running -----------------------------------------------------------------------------------------------------
+
+    def _ready(self, tape, name):
+        """The program for `tape`, and whether the memory of its results may serve the next call: nobody else gets hold of it."""
+        self.program, self.rooms = self.prepared.program(tape, f"{name} {self.width}" if self.width else name), []
+        nodes = [self.post.returned, *(change.node for change in self.post.changes)]
+        nbytes = sum(tape.type(v).nbytes for v in tape.outputs)
+        self.keeps = nbytes <= KEPT_BYTES and not any(makes_arrays(node) for node in nodes)
+
+    def _executed(self, inputs):
+        """Results of the program."""
+        if not self.keeps or is_nested():
+            return execute(self.program, inputs)
+        try:
+            room = self.rooms.pop()
+        except IndexError:
+            room = None
+        return self.program.run(inputs, room)
+
+    def _done_with(self, results):
+        """All has been copied to where it belongs."""
+        if self.keeps and not is_nested():
+            self.rooms.append(results)
 
     def check_places(self, call):
         """TypeError if a number has a shadow that cannot be exchanged."""
@@ -154,6 +179,12 @@ def as_array(value, dtype):
 
 
 MISSING = object()
+KEPT_BYTES = 1 << 26  # of results: new memory costs as much as what is computed in it
+
+
+def makes_arrays(node):
+    """Whether a node makes new arrays."""
+    return isinstance(node, Fresh) or (isinstance(node, Made) and any(makes_arrays(part) for part in node.parts))
 
 
 def outputs_of(node):

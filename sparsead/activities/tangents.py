@@ -5,7 +5,6 @@ from __future__ import annotations
 from sparsead.activities import annotations as said
 from sparsead.activities.states import apply
 from sparsead.activities.sweeps import Sweep, outputs_of
-from sparsead.derivatives.nested import execute
 from sparsead.transform._simplify import prune, simplify
 from sparsead.transform._tangent import tangent
 
@@ -24,12 +23,12 @@ class ForwardSweep(Sweep):
         n, n_in = len(prepared.tape.outputs), len(prepared.tape.inputs)
         tape = prune(tape, [tape.outputs[k] for k in self.wanted] + [tape.outputs[n + k] for k in self.wanted_dots])
         tape = self._laned(tape, range(n_in, len(tape.inputs)), range(len(self.wanted), len(tape.outputs)))
-        self.program = prepared.program(tape, f"tangent {width}" if width else "tangent")
+        self._ready(tape, "tangent")
 
     def run(self, call, inputs):
         """The result of `autodiff`."""
         seeds = [self._shadow_of_input(call, position) for position in self.active]
-        results = execute(self.program, [*inputs, *seeds])
+        results = self._executed([*inputs, *seeds])
         n = len(self.wanted)
         values, dots = dict(zip(self.wanted, results, strict=False)), dict(zip(self.wanted_dots, results[n:], strict=True))
         changed, value = self._primal(call, values)
@@ -42,5 +41,6 @@ class ForwardSweep(Sweep):
         self._write_shadows(call, [(b, dots[self.post.written[b]]) for b in self.active if b in self.post.written])
         for lane, new in enumerate(lanes):
             apply(self.changes, call.shadow_arguments(lane), new)
+        self._done_with(results)
         result = () if self.kind is said.Const else (tuple(tangents) if self.width else tangents[0],)
         return (*result, value) if self.derivative.mode.primal else result

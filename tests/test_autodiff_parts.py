@@ -123,6 +123,36 @@ def test_shadows_of_the_reverse_half_may_be_others():
     same((x, dx), (a(1, 1), a(12, 0)))
 
 
+def test_what_calls_gave_stays_as_it_is():
+    """Calls of one function share memory inside; what they return and store is the caller's."""
+
+    def store(box, x):
+        box["y"] = x * x
+        return 3 * box["y"]
+
+    given = []
+    for v in (1.0, 2.0, 3.0):
+        box, shadow = {"y": None}, {"y": None}
+        args = Duplicated(box, shadow), Duplicated(a(v, v), a(1, 2))
+        given.append((*autodiff(ForwardWithPrimal, store, Duplicated, *args), box["y"], shadow["y"]))
+    for v, results in zip((1.0, 2.0, 3.0), given, strict=True):
+        same(results, (a(6 * v, 12 * v), a(3 * v * v, 3 * v * v), a(v * v, v * v), a(2 * v, 4 * v)))
+
+
+def test_tapes_may_be_open_at_the_same_time():
+    forward, reverse = autodiff_thunk(ReverseSplitWithPrimal, lambda x: x * x, Duplicated, Duplicated)
+    states = []
+    for v in (1.0, 2.0, 3.0):
+        args = (Duplicated(a(v, 1), dx := a(0, 0)),)
+        tape, value, shadow = forward(*args)
+        shadow += v
+        states.append((args, tape, value, dx))
+    for args, tape, _, _ in states[::-1]:
+        reverse(*args, tape)
+    for v, (_, _, value, dx) in zip((1.0, 2.0, 3.0), states, strict=True):
+        same((value, dx), (a(v * v, 1), a(2 * v * v, 2 * v)))
+
+
 # ---- activities that nobody names
 
 

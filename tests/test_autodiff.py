@@ -576,6 +576,29 @@ def test_shadows_share_no_memory_with_others():
     same(shadow, a(1, 0, 3, 2))
 
 
+def test_memory_that_is_read_only():
+    f = lambda x, y: y.__setitem__(slice(None), x * x)
+
+    def fixed(x):
+        x.flags.writeable = False
+        return x
+
+    for _ in range(2):  # traced, and from the recording
+        x, dx, y, dy = fixed(a(1, 2)), a(0, 0), a(0, 0), a(1, 1)
+        autodiff(Reverse, f, Const, Duplicated(x, dx), Duplicated(y, dy))
+        same((dx, y, dy), (a(2, 4), a(1, 4), a(0, 0)))
+    for dx, y, dy in ((fixed(a(0, 0)), a(0, 0), a(1, 1)), (a(0, 0), a(0, 0), fixed(a(1, 1))), (a(0, 0), fixed(a(0, 0)), a(1, 1))):
+        with pytest.raises(ValueError, match="read-only"):
+            autodiff(Reverse, f, Const, Duplicated(x, dx), Duplicated(y, dy))
+        same((dx, y, dy), (a(0, 0), a(0, 0), a(1, 1)))
+    y, dy = a(0, 0), a(1, 1)
+    autodiff(Forward, f, Const, Duplicated(x, fixed(a(1, 0))), Duplicated(y, dy))
+    same(dy, a(2, 0))
+    spread, shadow = np.broadcast_to(2.0, (3,)), np.zeros(3)
+    autodiff(Reverse, lambda x: x @ x, Active, Duplicated(spread, shadow))
+    same(shadow, a(4, 4, 4))
+
+
 def test_views_that_are_returned_have_views_of_the_shadow():
     x, dx = a(1, 2, 3), a(10, 20, 30)
     shadow, value = autodiff(ForwardWithPrimal, lambda x: {"tail": x[1:], "x": x}, Duplicated, Duplicated(x, dx))

@@ -26,14 +26,17 @@ cdef Span span_of(cnp.ndarray a) noexcept:
 
 
 def apart(list arrays, list shadows):
-    """Whether each shadow spans memory that no array, and no other shadow, spans. False is not certain: they may interleave."""
+    """Whether each shadow may be written and spans memory that no array, and no other shadow, spans.
+
+    False is not certain: they may interleave.
+    """
     cdef Span s, t
     cdef Py_ssize_t j, k
     for x in arrays:
         if type(x) is not cnp.ndarray:
             return False
     for k in range(len(shadows)):
-        if type(shadows[k]) is not cnp.ndarray:
+        if type(shadows[k]) is not cnp.ndarray or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray> shadows[k]):
             return False
         s = span_of(<cnp.ndarray> shadows[k])
         for x in arrays:

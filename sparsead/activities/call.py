@@ -57,6 +57,7 @@ class Call:
         if not sweep.flat:
             self.pair()
             sweep.check_places(self)
+        sweep.check_writeable(self)
         self.check_memory(prepared, sweep, inputs)
         return sweep.run(self, inputs)
 
@@ -158,6 +159,8 @@ class Call:
                     if overlap(before, shadow):
                         self._check_shared(prepared, (other, where, before), (b, path, shadow))
                 if not sweep.forward or b in prepared.outputs.written:
+                    if not shadow.flags.writeable:
+                        raise ValueError(f"the shadow of {path_text(path)} is read-only")
                     for others in found[:lane]:
                         if any(overlap(before, shadow) for _, _, before in others):
                             raise ValueError(f"shadows of {path_text(path)} in two lanes share memory")

@@ -15,7 +15,7 @@ from sparsead.activities.states import Fresh, Made, Number, Side, apply
 from sparsead.activities.structures import part_of
 from sparsead.activities.zeros import make_zero
 from sparsead.derivatives.nested import execute, is_nested
-from sparsead.tracing._traced import Traced
+from sparsead.tracing._traced import Traced, concrete_of
 from sparsead.tracing.errors import ActivityError
 from sparsead.tracing.substitution import path_text
 from sparsead.transform._batch import batch
@@ -81,6 +81,13 @@ class Sweep:
         """All has been copied to where it belongs."""
         if self.keeps and not is_nested():
             self.rooms.append(results)
+
+    def check_writeable(self, call):
+        """ValueError if an array that the function writes is read-only: a replay does not come to the line that would say so."""
+        for b in self.post.written:
+            for _, path in self.members[b]:
+                if not concrete_of(call.argument(path)).flags.writeable:
+                    raise ValueError(f"{path_text(path)} is written, but read-only")
 
     def check_places(self, call):
         """TypeError if a number has a shadow that cannot be exchanged."""

@@ -80,9 +80,13 @@ def test_modes_are_values():
         lambda: autodiff(Forward, lambda x: x[0], Duplicated, MixedDuplicated((1.0, [1.0]), Ref((0.0, [0.0])))),
         lambda: autodiff(Reverse, lambda x: x[0], Active, Duplicated((1.0, a(1)), (0.0, a(0)))),
         lambda: autodiff_thunk(Reverse, lambda x: x, Active),
+        lambda: autodiff_thunk(ReverseSplitNoPrimal, lambda x: x[0], Duplicated)[0](Duplicated(a(1), a(0))),
+        lambda: autodiff_thunk(ReverseSplitNoPrimal, lambda x: (x[0], x), Duplicated)[0](Duplicated(a(1), a(0))),
+        lambda: Duplicated(3, 1),
+        lambda: BatchDuplicated(3, (1, 2)),
         lambda: autodiff_thunk(ReverseSplitNoPrimal, lambda x: x, 1.0),
     ],
-    ids=map(str, range(13)),
+    ids=map(str, range(17)),
 )
 def test_what_no_mode_has_is_a_type_error(wrong):
     with pytest.raises(TypeError):

@@ -113,6 +113,8 @@ class Duplicated(tuple, Annotation):
     ------
     ValueError
         The two do not match, or share memory.
+    TypeError
+        `value` is an integer.
 
     Notes
     -----
@@ -137,6 +139,7 @@ class Duplicated(tuple, Annotation):
     _fields = ("value", "shadow")
 
     def __new__(cls, value, shadow):
+        _refuse_integer(value, cls.__name__)
         check_pair(value, (shadow,), cls.__name__)
         return _tuple_of(cls, value, shadow)
 
@@ -217,6 +220,7 @@ class BatchDuplicated(tuple, Annotation):
             raise TypeError(f"{cls.__name__} takes a tuple of shadows, not {type(shadows).__name__}")
         if not shadows:
             raise ValueError(f"{cls.__name__} needs at least one shadow")
+        _refuse_integer(value, cls.__name__)
         check_pair(value, shadows, cls.__name__)
         return _tuple_of(cls, value, tuple(shadows))
 
@@ -354,6 +358,11 @@ class BatchMixedDuplicated(tuple, Annotation):
 
     def __repr__(self):
         return f"BatchMixedDuplicated({self[0]!r}, {self[1]!r})"
+
+
+def _refuse_integer(value, name):
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        raise TypeError(f"{name}: the integer {value} has no derivative; write {float(value)}, or Const({value})")
 
 
 def _check_refs(refs, name):

@@ -15,7 +15,7 @@ from sparsead.activities import annotations as said
 from sparsead.activities.adjoints import ReverseSweep
 from sparsead.activities.halves import SplitSweep
 from sparsead.activities.states import At, Collector, Made, Number, Plain
-from sparsead.activities.structures import holds, is_differentiable
+from sparsead.activities.structures import holds, is_differentiable, is_frozen
 from sparsead.activities.sweeps import outputs_of
 from sparsead.activities.tangents import ForwardSweep
 from sparsead.derivatives.inputs import is_under, places_of
@@ -202,6 +202,11 @@ class Activities(Derivative):
                 f"{name} returns {described(post.returned)}, and an Active return is one number: use sparsead.jacobian, "
                 "sparsead.vjp with a seed, or the split mode, autodiff_thunk(ReverseSplitWithPrimal, f, Duplicated, ...)"
             )
+        if kind is said.Duplicated and self.mode.split and fixed_number(post.returned):
+            raise TypeError(
+                f"{name} returns {described(post.returned)}, with a number whose shadow cannot change: its return is Active "
+                "if it is one number, else MixedDuplicated"
+            )
         if kind is not said.Active and not self.mode.split:
             raise TypeError(
                 f"{name} returns {described(post.returned)}, and a combined reverse mode has no seed for it: write the result "
@@ -232,6 +237,16 @@ def carries(node):
     if isinstance(node, Plain):
         return is_differentiable(node.value)
     return isinstance(node, At) or node.dtype.kind == "f"
+
+
+def fixed_number(node):
+    """Whether a floating number in what a node makes stands where it cannot be exchanged."""
+    if isinstance(node, Number):
+        return node.dtype.kind == "f"
+    if not isinstance(node, Made):
+        return False
+    frozen = is_frozen(node.pattern)
+    return any(fixed_number(part) for part in node.parts if frozen or not isinstance(part, Number))
 
 
 def described(node):

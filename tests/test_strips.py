@@ -11,7 +11,7 @@ from engines import assert_bits, assert_close, both, on_threads
 from loop_tapes import RandomBranches, RandomLoop
 from sized_tapes import SizedTape
 from sparsead.engine import reference, vm
-from sparsead.schedule import groups, planner, strips
+from sparsead.schedule import groups, later, planner, strips
 from sparsead.schedule.form import Repeat, Strips, inside
 from sparsead.schedule.planner import schedule_of
 from tapes import GROWING, RandomTape
@@ -268,3 +268,22 @@ def test_no_store_in_place_of_what_is_read_elsewhere():
     u = np.random.default_rng(5).uniform(0.2, 0.9, (50, 3))
     tape = prepared_adjoint(shifted, u)
     assert_close(*both(tape, [u, np.array(1.0)]), 1e-15)
+
+
+def test_logs_go_past_the_caches(monkeypatch):
+    """What a loop writes down, and another reads long after that at several points; not what the next trip reads."""
+    monkeypatch.setattr(later, "CACHES", 0)
+    monkeypatch.setattr(later, "LARGE", 1)
+
+    def loss(u):
+        new = np.zeros_like(u)
+        for _ in sparsead.steps(50):
+            new[1:-1] = u[1:-1] * (u[2:] - u[:-2])
+            u, new = new, u
+        return u @ u
+
+    schedule = schedule_of(prepared_adjoint(loss, np.linspace(0, 1, 40)))
+    found = later.for_later(schedule)
+    assert max(range(len(schedule.slots)), key=lambda slot: schedule.slots[slot].nbytes) in found
+    carries = {slot for step in schedule.block.steps if isinstance(step, Repeat) for pair in step.turning for slot in pair}
+    assert carries and not carries & found

@@ -12,26 +12,27 @@ LARGE = 1 << 20  # bytes of a slot
 
 
 def for_later(schedule):
-    """The work slots that no two neighbours among the steps touch, in a workspace larger than caches are."""
+    """The work slots that are not read by the step that writes them, nor by its neighbours, in a workspace larger than caches are."""
     if schedule.nbytes < CACHES:
         return set()
+    written: set[int] = set()
     soon: set[int] = set()
-    seen: set[int] = set()
-    _look(schedule.block, seen, soon)
-    return {s for s in seen - soon if schedule.slots[s].kind == "work" and schedule.slots[s].nbytes >= LARGE}
+    _look(schedule.block, written, soon)
+    return {s for s in written - soon if schedule.slots[s].kind == "work" and schedule.slots[s].nbytes >= LARGE}
 
 
-def _look(block, seen, soon):
-    """Add the slots that kernels of a block touch, and those that are touched twice in a step, or by neighbours."""
-    before: set[int] = set()
+def _look(block, written, soon):
+    """Add the slots that kernels of a block write, and those that are touched again by the step that writes them, or next to it."""
+    before: dict[int, bool] = {}  # slot -> whether the step before writes it
     for step in block.steps:
-        here: set[int] = set()
+        here: dict[int, bool] = {}
         for kernel in kernels_of(step):
             for slot, windows in kernel.windows.items():
-                if len(windows) > 1 or slot in here or slot in before:
+                writes = any(kind != "load" for kind, _ in windows)
+                if (writes and (len(windows) > 1 or slot in here or slot in before)) or here.get(slot) or before.get(slot):
                     soon.add(slot)
-                here.add(slot)
-        seen |= here
+                here[slot] = writes or here.get(slot, False)
+        written |= {slot for slot, writes in here.items() if writes}
         before = here
         for child in blocks_of(step):
-            _look(child, seen, soon)
+            _look(child, written, soon)

@@ -12,7 +12,7 @@ LARGE = 1 << 20  # bytes of a slot
 
 
 def for_later(schedule):
-    """The work slots that are not read by the step that writes them, nor by its neighbours, in a workspace larger than caches are."""
+    """The work slots that neither the step that writes them reads, nor its neighbours, in a workspace larger than caches are."""
     if schedule.nbytes < CACHES:
         return set()
     written: set[int] = set()
@@ -22,7 +22,7 @@ def for_later(schedule):
 
 
 def _look(block, written, soon):
-    """Add the slots that kernels of a block write, and those that are touched again by the step that writes them, or next to it."""
+    """Add the slots that kernels of a block write, and those that the step which writes them touches again, or a neighbour of it."""
     before: dict[int, bool] = {}  # slot -> whether the step before writes it
     for step in block.steps:
         here: dict[int, bool] = {}

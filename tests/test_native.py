@@ -142,6 +142,22 @@ def test_ops_that_are_written_out(char, n):
     assert "calls[" not in module_of(vm.Program(tape)).text.partition("kernel_0")[2], "an op is not written out"
 
 
+@pytest.mark.parametrize("shifts", [(0, 1, 2), (2, 0, 1, 1), (16, 0, 3), (0, 17, 1)])
+@pytest.mark.parametrize("char", "df")
+def test_additions_to_shifted_places(shifts, char):
+    """Each element gets them in one order, at the ends of tiles and of arrays too; tiles of 300 to 400 points."""
+    dtype = np.dtype(char)
+    for n in (1, 2, 3, 17, 350, 1500):
+        b = Builder()
+        x, z = b.input((n,), dtype), b.op("copy", (b.input((n + 17,), dtype),), (n + 17,), dtype=dtype)
+        for k, shift in enumerate(shifts):
+            v = b.ew("multiply", x, b.const(dtype.type(1.1 + k)))
+            z = b.accumulate(z, lambda a, s=shift: a[s : s + n], v)  # noqa: B023
+        rng = np.random.default_rng(n)
+        program = same(b.done(z), [rng.normal(size=m).astype(char) for m in (n, n + 17)])
+        assert n < 350 or "sum = at[j]" in module_of(program).text
+
+
 def test_numbers_that_c_does_not_know_stay_with_the_tiled_engine():
     b = Builder()
     x, y = b.input((50,), "D"), b.input((50,))

@@ -22,7 +22,7 @@ def for_later(schedule):
 
 
 def _look(block, written, soon):
-    """Add the slots that kernels of a block write, and those that the step which writes them touches again, or a neighbour of it."""
+    """Add the slots that kernels of a block write, and those that the step which writes them, or a neighbour, touches again."""
     before: dict[int, bool] = {}  # slot -> whether the step before writes it
     for step in block.steps:
         here: dict[int, bool] = {}

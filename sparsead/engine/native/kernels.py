@@ -33,6 +33,7 @@ LOGIC = {
     "logical_xor": "({0} != 0) ^ ({1} != 0)",
 }  # fmt: skip
 LITERAL = 16  # extents up to which an axis has them in the text: short loops are unrolled
+NEAR = 16  # points by which windows may be shifted against each other and be added to in one loop
 
 
 def expression(op, dtypes, n_operands):
@@ -249,7 +250,11 @@ class _Writer:
         self.flat = all(
             all(w.strides[k] == w.strides[k + 1] * extents[k + 1] for k in range(self.axis, len(extents) - 1)) for w in windows
         )
-        inside = [line for level in range(self.levels) for line in self._level(level)]
+        inside, level = [], 0
+        while level < self.levels:
+            run = self._shifted(level)
+            inside += self._added_together(run) if len(run) > 1 else self._level(level)
+            level += max(len(run), 1)
         rows = self._tiles(inside)
         types = [TYPES[self.kernel.dtypes[r].char] for r in self.numbers]
         head = [f"const {t} c{n} = *(const {t} *)numbers[{n}];" for n, t in enumerate(types)]
@@ -329,6 +334,57 @@ class _Writer:
         here = [k for k, place in enumerate(self.at) if place == (level, LOOP)]
         calls = [k for k, place in enumerate(self.at) if place == (level, CALL)]
         return (self._loop(here) if here else []) + [line for k in calls for line in self._call(k)]
+
+    def _shifted(self, level):
+        """Accumulations, of this level and those behind it, of buffers into one slot, some points from each other."""
+        found: list[int] = []
+        for behind in range(level, self.levels):
+            here = [k for k, place in enumerate(self.at) if place[0] == behind]
+            if len(here) != 1 or not self._is_shift(here[0], found):
+                break
+            found += here
+        return found
+
+    def _is_shift(self, k, others):
+        instr, window = self.instrs[k], self.low.windows[k]
+        if instr.kind != "accumulate" or self._is_call(k) or instr.registers[-1] not in self.home or not self.flat:
+            return False
+        item = instr.access.dtype.itemsize
+        if instr.access.by is not None or not window.strides or window.strides[-1] != item:
+            return False
+        for other in others:
+            theirs = self.instrs[other].access
+            apart, rest = divmod(instr.access.offset - theirs.offset, item)
+            alike = (theirs.slot, theirs.dtype, theirs.moving) == (instr.access.slot, instr.access.dtype, instr.access.moving)
+            if not alike or rest or abs(apart) > NEAR or self.low.windows[other].strides != window.strides:
+                return False
+        return True
+
+    def _added_together(self, run):
+        """One loop that does several accumulations: each element gets in the same order what it gets by one after the other.
+
+        At the ends of a tile, where only some of them reach, they are done one after the other.
+        """
+        first = min(run, key=lambda k: self.instrs[k].access.offset)
+        item, kind = self.instrs[first].access.dtype.itemsize, TYPES[self.instrs[first].access.dtype.char]
+        shift = {k: (self.instrs[k].access.offset - self.instrs[first].access.offset) // item for k in run}
+        most = max(shift.values())
+        added = {k: f"b{self.home[self.instrs[k].registers[-1]]}[j - {shift[k]}]" for k in run}
+        ends = {k: f"j < n + {shift[k]}; j++) at[j] += {added[k]};" for k in run}
+        return [
+            "{",
+            f"    {kind} *const at = ({kind} *)p{first};",
+            *(f"    for (intptr_t j = {shift[k]}; j < {most} && {ends[k]}" for k in run if shift[k] < most),
+            "    INDEPENDENT",
+            f"    for (intptr_t j = {most}; j < n; j++) {{",
+            f"        {kind} sum = at[j];",
+            *(f"        sum += {added[k]};" for k in run),
+            "        at[j] = sum;",
+            "    }",
+            f"    const intptr_t rest = n > {most} ? n : {most};",
+            *(f"    for (intptr_t j = rest; {ends[k]}" for k in run if shift[k]),
+            "}",
+        ]
 
     def _loop(self, here):
         """One loop over all points of the tile."""

@@ -253,7 +253,7 @@ class _Writer:
         inside, level = [], 0
         while level < self.levels:
             run = self._shifted(level)
-            inside += self._added_together(run) if len(run) > 1 else self._level(level)
+            inside += self._added_together([k for here in run for k in here]) if len(run) > 1 else self._level(level)
             level += max(len(run), 1)
         rows = self._tiles(inside)
         types = [TYPES[self.kernel.dtypes[r].char] for r in self.numbers]
@@ -336,14 +336,15 @@ class _Writer:
         return (self._loop(here) if here else []) + [line for k in calls for line in self._call(k)]
 
     def _shifted(self, level):
-        """Accumulations, of this level and those behind it, of buffers into one slot, some points from each other."""
-        found: list[int] = []
+        """By level, from this one on: accumulations of buffers into one slot, some points from each other."""
+        levels: list[list[int]] = []
         for behind in range(level, self.levels):
             here = [k for k, place in enumerate(self.at) if place[0] == behind]
-            if len(here) != 1 or not self._is_shift(here[0], found):
+            others = [k for those in (*levels, here) for k in those]
+            if not all(self._is_shift(k, others) for k in here):
                 break
-            found += here
-        return found
+            levels.append(here)
+        return levels
 
     def _is_shift(self, k, others):
         instr, window = self.instrs[k], self.low.windows[k]

@@ -129,17 +129,32 @@ def _plain(obj, path, numbers, floats, memo=None):
     memo = {} if memo is None else memo
     if id(obj) in memo:
         return memo[id(obj)][1]
+    if not _leads_to_traced(obj, {}):
+        return obj
     if isinstance(obj, (list, tuple)):
         new = [_plain(x, (*path, ("item", k)), numbers, floats, memo) for k, x in enumerate(obj)]
         made = type(obj)(*new) if hasattr(obj, "_fields") else type(obj)(new)
     elif isinstance(obj, dict):
         made = {k: _plain(x, (*path, ("item", k)), numbers, floats, memo) for k, x in obj.items()}
-    elif is_user_object(obj):
-        return _plain_object(obj, path, numbers, floats, memo)
     else:
-        return obj
+        return _plain_object(obj, path, numbers, floats, memo)
     memo[id(obj)] = obj, made
     return made
+
+
+def _leads_to_traced(obj, seen):
+    if isinstance(obj, Traced):
+        return True
+    if id(obj) in seen:
+        return False
+    seen[id(obj)] = obj
+    if isinstance(obj, (list, tuple)):
+        parts = obj
+    elif isinstance(obj, dict):
+        parts = obj.values()
+    else:
+        parts = attributes(obj).values() if is_user_object(obj) else ()
+    return any(_leads_to_traced(part, seen) for part in parts)
 
 
 def _plain_object(obj, path, numbers, floats, memo):

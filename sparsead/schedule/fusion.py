@@ -74,6 +74,7 @@ class Fusion:
         self.carried: set[int] = set()  # of a body: slots from outside that it may write
         self.outside: dict[int, tuple] = {}  # of a body: numbers that go with trips around it, as (planner, value) there
         self.stored: dict[int, Window] = {}  # by value: a window that it was stored in
+        self.above: dict[int, int] = {}  # by value: ops on each other that compute others from it again
         self.left: set[int] = set()  # steps that compute what perhaps nobody reads there
         self.storing: dict[int, list] = {}  # by slot: those windows, as far as they were not overwritten
         self.cleared: dict[int, Cleared] = {}  # by slot: the zeros that were stored last
@@ -220,10 +221,11 @@ class Fusion:
         if write is not None and any(isinstance(home, Window) and home.place.slot == write[1].slot for home in sources):
             return None
         depth = 1 + max(home.depth if isinstance(home, Again) else 0 for home in (self.values[x] for x in arrays))
-        if depth > DEEPEST or len(sources) > SOURCES:
+        if depth + self.above.get(v, 0) > DEEPEST or len(sources) > SOURCES:
             return None
         for x in arrays:
             self.last_use[x] = max(self.last_use[x], self.last_use[v])
+            self.above[x] = max(self.above.get(x, 0), self.above.get(v, 0) + 1)
         return Again(op, signature(op.op.elementwise, [self.type(y).dtype for y in op.operands], [t.dtype]), depth)
 
     def _gone(self, home):

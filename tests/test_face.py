@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -215,6 +216,7 @@ STRUCTURES = {
     "dict": {"w": X, "b": Y},
     "nested": {"layers": [(X, 2.0), (Y, 3.0)], "scale": 0.5},
     "dataclass": Params(X, 0.5),
+    "namespace": SimpleNamespace(weights=X, rate=0.5),
 }
 
 
@@ -223,7 +225,7 @@ def leaves(s):
         return [leaf for part in s for leaf in leaves(part)]
     if isinstance(s, dict):
         return leaves(list(s.values()))
-    if isinstance(s, Params):
+    if isinstance(s, (Params, SimpleNamespace)):
         return leaves([s.weights, s.rate])
     return [s]
 

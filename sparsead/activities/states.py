@@ -17,7 +17,7 @@ from scipy.sparse import issparse
 from sparsead.activities.structures import is_differentiable, is_frozen, parts, set_part
 from sparsead.tape._memory import laid_out, window
 from sparsead.tracing._traced import CURRENT, Traced, TracedArray
-from sparsead.tracing.libraries import attributes
+from sparsead.tracing.libraries import attributes, bare
 from sparsead.tracing.sparse import TracedSparse
 from sparsead.tracing.substitution import is_user_object, resolve
 
@@ -359,8 +359,7 @@ def _made_like(pattern, steps, built):
         return type(pattern)(built)
     if isinstance(pattern, dict):
         return {name: x for (_, name), x in zip(steps, built, strict=True)}
-    cls = type(pattern)
-    new = cls() if cls is types.SimpleNamespace else object.__new__(cls)
+    new = bare(type(pattern))
     for (_, name), x in zip(steps, built, strict=True):
         object.__setattr__(new, name, x)
     return new

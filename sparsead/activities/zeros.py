@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 
 from sparsead.activities.structures import ATOMS, holds, is_frozen, is_number, parts_of_any, set_part
 from sparsead.tracing._traced import CURRENT, Traced, TracedArray, concrete_of
-from sparsead.tracing.libraries import attributes, is_user_function
+from sparsead.tracing.libraries import attributes, bare, is_user_function
 from sparsead.tracing.memory import Block, groups
 from sparsead.tracing.substitution import is_user_object, same_kind_of_dict
 
@@ -132,7 +132,7 @@ class _Zeros:
         return self._object(x) if is_user_object(x) else copy.copy(x)
 
     def _object(self, x):
-        self.memo[id(x)] = new = type(x)() if type(x) is types.SimpleNamespace else object.__new__(type(x))
+        self.memo[id(x)] = new = bare(type(x))
         for name, part in attributes(x).items():
             object.__setattr__(new, name, self(part))
         return new

@@ -260,9 +260,9 @@ class _Inside:
 
     def _recorded(self, x):
         bound = bind(self.function, (x.copy()[()], *self.parameters), {})
-        given = bound.arguments
+        given, memo = bound.arguments, {}
         for name, value in list(given.items()):
-            given[name] = plain_of(value, (("argument", name),), self.numbers, self.floats)
+            given[name] = plain_of(value, (("argument", name),), self.numbers, self.floats, memo)
         arguments = dict(given)
 
         def is_active(path):

@@ -14,7 +14,7 @@ import numpy as np
 from sparsead.ops.structural import positions
 from sparsead.tape.spec import View
 from sparsead.tracing._traced import Traced
-from sparsead.tracing.libraries import attributes
+from sparsead.tracing.libraries import attributes, bare
 from sparsead.tracing.substitution import path_text, resolve, same_kind_of_dict
 
 
@@ -151,7 +151,7 @@ def rebuilt(obj, path, results):
 
 
 def _rebuilt_object(obj, path, results, names):
-    new = object.__new__(type(obj))
+    new = bare(type(obj))
     for name in names:
         object.__setattr__(new, name, rebuilt(getattr(obj, name), (*path, ("attribute", name)), results))
     return new

@@ -6,13 +6,11 @@ the tape of its derivative is then appended to the enclosing tape, with the encl
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 
 from sparsead.tape._memory import address, window
 from sparsead.tracing._traced import CURRENT, Traced, TracedArray, concrete_of
-from sparsead.tracing.libraries import attributes
+from sparsead.tracing.libraries import attributes, bare
 from sparsead.tracing.substitution import Replacement, Walk, is_user_object
 from sparsead.transform.loops.rewrite import without_effects
 
@@ -120,13 +118,12 @@ def _without_enclosing(function, numbers):
     return Replacement(plain, None)(function, (("function", function),)) if plain else function
 
 
-def _plain(obj, path, numbers, floats, memo=None):
+def _plain(obj, path, numbers, floats, memo):
     """`obj` with the numbers of traced values; what holds none stays the object it is, what is one object stays one."""
     if isinstance(obj, Traced):
         if not isinstance(obj, TracedArray):
             floats[path] = obj
         return numbers.of(obj)
-    memo = {} if memo is None else memo
     if id(obj) in memo:
         return memo[id(obj)][1]
     if not _leads_to_traced(obj, {}):
@@ -158,7 +155,7 @@ def _leads_to_traced(obj, seen):
 
 
 def _plain_object(obj, path, numbers, floats, memo):
-    new = type(obj)() if type(obj) is SimpleNamespace else object.__new__(type(obj))
+    new = bare(type(obj))
     memo[id(obj)] = obj, new
     parts = {name: _plain(x, (*path, ("attribute", name)), numbers, floats, memo) for name, x in attributes(obj).items()}
     for name, x in parts.items():

@@ -48,6 +48,11 @@ def attributes(obj):
     return found
 
 
+def bare(cls):
+    """A new object of a class, without attributes: its ``__init__`` is not called."""
+    return cls() if cls is types.SimpleNamespace else object.__new__(cls)
+
+
 def slots(cls):
     """The names of the slots of a class, but for private ones."""
     names = [name for base in cls.__mro__ for name in np.atleast_1d(base.__dict__.get("__slots__", ())).tolist()]

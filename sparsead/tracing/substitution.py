@@ -21,7 +21,7 @@ import numpy as np
 from sparsead.tracing._traced import CURRENT, Traced, concrete_of
 from sparsead.tracing.clock import unmarked
 from sparsead.tracing.errors import TraceError
-from sparsead.tracing.libraries import attributes, global_names, is_user_function, is_user_module, slots
+from sparsead.tracing.libraries import attributes, bare, global_names, is_user_function, is_user_module, slots
 from sparsead.tracing.memory import PLAIN
 from sparsead.tracing.registered import rule_of
 from sparsead.tracing.sparse import PATTERN, TracedSparse, is_sparse
@@ -353,8 +353,7 @@ class Replacement:
 
     def _object(self, obj, path, live):
         cls = type(obj)
-        new = cls() if cls is types.SimpleNamespace else object.__new__(cls)
-        self._memo[id(obj)] = new
+        new = self._memo[id(obj)] = bare(cls)
         before = attributes(obj)
         after = {name: self(x, (*path, ("attribute", name)), live) for name, x in before.items()}
         changed = any(after[name] is not x for name, x in before.items())

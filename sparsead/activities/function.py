@@ -15,7 +15,7 @@ from sparsead.activities import annotations as said
 from sparsead.activities.adjoints import ReverseSweep
 from sparsead.activities.halves import SplitSweep
 from sparsead.activities.states import At, Collector, Made, Number, Plain
-from sparsead.activities.structures import holds, is_differentiable, is_frozen
+from sparsead.activities.structures import is_differentiable, is_frozen, walked
 from sparsead.activities.sweeps import outputs_of
 from sparsead.activities.tangents import ForwardSweep
 from sparsead.derivatives.inputs import is_under, places_of
@@ -132,7 +132,7 @@ class Activities(Derivative):
         const, others = ({}, {})
         for place, kind in zip(self.places, self.kinds, strict=True):
             found = const if kind is said.Const else others
-            holds(resolve(place, names), lambda part, found=found: found.update({id(part): part}))
+            found.update((id(part), part) for part in walked(resolve(place, names)))
         for key in const.keys() & others.keys():
             if isinstance(const[key], (list, dict)) or is_user_object(const[key]):
                 if is_differentiable(const[key]):
@@ -278,7 +278,7 @@ def refuse_complex(derivative, values):
 def _has_complex(value):
     if type(value) is np.ndarray:
         return value.dtype.kind == "c"
-    return type(value) is not float and holds(value, _is_complex)
+    return type(value) is not float and any(map(_is_complex, walked(value)))
 
 
 def _is_complex(x):

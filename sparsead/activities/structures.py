@@ -68,22 +68,21 @@ def parts_of_any(obj):
     return parts(obj)
 
 
-def holds(obj, found, seen=None):
-    """Whether ``found(x)`` for `obj` or a part of it, however deep."""
+def walked(obj, seen=None):
+    """`obj` and all its parts, however deep; what is reached twice comes again, without its parts."""
     seen = {} if seen is None else seen
-    if found(obj):
-        return True
-    if id(obj) in seen:
-        return False
-    seen[id(obj)] = obj
-    return any(holds(x, found, seen) for _, x in parts_of_any(obj))
+    yield obj
+    if id(obj) not in seen:
+        seen[id(obj)] = obj
+        for _, part in parts_of_any(obj):
+            yield from walked(part, seen)
 
 
 def is_differentiable(obj):
     """Whether there are floating numbers in `obj`, functions and what they captured aside."""
     if isinstance(obj, (types.FunctionType, types.MethodType)) or (callable(obj) and not is_user_object(obj)):
         return False
-    return holds(obj, lambda x: is_array(x) or is_number(x))
+    return any(is_array(x) or is_number(x) for x in walked(obj))
 
 
 def mutable_number(obj, what="it"):

@@ -20,6 +20,9 @@ from sparsead.tracing.errors import ActivityError
 from sparsead.tracing.substitution import path_text
 from sparsead.transform._batch import batch
 
+MISSING = object()
+KEPT_BYTES = 1 << 26  # of results: new memory costs as much as what is computed in it
+
 
 class Sweep:
     """What all sweeps of one recording have in common.
@@ -183,10 +186,6 @@ class Sweep:
 def as_array(value, dtype):
     """A number as the tape takes it."""
     return value if isinstance(value, Traced) else np.asarray(value, dtype)
-
-
-MISSING = object()
-KEPT_BYTES = 1 << 26  # of results: new memory costs as much as what is computed in it
 
 
 def makes_arrays(node):

@@ -8,7 +8,7 @@ import types
 import numpy as np
 from scipy.sparse import issparse
 
-from sparsead.activities.structures import ATOMS, holds, is_frozen, is_number, parts_of_any, set_part
+from sparsead.activities.structures import ATOMS, is_frozen, is_number, parts_of_any, set_part, walked
 from sparsead.tracing._traced import CURRENT, Traced, TracedArray, concrete_of
 from sparsead.tracing.libraries import attributes, bare, is_user_function
 from sparsead.tracing.memory import Block, groups
@@ -46,7 +46,8 @@ def make_zero(x):
     if isinstance(x, np.ndarray) and x.dtype.kind == "f":
         return _zeros_for([x])[id(x)]
     arrays: dict = {}
-    holds(x, lambda part: bool(_note(part, arrays)))
+    for part in walked(x):
+        _note(part, arrays)
     return _Zeros(_zeros_for(list(arrays.values())))(x)
 
 

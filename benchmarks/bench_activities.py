@@ -5,13 +5,13 @@
 Wall time of one call in microseconds; medians of samples that take turns.
 """
 
-import statistics
 import time
 
 import numpy as np
 
 import problems
 import sparsead
+from measuring import in_turns
 from sparsead import Active, Const, Duplicated, Reverse, ReverseWithPrimal, autodiff
 
 CALLS, SAMPLES = 500, 15
@@ -45,18 +45,6 @@ def pulled_back():
     return "Brusselator N=8, right-hand side and its adjoint, in place", lambda: product(t, y, dy)[1](seed), both
 
 
-def medians(works):
-    """Microseconds of a call of each, measured in turns."""
-    times = [[] for _ in works]
-    for _ in range(SAMPLES):
-        for work, taken in zip(works, times, strict=True):
-            start = time.perf_counter()
-            for _ in range(CALLS):
-                work()
-            taken.append(1e6 * (time.perf_counter() - start) / CALLS)
-    return [statistics.median(taken) for taken in times]
-
-
 if __name__ == "__main__":
     print("| work | functional face, us | with activities, us | more (<= 15) |")
     print("|---|---|---|---|")
@@ -64,5 +52,5 @@ if __name__ == "__main__":
         what, *works = make()
         for work in works:
             work()
-        functional, activities = medians(works)
+        functional, activities = (1e6 * seconds for seconds in in_turns(works, SAMPLES, CALLS, time.perf_counter))
         print(f"| {what} | {functional:.1f} | {activities:.1f} | {activities - functional:.1f} |", flush=True)

@@ -7,11 +7,9 @@ compiled by the compiler of the native engine with its flags, and with those of 
 """
 
 import ctypes
-import statistics
 import sys
 import tempfile
-import time
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +17,16 @@ import numpy as np
 import problems
 import sparsead
 from bench_loops import burgers
+from measuring import in_turns
 from sparsead.engine.native.compiler import compiler
 
 ARRAY = np.ctypeslib.ndpointer(float, flags="C_CONTIGUOUS")
 INDICES = np.ctypeslib.ndpointer(np.int32, flags="C_CONTIGUOUS")
 SIZE, REAL = ctypes.c_ssize_t, ctypes.c_double
+SAMPLES = 7
 
 
+@cache
 def compiled(fast):
     """handwritten.c as a library."""
     source = (Path(__file__).parent / "handwritten.c").read_text()
@@ -136,23 +137,12 @@ ROWS = {
 }
 
 
-def medians(works, samples=7):
-    """Milliseconds of each, measured in turns."""
-    times = [[] for _ in works]
-    for _ in range(samples):
-        for work, taken in zip(works, times, strict=True):
-            start = time.process_time()
-            work()
-            taken.append(1e3 * (time.process_time() - start))
-    return [statistics.median(taken) for taken in times]
-
-
 if __name__ == "__main__":
     print("| work | NumPy, ms | native, ms | ratio | C by hand, ms | ratio | asked |")
     print("|---|---|---|---|---|---|---|")
     for name in sys.argv[1:] or ROWS:
         for what, primal, ours, by_hand, asked in ROWS[name]():
             close(what, ours(), by_hand())
-            base, *times = medians((primal, ours, by_hand))
+            base, *times = (1e3 * seconds for seconds in in_turns((primal, ours, by_hand), SAMPLES))
             measured = " | ".join(f"{taken:.2f} | {taken / base:.2f}" for taken in times)
             print(f"| {what} | {base:.1f} | {measured} | {asked} |", flush=True)

@@ -28,6 +28,18 @@ def cpu(work, repeats=5):
     return statistics.median(times)
 
 
+def in_turns(works, samples, calls=1, clock=time.process_time):
+    """Median seconds of a call of each: a sample is so many calls, and the works take turns, so that all see the same machine."""
+    times = [[] for _ in works]
+    for _ in range(samples):
+        for work, taken in zip(works, times, strict=True):
+            start = clock()
+            for _ in range(calls):
+                work()
+            taken.append((clock() - start) / calls)
+    return [statistics.median(taken) for taken in times]
+
+
 def median_ms(function, repeats):
     """Median time of a call in milliseconds, and what it returns; one call beforehand warms the caches."""
     result, times = function(), []

@@ -74,9 +74,9 @@ class Fusion:
         self.carried: set[int] = set()  # of a body: slots from outside that it may write
         self.outside: dict[int, tuple] = {}  # of a body: numbers that go with trips around it, as (planner, value) there
         self.stored: dict[int, Window] = {}  # by value: a window that it was stored in
+        self.storing: dict[int, list] = {}  # by slot: those windows, as far as they were not overwritten
         self.above: dict[int, int] = {}  # by value: ops on each other that compute others from it again
         self.left: set[int] = set()  # steps that compute what perhaps nobody reads there
-        self.storing: dict[int, list] = {}  # by slot: those windows, as far as they were not overwritten
         self.cleared: dict[int, Cleared] = {}  # by slot: the zeros that were stored last
         # Of index arrays, see `sparsead.schedule.indices`: known positions, those that no op makes, numbers of another dtype;
         # what is checked, the checks by the step that they come before, and by slot the last such step.

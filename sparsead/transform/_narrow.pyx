@@ -237,14 +237,17 @@ cdef class _Narrower:
         return _window(view, offset, place, box)
 
     cdef int _read_parts(self, int v, int store) except -1:
-        cdef Tape old = self.old, new = self.new
+        cdef Tape old = self.old
         cdef int maker = old.vop[v], j, base
         base = self.value[old.operand[old.start[maker]]] if old.code[maker] == LOAD else self.value[v]
         for j, box in enumerate(self.cut[store][1]):
             view, offset = self._source(v, store, box)
-            self.ready[store, j] = new.emit1(LOAD, base, new.pool.attr_id(view), offset, old.line[maker],
-                                             new.pool.dense_type_id(view.dtype, view.shape))
+            self.ready[store, j] = self._loaded(base, view, offset, old.line[maker])
         return 0
+
+    cdef int _loaded(self, int base, view, offset, int line) except -1:
+        cdef Tape new = self.new
+        return new.emit1(LOAD, base, new.pool.attr_id(view), offset, line, new.pool.dense_type_id(view.dtype, view.shape))
 
     cdef int _store_parts(self, int k) except -1:
         cdef Tape old = self.old, new = self.new
@@ -258,14 +261,12 @@ cdef class _Narrower:
 
     cdef int _copy_parts(self, int k) except -1:
         cdef Tape old = self.old, new = self.new
-        cdef int x = self.value[old.operand[old.start[k]]], attr, v
+        cdef int x = self.value[old.operand[old.start[k]]]
         cdef int z = new.emit0(EMPTY, -1, 0, old.line[k], old.vtype[old.out[k]])
         parts = []
         for box in self.cut[k][1]:
             view, offset = section(box, old.type_of(old.out[k]))
-            attr = new.pool.attr_id(view)
-            v = new.emit1(LOAD, x, attr, offset, old.line[k], new.pool.dense_type_id(view.dtype, view.shape))
-            parts.append((v, attr, offset))
+            parts.append((self._loaded(x, view, offset, old.line[k]), new.pool.attr_id(view), offset))
         if self._waits(k):
             self.behind[self.first[old.out[k]]] = parts
             self.value[old.out[k]] = z

@@ -163,6 +163,17 @@ def test_a_copy_begins_with_what_stays_of_it(small):
         assert_bits(reference.Program(after).run(inputs), reference.Program(tape).run(inputs))
 
 
+def test_a_copy_comes_before_a_store_among_what_is_copied(small):
+    b = Builder()
+    x, y = b.input(SHAPE), b.input((3,))
+    z = b.store(b.op("copy", (x,), SHAPE), lambda a: a[0, ::2], y)
+    tape = b.done(b.store(z, lambda a: a[1:-1], b.ew("sin", b.load(x, lambda a: a[1:-1]))))
+    after = narrowed(tape)
+    assert "copy" not in names(after)
+    inputs = [np.random.default_rng(0).normal(size=shape) for shape in (SHAPE, (3,))]
+    assert_bits(reference.Program(after).run(inputs), reference.Program(tape).run(inputs))
+
+
 def test_a_part_is_stored_from_where_it_was_loaded(small):
     b = Builder()
     x = b.input(SHAPE)

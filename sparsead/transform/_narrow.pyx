@@ -278,7 +278,7 @@ cdef class _Narrower:
         """Whether what op `k` copies is stored after the store that comes next, which need not wait for it then."""
         cdef Tape old = self.old
         cdef int z = old.out[k], store = self.first[z]
-        if old.code[store] != STORE or store in self.cut or old.operand[old.start[store]] != z:
+        if old.code[store] != STORE:
             return False
         place = exact(old.pool.attrs[old.attr[store]], old.imm[store], old.type_of(z))
         return place is not None and not pieces(self.cut[k][1], place.box)

@@ -1,17 +1,27 @@
 """Colourings: the definition, first-fit written out slowly, known cases, published counts."""
 
-import csv
 import doctest
 import importlib
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from colouring_patterns import (
+    DATA,
+    arrow,
+    banded,
+    brusselator,
+    csr,
+    csr_from_entries,
+    grid,
+    patterns,
+    random_pattern,
+    read_pattern,
+    reference_folder,
+    table,
+)
 from sparsead.sparsity import colouring
 from sparsead.sparsity.colouring import (
     ORDERS,
@@ -23,16 +33,8 @@ from sparsead.sparsity.colouring import (
     transpose_pattern,
 )
 
-HERE = Path(__file__).resolve().parent
 COLOR = {"column": color_columns, "row": color_rows}
 SIDES = ["column", "row"]
-
-
-def csr(dense):
-    """indptr, indices, shape of a dense Boolean pattern."""
-    dense = np.asarray(dense, bool)
-    indptr = np.concatenate([[0], np.cumsum(dense.sum(axis=1))])
-    return indptr.astype(np.int32), np.nonzero(dense)[1].astype(np.int32), dense.shape
 
 
 def seen_by_column(dense, partition):
@@ -52,17 +54,6 @@ def slow_first_fit(dense, order):
         taken = set(colors[adjacent[j]].tolist())
         colors[j] = next(color for color in range(len(colors)) if color not in taken)
     return colors
-
-
-def random_pattern(m, n, density, seed=0):
-    return np.random.default_rng(seed).random((m, n)) < density
-
-
-@st.composite
-def patterns(draw):
-    m, n = draw(st.integers(0, 9)), draw(st.integers(0, 9))
-    density = draw(st.sampled_from([0.0, 0.1, 0.2, 0.4, 0.8, 1.0]))
-    return random_pattern(m, n, density, draw(st.integers(0, 2**32 - 1)))
 
 
 # --- first-fit against its definition -------------------------------------------------------------------------------
@@ -150,31 +141,6 @@ def test_distance2_degrees(dense):
 
 
 # --- known cases ----------------------------------------------------------------------------------------------------
-
-
-def banded(n, b):
-    return np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= b
-
-
-def arrow(n):
-    pattern = np.eye(n, dtype=bool)
-    pattern[0] = pattern[:, 0] = True
-    return pattern
-
-
-def grid(n, *, corners):
-    """Stencil of n x n points with 5 or, with corners, 9 legs."""
-    line, point = sp.csr_array(banded(n, 1).astype(int)), sp.eye_array(n, dtype=int)
-    stencil = sp.kron(line, line) if corners else sp.kron(line, point) + sp.kron(point, line)
-    return stencil.toarray() > 0
-
-
-def brusselator(n):
-    """Two fields on a periodic n x n grid: five points of one's own field, one of the other."""
-    step = np.roll(np.eye(n, dtype=int), 1, axis=1)
-    line = np.eye(n, dtype=int) + step + step.T
-    laplacian = np.kron(line, np.eye(n, dtype=int)) + np.kron(np.eye(n, dtype=int), line)
-    return np.kron(np.eye(2, dtype=int), laplacian) + np.kron(1 - np.eye(2, dtype=int), np.eye(n * n, dtype=int)) > 0
 
 
 # Counts of natural order; those of the stencils are from the reference oracle that is used below.
@@ -381,28 +347,13 @@ def test_load_of_something_else(tmp_path):
         Coloring.load(tmp_path / "missing")
 
 
-@pytest.mark.parametrize("module", ["_coloring", "_first_fit", "_incidence", "_predicates"])
+@pytest.mark.parametrize("module", ["_coloring", "_first_fit", "_incidence", "_predicates", "_recovery", "_symmetric"])
 def test_examples_in_docstrings(module):
     results = doctest.testmod(importlib.import_module(f"{colouring.__name__}.{module}"))
     assert results.attempted > 0 and results.failed == 0
 
 
 # --- published and measured counts ------------------------------------------------------------------------------------
-
-
-def read_pattern(path):
-    """The pattern of a Matrix Market file, values ignored; some files lack a value here and there."""
-    lines = path.read_text().splitlines()
-    size, *entries = [[int(word) for word in line.split()[:2]] for line in lines if line.strip() and line[0] != "%"]
-    i, j = np.array(entries).T - 1
-    if "symmetric" in lines[0]:
-        i, j = np.concatenate([i, j]), np.concatenate([j, i])
-    return csr_from_entries(i, j, size)
-
-
-def csr_from_entries(i, j, shape):
-    pattern = sp.coo_array((np.ones(len(i)), (i, j)), shape=tuple(int(size) for size in shape)).tocsr()
-    return pattern.indptr, pattern.indices, pattern.shape
 
 
 @pytest.mark.parametrize(
@@ -418,25 +369,13 @@ def csr_from_entries(i, j, shape):
 )
 def test_counts_of_other_tools(name, order, rows, columns):
     """As ColPack counts them (natural) and an independent definitional greedy (both orders)."""
-    pattern = read_pattern(HERE / "data" / "colouring" / f"{name}.mtx")
+    pattern = read_pattern(DATA / f"{name}.mtx")
     assert (color_rows(*pattern, order).count, color_columns(*pattern, order).count) == (rows, columns)
 
 
 @pytest.fixture(scope="module")
 def reference():
-    """Folder of the larger reference data, which the repository does not carry."""
-    named = os.environ.get("SPARSEAD_REFERENCE_DATA")
-    folder = Path(named) if named else HERE.parents[1] / "shared" / "data"
-    if (folder / "colouring").is_dir():
-        return folder / "colouring"
-    if named:
-        pytest.fail(f"SPARSEAD_REFERENCE_DATA is {named}, which has no folder colouring")
-    pytest.skip("no colouring reference data: set SPARSEAD_REFERENCE_DATA to the folder that contains colouring/")
-
-
-def table(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    return reference_folder()
 
 
 def test_counts_of_the_reference_oracle(reference):

@@ -2,7 +2,7 @@
 
 from . import _greedy
 from ._coloring import Coloring
-from ._incidence import Incidence, checked_pattern
+from ._incidence import Incidence, kept_pattern
 from ._orders import resolve
 
 
@@ -97,8 +97,8 @@ def color_rows(indptr, indices, shape, order="natural", *, seed=0):
 
 
 def _first_fit(caller, partition, indptr, indices, shape, order, seed):
-    rows, shape = checked_pattern(caller, indptr, indices, shape)
-    graph = Incidence(rows, shape, partition)
+    pattern = kept_pattern(caller, indptr, indices, shape)
+    graph = Incidence(pattern[:2], pattern.shape, partition)
     name, permutation = resolve(caller, order, seed, graph)
     colors = _greedy.first_fit_net(graph.nets_of, graph.n_nets, permutation)
-    return Coloring(partition, colors, graph.largest_net, name)
+    return Coloring(partition, colors, graph.largest_net, name, pattern=pattern)

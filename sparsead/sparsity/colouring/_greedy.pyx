@@ -9,11 +9,6 @@ import numpy as np
 
 
 cdef extern from "greedy.h" nogil:
-    ctypedef struct adjacency:
-        int32_t count
-        const int32_t *start
-        const int32_t *items
-
     int first_fit_by_nets(adjacency, int32_t, const int32_t *, int32_t *)
     void first_fit_by_vertices(adjacency, adjacency, const int32_t *, int32_t *, int32_t *)
     void distance2_degrees_of(adjacency, adjacency, int32_t *, int32_t *)

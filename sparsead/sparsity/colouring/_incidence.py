@@ -2,10 +2,11 @@
 
 import operator
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
-from . import _greedy
+from . import _graphs, _greedy
 
 INT32_MAX = np.iinfo(np.int32).max
 
@@ -41,10 +42,39 @@ class Incidence:
         """Adjacency lists ``(start, items)`` of the nets."""
         return self._rows if self._by_column else self._columns
 
+    def degrees(self):
+        """Number of other vertices that share a net with each vertex; takes as long as colouring by vertices does."""
+        return _greedy.distance2_degrees(self.nets_of, self.vertices_of)
+
     @property
     def largest_net(self):
         """Size of the largest net: so many vertices differ pairwise, so no colouring has fewer colours."""
         return int(np.diff(self.vertices_of[0]).max(initial=0))
+
+
+class Graph:
+    """A graph whose vertices are coloured so that neighbours, at least, differ.
+
+    Parameters
+    ----------
+    lists : tuple
+        ``(start, items, edge, n_edges)``; see ``_graphs.pyx``.
+    """
+
+    def __init__(self, lists):
+        self.lists, self.n_vertices = lists, lists[0].size - 1
+
+    def degrees(self):
+        """Number of neighbours of each vertex."""
+        return np.diff(self.lists[0])
+
+
+class Pattern(NamedTuple):
+    """A pattern that has been checked, in arrays that nobody writes."""
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    shape: tuple[int, int]
 
 
 def transpose_pattern(indptr, indices, shape):
@@ -98,6 +128,37 @@ def checked_pattern(caller, indptr, indices, shape):
     if row >= 0:
         raise ValueError(f"{caller}: {_row_complaint(row, indices[indptr[row] : indptr[row + 1]], shape[1])}")
     return (indptr, indices), shape
+
+
+def kept_pattern(caller, indptr, indices, shape):
+    """The `Pattern` of these, or an error that begins with `caller`. Arrays that somebody may write are copied."""
+    rows, shape = checked_pattern(caller, indptr, indices, shape)
+    kept_indptr, kept_indices = (array.copy() if array.flags.writeable else array for array in rows)
+    for array in (kept_indptr, kept_indices):
+        array.setflags(write=False)
+    return Pattern(kept_indptr, kept_indices, shape)
+
+
+def symmetric_graph(caller, pattern):
+    """The graph of a symmetric pattern, or an error that begins with `caller` and names an entry that is missing."""
+    indptr, indices, (m, n) = pattern
+    if m != n:
+        raise ValueError(f"{caller}: a pattern of shape {(m, n)} is not symmetric")
+    lists = _graphs.symmetric_graph((indptr, indices))
+    if lists is not None:
+        return Graph(lists)
+    entries = np.repeat(np.arange(n), np.diff(indptr)), indices.astype(np.int64)
+    here, mirrored = entries[0] * n + entries[1], entries[1] * n + entries[0]
+    i, j = divmod(int(np.setdiff1d(mirrored, here).min()), n)
+    raise ValueError(f"{caller}: the pattern is not symmetric: it has the entry ({j}, {i}) but not ({i}, {j})")
+
+
+def bipartite_graph(caller, pattern):
+    """The graph of [0 J^T; J 0] for a pattern J: columns are vertices 0 to n - 1, then come the rows, and entries are edges."""
+    indptr, indices, (m, n) = pattern
+    if m + n >= INT32_MAX or 2 * indices.size > INT32_MAX:
+        raise ValueError(f"{caller}: {indices.size} entries in {m} rows and {n} columns are beyond 32-bit integers")
+    return Graph(_graphs.bipartite_graph((indptr, indices), n))
 
 
 def as_int32(caller, name, values):

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from . import _greedy
 from ._incidence import as_int32
 
 
@@ -13,8 +12,7 @@ def natural(graph, seed):
 
 def largest_first(graph, seed):
     """By falling number of neighbours (Welsh and Powell 1967), counted exactly; ties stay in natural order."""
-    degrees = _greedy.distance2_degrees(graph.nets_of, graph.vertices_of)
-    return np.argsort(-degrees, kind="stable").astype(np.int32)
+    return np.argsort(-graph.degrees(), kind="stable").astype(np.int32)
 
 
 def random(graph, seed):
@@ -22,7 +20,7 @@ def random(graph, seed):
     return np.random.default_rng(seed).permutation(graph.n_vertices).astype(np.int32)
 
 
-#: Name of an order -> function of (graph: Incidence, seed) that returns an int32 permutation of the vertices.
+#: Name of an order -> function of (graph: Incidence or Graph, seed) that returns an int32 permutation of the vertices.
 ORDERS = {"natural": natural, "largest_first": largest_first, "random": random}
 
 

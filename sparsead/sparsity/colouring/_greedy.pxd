@@ -1,0 +1,11 @@
+from libc.stdint cimport int32_t
+
+
+cdef extern from "greedy.h" nogil:
+    ctypedef struct adjacency:
+        int32_t count
+        const int32_t *start
+        const int32_t *items
+
+
+cdef adjacency as_adjacency(pair)

@@ -554,3 +554,47 @@ def test_windows_that_are_apart_share_no_byte(data):
 def test_entries_of_a_row_are_apart():
     a = Access(0, 0, (240, 48), np.dtype(float))
     assert [meeting(a, a._replace(offset=8 * k), (3, 5)) for k in range(7)] == ["same"] + 5 * ["apart"] + ["meet"]
+
+
+# ---- contractions
+
+
+MATRIX, ELEMENTS = sample(6, 6, seed=3), sample(4, 3, 3, seed=4)
+CELLS = np.arange(4)[:, None] + np.arange(3)
+
+
+def test_products_with_matrices():
+    agree(lambda x: MATRIX @ np.sin(x), sample(6))
+    agree(lambda x: np.sin(x) @ MATRIX[:, :2], sample(6))
+    agree(lambda x: (x[:, None] * MATRIX) @ x, sample(6))
+    agree(lambda x: np.dot(x, x) * x[:2], sample(6))
+    agree(lambda x: x.reshape(2, 3) @ x.reshape(3, 2), sample(6))
+    agree(lambda x: np.matmul(x.reshape(4, 2, 3), x.reshape(4, 3, 2)), sample(24))
+    agree(lambda a: a.T @ MATRIX[:3], np.asfortranarray(sample(3, 2)))
+    agree(lambda x: np.outer(x, x[:3])[1:], sample(4))
+
+
+def test_contractions():
+    agree(lambda u: np.einsum("eij,ej->ei", ELEMENTS, u[CELLS] ** 2), sample(6))
+    agree(lambda u: np.einsum("eij,ei,ej->e", ELEMENTS, u[CELLS], np.cos(u[CELLS])), sample(6))
+    agree(lambda a: np.einsum("ii->i", a) * np.einsum("ij->j", a), sample(3, 3))
+    agree(lambda a: np.einsum("ij,ij,jk->ki", a, a, MATRIX[:3]), sample(2, 3))
+    agree(lambda a: np.einsum("ijk->kj", a)[::-1], sample(9, 2, 3))
+
+    def residual(u, r):
+        r[:] = 0
+        np.add.at(r, CELLS, np.einsum("eij,ej->ei", ELEMENTS, u[CELLS] ** 2))
+
+    agree(residual, sample(6), sample(6), wrt="u", of="r")
+    agree(lambda u: np.einsum("eij,ei,ej->", ELEMENTS, u[CELLS], u[CELLS] ** 2), sample(6), make=sparsead.hessian)
+
+
+def test_a_recurrence_is_given_up_before_long():
+    def recurrence(a):
+        y = a.copy()
+        for i in range(1, len(a)):
+            y[i] -= 0.3 * y[i - 1] * y[i]
+        return y
+
+    jac = sparsead.jacobian(recurrence).prepare(sample(60))
+    assert jac.method != "direct" and "not entry by entry: too many partial derivatives" in jac.report()

@@ -462,11 +462,11 @@ def test_hessian_products_and_pullbacks(tmp_path):
 
 
 def test_sweeps_of_several_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr("sparsead.derivatives.jacobians.LANES_BYTES", 2000)
+    monkeypatch.setattr("sparsead.derivatives.sweeps.LANES_BYTES", 2000)
     x = RNG.normal(size=100)
     for method in ("column", "row"):
         jac = sparsead.jacobian(lambda x: x[2:] * x[:-2] + x[1:-1] ** 2, method=method).prepare(x)
-        assert "2 sweep" in jac.report()
+        assert ("2 sweeps" if method == "column" else "2 reverse sweeps") in jac.report()
         expected = jac(x)
         values = np.empty(expected.nnz)
         assert Exported(jac, tmp_path, f"by_{method}")(x, values) == 0

@@ -7,9 +7,10 @@ import re
 import numpy as np
 
 from sparsead.derivatives.gradients import ValueAndGrad
-from sparsead.derivatives.jacobians import Hessian, Jacobian, _flat_lanes, _joined
+from sparsead.derivatives.jacobians import Hessian, Jacobian
 from sparsead.derivatives.outputs import slots
 from sparsead.derivatives.products import Hvp, Jvp, Vjp, second_order_tape
+from sparsead.derivatives.sweeps import flat_lanes, joined
 from sparsead.engine.native.export import FIXED, LIBRARY, WORDS, Entry, Parameter, Stage
 from sparsead.tape._memory import window
 from sparsead.tracing.record import name_of, signature
@@ -220,42 +221,46 @@ def _matrix(derivative, prepared, name):
         raise NotImplementedError("format='dense'; take 'csr' or 'csc', whose pattern the source has")
     if derivative.has_aux:
         raise NotImplementedError("has_aux=True; leave the auxiliary value out")
-    nnz, form = len(compressed.indices), compressed.format
-    pattern = compressed.out_indptr, compressed.out_indices, compressed.shape, form
+    entries, layout = compressed.entries, compressed.layout
+    direct = compressed.method == "direct"
+    if not direct and not entries.sweeps.is_plain:
+        raise NotImplementedError("entries that are not just read from sweeps (substitution, or a structure with more entries "
+                                  "than this path has); take method='direct' or 'column'")  # fmt: skip
+    nnz, form = layout.nnz, layout.format
+    pattern = layout.out_indptr, layout.out_indices, layout.shape, form
     stages, gather = [], None
     dtype = np.dtype(float)
-    if nnz and compressed.method == "direct":
-        tape = compressed._direct_tape
+    if nnz and direct:
+        tape = entries.direct_tape
         dtype = tape.type(tape.outputs[0]).dtype
     elif nnz:
-        tapes = [compressed._sweep(first, last) for first, last in compressed._chunks]
-        dtype, gather = _gathered(compressed, tapes)
+        tapes = [entries.sweeps.tape_of(chunk) for chunk in entries.sweeps.chunks]
+        dtype, gather = _gathered(entries.sweeps, tapes)
     text = f"entries of the {derivative.kind}, in the order of {form.upper()}"
     values = Parameter(maker.name("values"), dtype, (nnz,), (dtype.itemsize,), text, output=True)
-    if nnz and compressed.method == "direct":
+    if nnz and direct:
         stages = [Stage(tape, maker.inputs, [values])]
     elif nnz:
         stages = [Stage(tape, maker.inputs, [None] * len(tape.outputs)) for tape in tapes]
     return Entry(name, maker.title(), stages, [*maker.parameters(), values], maker.notes, pattern, gather, values)
 
 
-def _gathered(compressed, tapes):
+def _gathered(sweeps, tapes):
     """(dtype, where each entry is among the outputs of all sweeps): what is done to the outputs is done to their positions."""
-    begin, parts, dtypes = 0, [], set()
-    for tape, (first, last) in zip(tapes, compressed._chunks, strict=True):
+    begin, dtypes, found = 0, set(), np.empty(sweeps.layout.nnz, np.int64)
+    for tape, chunk, (gather, into) in zip(tapes, sweeps.chunks, sweeps.reads, strict=True):
         flat = []
-        for v, ndim in zip(tape.outputs, compressed._ndims, strict=True):
+        for v, lane in zip(tape.outputs, sweeps.results(chunk.side), strict=True):
             t = tape.type(v)
             dtypes.add(t.dtype)
             numbers = np.arange(begin, begin + t.size)
             memory = window(numbers, 0, t.shape, tuple(s * 8 // t.dtype.itemsize for s in t.strides), numbers.dtype)
-            flat.append(_flat_lanes(memory, last - first, ndim))
+            flat.append(flat_lanes(memory, chunk.lanes, lane.ndim))
             begin += t.size
-        parts.append(_joined(flat, 1))
+        found[slice(None) if into is None else into] = joined(flat, 1).reshape(-1)[gather]
     if len(dtypes) > 1:
         raise NotImplementedError(f"outputs of types {', '.join(sorted(map(str, dtypes)))} in one matrix")
-    (dtype,) = dtypes
-    return dtype, np.take(_joined(parts, 0).reshape(-1), compressed.gather)
+    return dtypes.pop(), found
 
 
 MAKERS = {Hessian: _matrix, Jacobian: _matrix, ValueAndGrad: _gradient, Jvp: _tangent, Vjp: _pullback, Hvp: _product}

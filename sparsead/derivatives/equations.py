@@ -13,8 +13,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, splu
 
+from sparsead.derivatives.axes import Axis
 from sparsead.derivatives.black_box import outside_of_traces
-from sparsead.derivatives.jacobians import Axis, Compressed
+from sparsead.derivatives.compressed import Compressed
 from sparsead.engine import program
 from sparsead.ops.effect import once
 from sparsead.sparsity.pattern import jacobian_pattern

@@ -159,7 +159,7 @@ class Derivative:
         self.wrt, self.of = places_of(wrt, "wrt", name, parameters), places_of(of, "of", name, parameters)
         self.__signature__ = self._signature()
         self._binder = Binder(function)
-        role = (type(self), self.wrt, self.of, self.has_aux, engine, self.fast, repr(sorted(options.items())))
+        role = (type(self), self.wrt, self.of, self.has_aux, engine, self.fast, tuple(sorted(options.items())))
         self._state = state_of(function, role)
 
     def _signature(self):

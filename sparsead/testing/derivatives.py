@@ -10,6 +10,7 @@ import numpy as np
 from sparsead.derivatives.gradients import grad
 from sparsead.derivatives.inputs import at_place, is_under, rebuilt
 from sparsead.derivatives.products import hvp, jvp, vjp
+from sparsead.derivatives.verifying import DerivativeError
 from sparsead.tracing.libraries import attributes
 from sparsead.tracing.memory import Block, groups
 from sparsead.tracing.record import bind, name_of
@@ -19,10 +20,6 @@ DIRECTIONS = 3
 HALVINGS = 6  # of the step of the central differences
 TAYLOR_STEPS = 10  # each a quarter of the one before
 ABOVE_NOISE = 30.0  # a remainder counts while it is this many times the noise
-
-
-class DerivativeError(AssertionError):
-    """A derivative is not that of its function."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,18 @@ def mismatch(recording, arguments):
     return None
 
 
+def same_kind(recording, other):
+    """Whether two recordings are of calls of one kind, so that they differ in the path through the function only."""
+    if not recording.same_inputs(other) or len(recording.checks) != len(other.checks):
+        return False
+    return all(a.path == b.path and a.kind == b.kind and _same(a, b) for a, b in zip(recording.checks, other.checks, strict=True))
+
+
+def _same(leaf, other):
+    """Whether two checks of one kind ask for the same."""
+    return leaf.value == other.value if leaf.kind == "length" else not DIFFERENCES[leaf.kind](leaf.value, other.value)
+
+
 def _array(now, before):
     if type(now) not in PLAIN:
         return f"is of type {type(now).__name__}, and was an array"

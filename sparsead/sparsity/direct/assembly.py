@@ -24,8 +24,8 @@ LEAST_EFFORT = 10_000_000
 EFFORT = 64
 
 
-def assembly(tape, wrt, of, structure):
-    """A tape with one output, the data of the Jacobian of `tape`.
+def assembly(tape, wrt, of, structure, kept=()):
+    """A tape whose first output is the data of the Jacobian of `tape`.
 
     Parameters
     ----------
@@ -33,6 +33,8 @@ def assembly(tape, wrt, of, structure):
     wrt, of : sequence of int
         Positions in ``tape.inputs`` and ``tape.outputs``.
     structure : Structure
+    kept : sequence of int
+        Positions in ``tape.outputs`` of what the new tape gives besides.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def assembly(tape, wrt, of, structure):
         first += t.size
     data = _Data(c, dtype, len(structure.indices))
     data.write(plain, repeated)
-    made.tape.outputs = [data.value]
+    made.tape.outputs = [data.value, *(made.tape.outputs[v] for v in kept)]
     return simplify(made.tape)
 
 

@@ -15,6 +15,7 @@ CALL = 5000
 GATHERED = 8
 FUNCTION = 10
 ASSEMBLED = 3  # an entry fetched from a compressed matrix
+SUBSTITUTED = 12  # an entry that follows from others
 ARITHMETIC = {"add", "subtract", "multiply", "negative", "square", "absolute", "select", "maximum", "minimum", "positive", "sign"}
 FREE = {"input", "const", "empty", "zeros", "load", "guard"}
 WINDOWED = {"store", "accumulate"}
@@ -42,7 +43,18 @@ def _cost(tape, op):
     return OP + size if name in ("copy", "cast", "sum") else CALL + FUNCTION * size
 
 
-def cost_of_sweeps(tape, sweep, lanes, entries):
-    """The cost of a compressed Jacobian: `sweep` is the tangent of `tape` with its primal, run for that many seeds."""
+def cost_of_sweeps(tape, sweeps, entries, substituted=False):
+    """The cost of a compressed Jacobian.
+
+    Parameters
+    ----------
+    tape : Tape
+    sweeps : list of (Tape, int)
+        Tangents or adjoints of `tape`, with its primal, and the number of seeds of each.
+    entries : int
+    substituted : bool
+        Whether entries are not just read.
+    """
     primal = cost_of(tape)
-    return primal + lanes * max(cost_of(sweep) - primal, 0) + ASSEMBLED * entries
+    lanes = sum(n * max(cost_of(sweep) - primal, 0) for sweep, n in sweeps)
+    return primal + lanes + (SUBSTITUTED if substituted else ASSEMBLED) * entries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from itertools import product
 
 import numpy as np
@@ -120,21 +121,51 @@ def _scatter_add(s, op):
 
 def _sum(s, op):
     (x,), (z,) = op.operands, op.results
-    t, made = s.type(x), s.type(z)
+    return _summed(s, s.of(x), s.type(x), op.attr, s.type(z))
+
+
+def _summed(s, terms, t, axes, made):
+    """Terms of an array of type `t` summed along axes."""
     if t.dtype != made.dtype:
         raise GiveUp("a sum in another dtype")
-    extents = [range(t.shape[axis]) for axis in op.attr]
+    extents = [range(t.shape[axis]) for axis in axes]
     if math.prod(map(len, extents)) <= UNROLLED:
-        kept = [axis for axis in range(t.ndim) if axis not in op.attr]
+        kept = [axis for axis in range(t.ndim) if axis not in axes]
         view = View(tuple(t.shape[a] for a in kept), tuple(t.strides[a] for a in kept), t.dtype)
         parts = [
-            s.terms.loaded(s.of(x), t, view, sum(t.strides[a] * i for a, i in zip(op.attr, index, strict=True)), made)
+            s.terms.loaded(terms, t, view, sum(t.strides[a] * i for a, i in zip(axes, index, strict=True)), made)
             for index in product(*extents)
         ]
         return s.terms.joined([term for part in parts for term in part], made)
-    rows = places(made)[tuple(slice(None) if axis not in op.attr else None for axis in range(t.ndim))]
+    rows = places(made)[tuple(slice(None) if axis not in axes else None for axis in range(t.ndim))]
     rows = np.broadcast_to(rows, t.shape)
-    return [s.terms.with_rows(term, t, rows) for term in s.of(x)]
+    return [s.terms.with_rows(term, t, rows) for term in terms]
+
+
+def _einsum(s, op):
+    """A product over all indices, summed over those that the result has not."""
+    inputs, out = op.attr.split("->")
+    letters, made = inputs.split(","), s.type(op.results[0])
+    sizes = {c: n for v, axes in zip(op.operands, letters, strict=True) for c, n in zip(axes, s.type(v).shape, strict=True)}
+    order = [*out, *(c for c in sizes if c not in out)]
+    full = s.e.array_type(made.dtype, tuple(sizes[c] for c in order))
+    views = [_broadcast_view(s.type(v), axes, order, full.shape) for v, axes in zip(op.operands, letters, strict=True)]
+    found = []
+    for i, v in enumerate(op.operands):
+        if s.of(v):
+            terms = s.terms.loaded(s.of(v), s.type(v), views[i], 0, full)
+            others = [s.e.load(int(s.value[op.operands[k]]), view, 0) for k, view in enumerate(views) if k != i]
+            partial = reduce(lambda a, b: s.e.ew("multiply", a, b), others) if others else 1.0
+            found += s.terms.times(terms, partial, full, full)
+    return _summed(s, s.terms.joined(found, full), full, tuple(range(len(out), len(order))), made)
+
+
+def _broadcast_view(t, axes, order, shape):
+    """An operand of type `t` over all indices; an index that it has twice is its diagonal."""
+    strides = dict.fromkeys(order, 0)
+    for c, stride in zip(axes, t.strides, strict=True):
+        strides[c] += stride
+    return View(shape, tuple(strides.values()), t.dtype)
 
 
 def _select(s, op):
@@ -163,6 +194,7 @@ RULES = {
     "load": _load,
     "copy": _copy,
     "cast": _cast,
+    "einsum": _einsum,
     "store": _store,
     "accumulate": _accumulate,
     "gather": _gather,

@@ -28,9 +28,9 @@ class Partials(NamedTuple):
     Parameters
     ----------
     tape : Tape
-        The inputs are those of the tape it was made of; it has no outputs.
+        The inputs and outputs are those of the tape it was made of.
     values : list of int
-        The values that the outputs of the tape have become.
+        The values that the outputs that were asked for have become.
     terms : list of list of Term
         For each output that was asked for.
     windows : list of list of (View, int)
@@ -111,7 +111,7 @@ class Sweep:
             if any(v in self.jacobian for v in op.operands):
                 self._op(op)
             self._note_windows(op)
-        self.new.inputs = [int(self.value[v]) for v in self.old.inputs]
+        self.new.inputs, self.new.outputs = ([int(self.value[v]) for v in ends] for ends in (self.old.inputs, self.old.outputs))
         self.new.names = {int(self.value[v]): name for v, name in self.old.names.items()}
         outputs = [self.old.outputs[position] for position in of]
         return Partials(self.new, [int(self.value[v]) for v in outputs], [self.of(v) for v in outputs],

@@ -16,8 +16,8 @@ from sparsead.transform.partials.coefficients import Coefficients, Stored
 from sparsead.transform.partials.geometry import copied, in_layout, places, seen
 
 MAX_TERMS = 256  # of one value
-# Work that is not for elements: of making an array, and of looking whether two are equal.
-MADE, COMPARED = 1000, 100
+# Work that is not for elements: of making an array, of looking whether two are equal, and of looking into a window.
+MADE, COMPARED, SEEN = 1000, 100, 200
 
 
 class GiveUp(Exception):
@@ -157,6 +157,7 @@ class Terms:
     def cleared(self, terms, vtype, window):
         """Terms without those of the elements in a `Window`, or among `Elements`."""
         found, self.fresh = [], set()
+        self.work += SEEN * len(terms)
         for term in terms:
             if term.rows is not None:
                 gone = np.zeros(vtype.size, bool)
@@ -200,6 +201,7 @@ class Terms:
     def _home(self, terms, before, term, window, taken):
         """The number of the term that takes in a new one, or None."""
         c = self.c
+        self.work += 2 * SEEN * len(terms)
         free = [
             k for k, t in enumerate(terms)
             if t.rows is None and k not in taken and not (window.of(t.columns) >= 0).any()

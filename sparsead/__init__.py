@@ -53,6 +53,8 @@ from sparsead.derivatives.jacobians import hessian as hessian
 from sparsead.derivatives.jacobians import jacobian as jacobian
 from sparsead.derivatives.marks import stop_gradient as stop_gradient
 from sparsead.derivatives.marks import value as value
+from sparsead.derivatives.operators import hessian_operator as hessian_operator
+from sparsead.derivatives.operators import jacobian_operator as jacobian_operator
 from sparsead.derivatives.products import hvp as hvp
 from sparsead.derivatives.products import jvp as jvp
 from sparsead.derivatives.products import linearize as linearize

@@ -59,6 +59,9 @@ from sparsead.derivatives.products import hvp as hvp
 from sparsead.derivatives.products import jvp as jvp
 from sparsead.derivatives.products import linearize as linearize
 from sparsead.derivatives.products import vjp as vjp
+from sparsead.derivatives.values import value_and_hessian as value_and_hessian
+from sparsead.derivatives.values import value_and_jacobian as value_and_jacobian
+from sparsead.derivatives.values import value_gradient_and_hessian as value_gradient_and_hessian
 from sparsead.engine.threads import get_num_threads as get_num_threads
 from sparsead.engine.threads import set_num_threads as set_num_threads
 from sparsead.tracing.control import fori_loop as fori_loop

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+import sparsead
 from sparsead.sparsity.colouring import color_columns, color_rows
 from sparsead.sparsity.drawing import block_counts, pattern_svg, pattern_text, plot_coloring, plot_compressed, plot_pattern
 from sparsead.sparsity.drawing._blocks import fitting_block
@@ -383,7 +384,69 @@ def test_empty_blocks_are_refused():
         block_counts(*csr(arrow(3)), (0, 1))
 
 
-# ---- documentation ---------------------------------------------------------------------------------------------------
+# ---- what derivatives show of themselves -----------------------------------------------------------------------------
+
+
+def differences(x):
+    return x[1:] * x[:-1]
+
+
+def test_before_it_is_prepared_there_is_nothing_to_draw():
+    jac = sparsead.jacobian(lambda x: x * x)
+    assert "\n" not in str(jac) and jac._repr_html_() is None
+    with pytest.raises(RuntimeError, match="not prepared"):
+        jac.plot()
+
+
+@pytest.mark.parametrize(
+    "method, way", [("direct", "entry by entry"), ("column", "2 colours by columns"), ("row", "2 colours by rows")]
+)
+def test_a_prepared_jacobian_shows_its_pattern(method, way):
+    jac = sparsead.jacobian(differences, method=method).prepare(np.ones(50))
+    assert repr(jac) == f"Jacobian(differences, 49 x 50, 98 entries, {way})"
+    first, *picture = str(jac).splitlines()
+    assert first == repr(jac)
+    assert "\n".join(picture) == pattern_text(*csr(jac.pattern))
+
+
+def test_a_hessian_names_itself():
+    hessian = sparsead.hessian(lambda x: np.sum(differences(x)), method="direct").prepare(np.ones(5))
+    assert repr(hessian) == "Hessian(<lambda>, 5 x 5, 8 entries, entry by entry)"
+
+
+def test_a_failed_preparation_is_not_drawn():
+    hessian = sparsead.hessian(lambda x: x * x)
+    with pytest.raises(TypeError):
+        hessian.prepare(np.ones(3))
+    assert repr(hessian) == "sparsead.hessian(<lambda>, wrt=0, of='return')"
+
+
+@pytest.mark.parametrize("method, colours", [("direct", "not needed"), ("column", "2")])
+def test_a_notebook_shows_a_table_and_the_pattern(method, colours):
+    jac = sparsead.jacobian(lambda x: differences(x), method=method).prepare(np.ones(50))
+    root = ElementTree.fromstring(jac._repr_html_())
+    table = {row[0].text: row[1].text for row in root.iter("tr")}
+    assert list(table) == ["shape", "entries", "density", "method", "colours"]
+    assert (table["shape"], table["entries"], table["density"], table["colours"]) == ("49 × 50", "98", "4.000%", colours)
+    assert root.find(".//code").text == repr(jac)
+    (svg,) = root.iter(f"{SVG}svg")
+    assert np.array_equal(levels_of(ElementTree.tostring(svg)), jac.pattern.toarray())
+
+
+@pytest.mark.parametrize("method", ["direct", "column", "row"])
+@pytest.mark.parametrize("kind, sides", [("pattern", 0), ("coloring", 0), ("compressed", 1)])
+def test_a_jacobian_draws_itself(method, kind, sides, plt):
+    jac = sparsead.jacobian(differences, method=method).prepare(np.ones(20))
+    ax = jac.plot(kind)
+    marks = marks_of(ax)
+    assert len(marks[False]) + len(marks[True]) == 38
+    assert len(ax.child_axes) == sides
+    assert jac.plot(kind, ax=ax) is ax
+
+
+def test_an_unknown_kind_of_picture_is_refused():
+    with pytest.raises(ValueError, match="kind='spy' is unknown"):
+        sparsead.jacobian(differences).prepare(np.ones(3)).plot("spy")
 
 
 @pytest.mark.parametrize("module", ["_blocks", "_text", "_markup", "_figures"])

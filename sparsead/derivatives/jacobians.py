@@ -16,6 +16,7 @@ from sparsead.derivatives.stacks import stacked
 from sparsead.derivatives.verifying import verify
 from sparsead.ops.effect import begin_sweep
 from sparsead.sparsity.colouring import Coloring
+from sparsead.sparsity.drawing import _shown
 from sparsead.tape.spec import BY_NAME
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.mismatch import same_kind
@@ -311,6 +312,61 @@ class Jacobian(Derivative):
         if compressed.assumed_dense:
             lines.append(f"  pattern assumed dense for: {', '.join(sorted(set(compressed.assumed_dense)))}")
         return lines
+
+    # ---- pictures ------------------------------------------------------------------------------------------------
+
+    @property
+    def _has_structure(self):
+        """Whether that of the most recent recording is there already: a representation neither waits nor fails."""
+        known = self._state.known
+        return bool(known) and "compressed" in known[0].cache
+
+    def __repr__(self):
+        return _shown.as_line(self, name_of(self.function)) if self._has_structure else super().__repr__()
+
+    def __str__(self):
+        return _shown.as_text(self) if self._has_structure else repr(self)
+
+    def _repr_html_(self):
+        return _shown.as_html(self) if self._has_structure else None
+
+    def plot(self, kind="pattern", *, ax=None):
+        """Draw by matplotlib what was found at the most recent recording.
+
+        Parameters
+        ----------
+        kind : {"pattern", "coloring", "compressed"}
+            The pattern; the pattern with each entry in the colour that it is read from; or that and beside it the compressed
+            matrix, which sweeps for the colours give.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; else in a figure of its own.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            Of the pattern. Nothing is shown: call ``matplotlib.pyplot.show()``, or ``.figure.savefig(path)`` of it.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        RuntimeError
+            Before the first call.
+        ValueError
+            `kind` is unknown.
+
+        See Also
+        --------
+        sparsead.sparsity.drawing : the same for any pattern and colours.
+
+        Examples
+        --------
+        >>> import numpy as np, sparsead
+        >>> jac = sparsead.jacobian(lambda x: x[1:] * x[:-1]).prepare(np.ones(9))
+        >>> jac.plot().get_title()
+        '8 × 9, 16 entries'
+        """
+        return _shown.plot(self, kind, ax)
 
 
 def _blocks(names, sizes):

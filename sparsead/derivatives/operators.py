@@ -11,8 +11,10 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
-from sparsead.derivatives.jacobians import Axis, _flat_lanes, _in_lanes, gradient_with_axes
+from sparsead.derivatives.axes import Axis
+from sparsead.derivatives.jacobians import gradient_with_axes
 from sparsead.derivatives.prepared import Derivative
+from sparsead.derivatives.sweeps import flat_lanes, in_lanes
 from sparsead.ops.effect import begin_sweep
 from sparsead.tracing.errors import TraceError
 from sparsead.tracing.record import name_of
@@ -98,7 +100,7 @@ class Sweep:
     def _sweep(self, residuals, vectors):
         lanes = len(vectors)
         results = self._program(lanes).run([*residuals, *self._in_memory(vectors)])
-        flat = [_flat_lanes(r, lanes, ndim) for r, ndim in zip(results, self.ndims, strict=True)]
+        flat = [flat_lanes(r, lanes, ndim) for r, ndim in zip(results, self.ndims, strict=True)]
         flat = np.concatenate(flat, axis=1) if len(flat) > 1 else flat[0]
         return flat if self.leaving.where is None else flat[:, self.leaving.where]
 
@@ -110,7 +112,7 @@ class Sweep:
             memory[:, axis.where] = vectors
             vectors = memory
         parts = np.split(vectors, np.cumsum(axis.sizes)[:-1], axis=1)
-        made = [_in_lanes(part, t) for part, t in zip(parts, self.seeds, strict=True)]
+        made = [in_lanes(part, t) for part, t in zip(parts, self.seeds, strict=True)]
         return made if len(vectors) > 1 else [seed[0] for seed in made]
 
     def _program(self, lanes):

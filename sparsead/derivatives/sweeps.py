@@ -166,7 +166,7 @@ class Sweeps:
         flat[colors[chosen] - chunk.first, axis.places(chosen)] = 1.0
         parts = np.split(flat, np.cumsum(axis.sizes)[:-1], axis=1)
         tape = self.directions.tape
-        return [_in_lanes(part, tape.type(v)) for part, v in zip(parts, self.directions.seeded(chunk.side), strict=True)]
+        return [in_lanes(part, tape.type(v)) for part, v in zip(parts, self.directions.seeded(chunk.side), strict=True)]
 
     def _colors(self, side):
         return self.coloring.column_colors if side == FORWARD else self.coloring.row_colors
@@ -309,7 +309,7 @@ def flat_lanes(array, lanes, ndim):
     return array.transpose(0, *order).reshape(lanes, -1)
 
 
-def _in_lanes(flat, vtype):
+def in_lanes(flat, vtype):
     """Flat seeds as lanes of arrays in the memory layout of `vtype`."""
     lanes = np.array(flat, dtype=vtype.dtype, order="C")
     return np.lib.stride_tricks.as_strided(
@@ -317,4 +317,4 @@ def _in_lanes(flat, vtype):
     )  # fmt: skip
 
 
-__all__ = ["FORWARD", "LANES_BYTES", "REVERSE", "Directions", "Sweeps", "flat_lanes", "joined"]
+__all__ = ["FORWARD", "LANES_BYTES", "REVERSE", "Directions", "Sweeps", "flat_lanes", "in_lanes", "joined"]

@@ -4,7 +4,8 @@ All take compressed rows (`indptr`, `indices`, `shape`) as arrays, and colours a
 large for the picture are shown by counts of entries in equal blocks, in time proportional to the entries.
 
 Layout: ``_blocks.py`` the counts, ``_text.py`` braille, ``_markup.py`` SVG and HTML, ``_sides.py`` who reads which entry,
-``_figures.py`` and ``_painting.py`` matplotlib, ``_words.py`` numbers in words.
+``_figures.py`` and ``_painting.py`` matplotlib, ``_shown.py`` what Jacobians and Hessians show of themselves, ``_words.py``
+numbers in words.
 """
 
 from ._blocks import block_counts as block_counts

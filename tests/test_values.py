@@ -104,7 +104,7 @@ def test_one_program_has_it_all():
 
 
 def test_many_colours_in_several_sweeps(monkeypatch):
-    monkeypatch.setattr("sparsead.derivatives.jacobians.LANES_BYTES", 4 * 6 * 8)
+    monkeypatch.setattr("sparsead.derivatives.sweeps.LANES_BYTES", 4 * 6 * 8)
     for method in ("column", "row"):
         both = sparsead.value_and_jacobian(lambda x: np.sum(x * x) * np.sin(x[:6]), method=method)
         x = np.linspace(0, 1, 6)

@@ -53,8 +53,11 @@ def _way(derivative):
     """How entries are computed, in words."""
     if derivative.method == "direct":
         return "entry by entry"
-    coloring = derivative.coloring
-    return f"{counted(coloring.count, 'colour')} {BY.get(coloring.partition) or coloring.method}"
+    return f"{counted(derivative.coloring.count, 'colour')} {_by(derivative.coloring)}"
+
+
+def _by(coloring):
+    return BY.get(coloring.partition) or coloring.method
 
 
 def _table(derivative):
@@ -64,6 +67,6 @@ def _table(derivative):
         ("shape", f"{m} × {n}"),
         ("entries", str(n_entries)),
         ("density", f"{n_entries / max(1, m * n):.3%}"),
-        ("method", "entry by entry" if direct else f"sweeps for colours {BY.get(derivative.coloring.partition) or derivative.coloring.method}"),
+        ("method", "entry by entry" if direct else f"sweeps for colours {_by(derivative.coloring)}"),
         ("colours", "not needed" if direct else str(derivative.coloring.count)),
     ]

@@ -14,7 +14,7 @@ from scipy import sparse
 import sparsead
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-TESTED = ("brusselator", "brusselator_in_c", "burgers_inverse", "pollution")
+TESTED = ("brusselator", "brusselator_in_c", "burgers_inverse", "finite_elements", "pollution")
 
 
 @cache
@@ -103,14 +103,20 @@ def test_brusselator_in_c(tmp_path, capsys):
     assert "128 unknowns, 768 entries" in capsys.readouterr().out
 
 
+def complex_step(write, y, n_results):
+    """The Jacobian of ``write(y, result)``, exact to rounding (Squire and Trapp, SIAM Review 40, 1998)."""
+    jacobian = np.empty((n_results, y.size))
+    for j in range(y.size):
+        result = np.zeros(n_results, complex)
+        write(y + 1e-100j * (np.arange(y.size) == j), result)
+        jacobian[:, j] = result.imag / 1e-100
+    return jacobian
+
+
 def test_pollution_jacobian_is_the_complex_step():
     pollution = load("pollution")
     y = np.random.default_rng(0).uniform(0.1, 1, 20)
-    expected = np.empty((20, 20))
-    for j in range(20):
-        dy = np.empty(20, complex)
-        pollution.pollu(0.0, y + 1e-100j * (np.arange(20) == j), dy)
-        expected[:, j] = dy.imag / 1e-100
+    expected = complex_step(lambda y, dy: pollution.pollu(0.0, y, dy), y, 20)
     jac = sparsead.jacobian(pollution.pollu, wrt="y", of="dy")(0.0, y, np.empty(20))
     assert_allclose(jac.toarray(), expected, rtol=1e-13)
     assert jac.nnz == np.count_nonzero(expected)
@@ -162,3 +168,28 @@ def test_burgers_inverse_refuses_steps(arguments, message, capsys):
     with pytest.raises(SystemExit):
         load("burgers_inverse").main(arguments.split())
     assert message in capsys.readouterr().err
+
+
+def test_finite_element_jacobian_is_the_complex_step():
+    elements = load("finite_elements")
+    mesh = elements.scattered_mesh(5)
+    residual = elements.finite_elements(mesh)
+    u = np.random.default_rng(0).uniform(-1, 1, mesh.x.size)
+    expected = complex_step(residual, u, u.size)
+    jac = sparsead.jacobian(residual, wrt="u", of="r")(u, np.empty(u.size))
+    assert_allclose(jac.toarray(), expected, rtol=1e-12, atol=1e-14)
+    assert jac.nnz == np.count_nonzero(expected)
+
+
+def test_finite_elements(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    shown = load("finite_elements").main(["--n", "8", "--meshes", "3"])
+    assert all(1.8 < order < 2.3 for order in shown["orders"])
+    for run in shown["runs"]:
+        assert_allclose(run.mesh.area.sum(), 1, rtol=1e-13)
+        before, after = run.residuals[-3:-1]
+        assert run.residuals[-1] < 1e-11
+        assert after < 10 * before**2  # quadratic
+        assert run.jacobian.method == "direct"
+    assert is_picture(tmp_path / "finite_elements.png")
+    assert "81 x 81" in capsys.readouterr().out

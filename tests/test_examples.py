@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
+from scipy.spatial.transform import Rotation
 
 import sparsead
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-TESTED = ("brusselator", "brusselator_in_c", "burgers_inverse", "finite_elements", "pollution")
+TESTED = ("brusselator", "brusselator_in_c", "bundle_adjustment", "burgers_inverse", "finite_elements", "pollution")
 
 
 @cache
@@ -193,3 +194,53 @@ def test_finite_elements(tmp_path, capsys):
         assert run.jacobian.method == "direct"
     assert is_picture(tmp_path / "finite_elements.png")
     assert "81 x 81" in capsys.readouterr().out
+
+
+def test_bundle_adjustment_jacobian_is_that_of_differences():
+    bundle = load("bundle_adjustment")
+    scene = bundle.made_up(4, 10, 3, np.random.default_rng(0))
+    residuals = bundle.misfit(scene)
+    jac = sparsead.jacobian(residuals)(scene.truth)
+    h = 1e-6
+    expected = np.transpose(
+        [(residuals(scene.truth + h * e) - residuals(scene.truth - h * e)) / (2 * h) for e in np.eye(scene.truth.size)]
+    )
+    assert_allclose(jac.toarray(), expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+    assert np.all(np.diff(jac.indptr) == 12)
+    cameras, points = scene.camera.repeat(2), scene.point.repeat(2)
+    columns = np.hstack([9 * cameras[:, None] + np.arange(9), scene.cameras.size + 3 * points[:, None] + np.arange(3)])
+    assert np.array_equal(jac.indices.reshape(-1, 12), columns)
+
+
+def test_bundle_adjustment_turns_by_rotation_vectors():
+    bundle, rng = load("bundle_adjustment"), np.random.default_rng(0)
+    vectors, rotations, turned = rng.normal(size=(3, 20, 3))
+    bundle.rotate(vectors, rotations, turned)
+    assert_allclose(turned, Rotation.from_rotvec(rotations).apply(vectors), rtol=1e-12, atol=1e-14)
+
+
+def test_bundle_adjustment_distance_does_not_see_what_pictures_cannot_show():
+    distance, rng = load("bundle_adjustment").distance, np.random.default_rng(0)
+    points = rng.normal(size=(30, 3))
+    moved = 1.7 * Rotation.from_rotvec([0.3, -1, 2]).apply(points) + [1, 2, 3]
+    assert distance(moved, points) < 1e-14
+    assert_allclose(distance(points + rng.normal(0, 1e-3, points.shape), points), np.sqrt(3) * 1e-3, rtol=0.3)
+
+
+def test_bundle_adjustment(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    shown = load("bundle_adjustment").main(["--cameras", "5", "--points", "60", "--views", "4"])
+    ours, theirs = shown["runs"]
+    for run in (ours, theirs):
+        assert 0.75 < run.cost / shown["expected"] < 1.25  # 262 degrees of freedom: a standard deviation is 0.09
+        assert run.distance < 0.02
+    assert_allclose(ours.cost, theirs.cost, rtol=1e-5)
+    assert theirs.calls >= 12 * theirs.jacobians > ours.calls  # no two of the twelve columns of a row share a difference
+    assert is_picture(tmp_path / "bundle_adjustment.png")
+    assert "240 observations" in capsys.readouterr().out
+
+
+def test_bundle_adjustment_refuses_what_cannot_be_found(capsys):
+    with pytest.raises(SystemExit):
+        load("bundle_adjustment").main("--points 10 --views 2".split())
+    assert "more unknowns than residuals" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from colouring_patterns import (
     DATA,
+    STATIC_ORDERS,
     arrow,
     banded,
     brusselator,
@@ -60,7 +61,7 @@ def slow_first_fit(dense, order):
 
 
 @settings(max_examples=4 * settings().max_examples)
-@given(patterns(), st.sampled_from(SIDES), st.sampled_from([*ORDERS, "given"]), st.integers(0, 99))
+@given(patterns(), st.sampled_from(SIDES), st.sampled_from([*STATIC_ORDERS, "given"]), st.integers(0, 99))
 def test_first_fit_on_small_patterns(dense, partition, order, seed):
     pattern, by_column = csr(dense), seen_by_column(dense, partition)
     degrees = (overlaps(by_column) > 0).sum(axis=1) - by_column.any(axis=0)
@@ -104,7 +105,7 @@ MANY_COLORS = {
 }
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", STATIC_ORDERS)
 @pytest.mark.parametrize("name", MANY_COLORS)
 def test_first_fit_with_many_colors(name, order):
     dense, counts = MANY_COLORS[name]

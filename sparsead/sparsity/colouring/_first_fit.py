@@ -1,12 +1,14 @@
 """Greedy colouring: every column (or row) in turn takes the first colour that none of its neighbours has."""
 
-from . import _greedy
+import numpy as np
+
+from . import _greedy, _substitution
 from ._coloring import Coloring
-from ._incidence import Incidence, kept_pattern
-from ._orders import resolve
+from ._incidence import Incidence, checked_forced, kept_pattern
+from ._orders import best, candidates
 
 
-def color_columns(indptr, indices, shape, order="natural", *, seed=0):
+def color_columns(indptr, indices, shape, order="natural", *, seed=0, forced_colors=None):
     """Colour the columns of a pattern so that columns of one colour have no row in common.
 
     This is partial distance-2 colouring of the bipartite graph of the pattern by first-fit: a Jacobian with this
@@ -20,11 +22,14 @@ def color_columns(indptr, indices, shape, order="natural", *, seed=0):
         The pattern in CSR: column indices, strictly increasing in every row.
     shape : tuple of int
         ``(m, n)``.
-    order : {"natural", "largest_first", "random"} or array_like of int, shape (n,), optional
-        The order in which columns choose: by name, or a permutation of ``range(n)``. "largest_first" counts for each
-        column how many others share a row with it, which takes longer than the colouring itself.
+    order : str, array_like of int, shape (n,), or tuple of these, optional
+        The order in which columns choose: a name in `ORDERS`, or a permutation of ``range(n)``. Of several the first
+        with the fewest colours is taken; no further order is tried once the lower bound is met. All but "natural" and
+        "random" visit the neighbours of neighbours, which takes longer than the colouring itself.
     seed : int, optional
-        For "random" only.
+        For "random" only; several in a tuple take this seed, the next one and so on.
+    forced_colors : array_like of int, shape (n,), optional
+        Colours, below n, that columns have to keep; -1 for a free choice.
 
     Returns
     -------
@@ -35,7 +40,7 @@ def color_columns(indptr, indices, shape, order="natural", *, seed=0):
     ------
     TypeError, ValueError
         If the arguments do not describe a pattern (wrong lengths, entries that are unsorted, duplicate or out of range,
-        sizes beyond 32-bit integers) or an order.
+        sizes beyond 32-bit integers) or an order; or if two columns with an entry in the same row are forced to one colour.
 
     See Also
     --------
@@ -54,10 +59,10 @@ def color_columns(indptr, indices, shape, order="natural", *, seed=0):
     >>> coloring.colors
     array([0, 1, 2, 0, 1, 2], dtype=int32)
     """
-    return _first_fit("color_columns", "column", indptr, indices, shape, order, seed)
+    return _first_fit("color_columns", "column", indptr, indices, shape, order, seed, forced_colors)
 
 
-def color_rows(indptr, indices, shape, order="natural", *, seed=0):
+def color_rows(indptr, indices, shape, order="natural", *, seed=0, forced_colors=None):
     """Colour the rows of a pattern so that rows of one colour have no column in common.
 
     As `color_columns` of the transposed pattern: a Jacobian follows from one adjoint sweep per colour.
@@ -69,10 +74,10 @@ def color_rows(indptr, indices, shape, order="natural", *, seed=0):
         The pattern in CSR: column indices, strictly increasing in every row.
     shape : tuple of int
         ``(m, n)``.
-    order : {"natural", "largest_first", "random"} or array_like of int, shape (m,), optional
-        The order in which rows choose: by name, or a permutation of ``range(m)``.
+    order : str, array_like of int, shape (m,), or tuple of these, optional
+        As for `color_columns`.
     seed : int, optional
-        For "random" only.
+    forced_colors : array_like of int, shape (m,), optional
 
     Returns
     -------
@@ -93,12 +98,38 @@ def color_rows(indptr, indices, shape, order="natural", *, seed=0):
     >>> color_columns(indptr, indices, shape), color_rows(indptr, indices, shape)
     (Coloring(column, 2 colours, lower bound 2, natural), Coloring(row, 3 colours, lower bound 3, natural))
     """
-    return _first_fit("color_rows", "row", indptr, indices, shape, order, seed)
+    return _first_fit("color_rows", "row", indptr, indices, shape, order, seed, forced_colors)
 
 
-def _first_fit(caller, partition, indptr, indices, shape, order, seed):
+def _first_fit(caller, partition, indptr, indices, shape, order, seed, forced_colors):
     pattern = kept_pattern(caller, indptr, indices, shape)
     graph = Incidence(pattern[:2], pattern.shape, partition)
-    name, permutation = resolve(caller, order, seed, graph)
-    colors = _greedy.first_fit_net(graph.nets_of, graph.n_nets, permutation)
-    return Coloring(partition, colors, graph.largest_net, name, pattern=pattern)
+    orders, bound = candidates(caller, order, seed, graph), graph.largest_net
+    if forced_colors is None:
+        name, (_, colors) = best(orders, lambda permutation, _: _counted(first_fit(graph, permutation)), bound)
+    else:
+        forced = checked_forced(caller, forced_colors, graph.n_vertices)
+        _check_fit(caller, graph, forced)
+        name, (_, colors) = best(orders, lambda permutation, _: _counted(_rest(graph, permutation, forced)), bound)
+    return Coloring(partition, colors, bound, name, pattern=pattern)
+
+
+def first_fit(graph, permutation):
+    """Colours of an `Incidence` in this order."""
+    return _greedy.first_fit_net(graph.nets_of, graph.n_nets, permutation)
+
+
+def _counted(colors):
+    return int(colors.max(initial=-1)) + 1, colors
+
+
+def _rest(graph, permutation, forced):
+    return _greedy.first_fit_vertex(graph.nets_of, graph.vertices_of, permutation[forced[permutation] < 0], forced)
+
+
+def _check_fit(caller, graph, forced):
+    met = graph.vertices_of[1]
+    clash = (forced[met] >= 0) & ~_substitution.find_alone(graph.vertices_of, forced, graph.n_vertices)
+    if clash.any():
+        vertex = met[np.argmax(clash)]
+        raise ValueError(f"{caller}: colour {forced[vertex]} forced on {vertex} does not fit the others")

@@ -10,8 +10,9 @@ import numpy as np
 
 cdef extern from "greedy.h" nogil:
     int first_fit_by_nets(adjacency, int32_t, const int32_t *, int32_t *)
-    void first_fit_by_vertices(adjacency, adjacency, const int32_t *, int32_t *, int32_t *)
+    void first_fit_by_vertices(adjacency, adjacency, const int32_t *, int32_t, int32_t *, int32_t *)
     void distance2_degrees_of(adjacency, adjacency, int32_t *, int32_t *)
+    int dynamic_order_of(int, adjacency, adjacency, int32_t *, int32_t *)
     int32_t first_bad_list(adjacency, int32_t)
     void transpose_lists(adjacency, int32_t, int32_t *, int32_t *)
 
@@ -65,28 +66,32 @@ def first_fit_net(nets_of, int n_nets, const int32_t[::1] order):
     return colors
 
 
-def first_fit_vertex(nets_of, vertices_of, const int32_t[::1] order):
+def first_fit_vertex(nets_of, vertices_of, const int32_t[::1] order, forced=None):
     """First-fit colours by visiting all neighbours of each vertex: the reference algorithm.
 
-    Algorithm 3.2 of Gebremedhin, Manne and Pothen, "What color is your Jacobian?", SIAM Review 47 (2005). Kept to test
-    and to measure `first_fit_net` against; the package itself does not call it.
+    Algorithm 3.2 of Gebremedhin, Manne and Pothen, "What color is your Jacobian?", SIAM Review 47 (2005). Here to test and to
+    measure `first_fit_net` against, and for colours that are given in part.
 
     Parameters
     ----------
     nets_of, vertices_of : tuple of int32 arrays
         Adjacency lists of the vertices and of the nets, one the transpose of the other.
-    order : int32 array, shape (n_vertices,)
+    order : int32 array
+        Of all vertices, or of those that are not forced.
+    forced : int32 array, shape (n_vertices,), optional
+        Colours, below n_vertices, of vertices that have one; -1 for the others.
 
     Returns
     -------
     int32 array, shape (n_vertices,)
     """
     cdef adjacency nets = as_adjacency(nets_of), vertices = as_adjacency(vertices_of)
-    colors = np.full(nets.count, -1, np.int32)
+    colors = np.full(nets.count, -1, np.int32) if forced is None else forced.copy()
     cdef int32_t[::1] out = colors, stamp = np.full(nets.count, -1, np.int32)
-    if nets.count:
+    cdef int32_t n_order = <int32_t> order.shape[0]
+    if n_order:
         with nogil:
-            first_fit_by_vertices(nets, vertices, &order[0], &out[0], &stamp[0])
+            first_fit_by_vertices(nets, vertices, &order[0], n_order, &out[0], &stamp[0])
     return colors
 
 
@@ -111,6 +116,47 @@ def distance2_degrees(nets_of, vertices_of):
         with nogil:
             distance2_degrees_of(nets, vertices, &out[0], &stamp[0])
     return degrees
+
+
+def dynamic_order(int kind, degrees, nets_of, vertices_of=None):
+    """An order in which each vertex is chosen by its degree among others that are ordered, or are not.
+
+    Parameters
+    ----------
+    kind : {0, 1, 2}
+        Smallest last; incidence degree; dynamic largest first.
+    degrees : int32 array, shape (n_vertices,)
+        Number of neighbours of each vertex.
+    nets_of, vertices_of : tuple of int32 arrays
+        Adjacency lists of the vertices and of the nets. Without `vertices_of`, `nets_of` lists the neighbours of each vertex.
+
+    Returns
+    -------
+    int32 array, shape (n_vertices,)
+
+    Raises
+    ------
+    MemoryError
+
+    Notes
+    -----
+    The framework of Gebremedhin, Nguyen, Patwary and Pothen, "ColPack: Software for graph coloring and related problems in
+    scientific computing", ACM Trans. Math. Softw. 40 (2013), section 5: vertices in buckets by degree, moved in constant time.
+    """
+    cdef adjacency nets = as_adjacency(nets_of), vertices
+    vertices.items = NULL
+    if vertices_of is not None:
+        vertices = as_adjacency(vertices_of)
+    order = np.empty(nets.count, np.int32)
+    cdef int32_t[::1] out = order, used = np.array(degrees, np.int32)
+    cdef int status
+    if nets.count == 0 or (vertices_of is not None and not len(vertices_of[1])):
+        return np.arange(nets.count, dtype=np.int32)
+    with nogil:
+        status = dynamic_order_of(kind, nets, vertices, &used[0], &out[0])
+    if status:
+        raise MemoryError(f"no memory for the buckets of {nets.count} vertices")
+    return order
 
 
 def find_bad_list(lists, int bound):

@@ -44,7 +44,20 @@ class Incidence:
 
     def degrees(self):
         """Number of other vertices that share a net with each vertex; takes as long as colouring by vertices does."""
+        if self._is_clique:
+            return np.full(self.n_vertices, self.n_vertices - 1, np.int32)
         return _greedy.distance2_degrees(self.nets_of, self.vertices_of)
+
+    def dynamic_order(self, kind):
+        """The order `_greedy.dynamic_order` of this kind."""
+        if self._is_clique:
+            return np.arange(self.n_vertices, dtype=np.int32)
+        return _greedy.dynamic_order(kind, self.degrees(), self.nets_of, self.vertices_of)
+
+    @property
+    def _is_clique(self):
+        """Whether one net has all vertices: then each needs its own colour in any order, and to count is quadratic work."""
+        return self.largest_net == self.n_vertices > 0
 
     @property
     def largest_net(self):
@@ -67,6 +80,10 @@ class Graph:
     def degrees(self):
         """Number of neighbours of each vertex."""
         return np.diff(self.lists[0])
+
+    def dynamic_order(self, kind):
+        """The order `_greedy.dynamic_order` of this kind."""
+        return _greedy.dynamic_order(kind, self.degrees(), self.lists[:2])
 
 
 class Pattern(NamedTuple):
@@ -171,6 +188,16 @@ def as_int32(caller, name, values):
     if array.size and not np.can_cast(array.dtype, np.int32) and (array.max() > INT32_MAX or array.min() < -INT32_MAX):
         raise ValueError(f"{caller}: {name} holds values beyond 32-bit integers, which is as far as colouring goes")
     return np.ascontiguousarray(array, np.int32)
+
+
+def checked_forced(caller, forced, n):
+    """Forced colours of n vertices as int32, or an error that begins with `caller`."""
+    forced = as_int32(caller, "forced_colors", forced)
+    if forced.size != n:
+        raise ValueError(f"{caller}: forced_colors has length {forced.size}, must have one for each of {n}")
+    if forced.size and not (forced.min() >= -1 and forced.max() < n):
+        raise ValueError(f"{caller}: forced_colors must be from -1 to {n - 1}")
+    return forced
 
 
 def _checked_shape(caller, shape):

@@ -15,23 +15,86 @@ def largest_first(graph, seed):
     return np.argsort(-graph.degrees(), kind="stable").astype(np.int32)
 
 
+def smallest_last(graph, seed):
+    """From the end: the one with fewest neighbours among those that are left (Matula 1968)."""
+    return graph.dynamic_order(0)
+
+
+def incidence_degree(graph, seed):
+    """The one with most neighbours among those that have been ordered (Coleman and More 1983)."""
+    return graph.dynamic_order(1)
+
+
+def dynamic_largest_first(graph, seed):
+    """The one with most neighbours among those that are left."""
+    return graph.dynamic_order(2)
+
+
 def random(graph, seed):
     """A permutation drawn by ``numpy.random.default_rng(seed)``."""
     return np.random.default_rng(seed).permutation(graph.n_vertices).astype(np.int32)
 
 
 #: Name of an order -> function of (graph: Incidence or Graph, seed) that returns an int32 permutation of the vertices.
-ORDERS = {"natural": natural, "largest_first": largest_first, "random": random}
+ORDERS = {
+    "natural": natural,
+    "largest_first": largest_first,
+    "smallest_last": smallest_last,
+    "incidence_degree": incidence_degree,
+    "dynamic_largest_first": dynamic_largest_first,
+    "random": random,
+}
 
 
-def resolve(caller, order, seed, graph):
-    """Name and permutation of `order`, which is a name in `ORDERS` or a permutation."""
-    if not isinstance(order, str):
-        return "given", _checked_permutation(caller, order, graph.n_vertices)
-    if order not in ORDERS:
-        raise ValueError(f"{caller}: unknown order {order!r}, must be a permutation or one of {', '.join(ORDERS)}")
-    name = f"{order}, seed {seed}" if order == "random" else order
-    return name, ORDERS[order](graph, seed)
+def candidates(caller, order, seed, graph):
+    """Names and permutations, made as they are asked for, of `order`: a name in `ORDERS`, a permutation, or a tuple of these.
+
+    The first "random" is drawn with `seed`, the next with ``seed + 1`` and so on.
+    """
+    several = isinstance(order, tuple) and any(isinstance(one, (str, np.ndarray, list, tuple)) for one in order)
+    orders, n_random = [], 0
+    for one in order if several else (order,):
+        if not isinstance(one, str):
+            orders.append(("given", _checked_permutation(caller, one, graph.n_vertices)))
+        elif one not in ORDERS:
+            raise ValueError(f"{caller}: unknown order {one!r}, must be a permutation or one of {', '.join(ORDERS)}")
+        else:
+            orders.append((one, seed + n_random))
+            n_random += one == "random"
+    return _made(orders, graph)
+
+
+def _made(orders, graph):
+    for name, what in orders:
+        if name == "given":
+            yield name, what
+        else:
+            yield f"{name}, seed {what}" if name == "random" else name, ORDERS[name](graph, what)
+
+
+def best(candidates, attempt, bound):
+    """The best of several orders.
+
+    Parameters
+    ----------
+    candidates : iterable of (name, permutation)
+    attempt : callable
+        Of a permutation and a result or None; gives another result ``(cost, ...)``, or None if that would be no better.
+    bound : float
+        No cost is below: no further order is tried once it is met.
+
+    Returns
+    -------
+    name, result
+    """
+    found = None
+    for name, permutation in candidates:
+        result = attempt(permutation, found and found[1])
+        if result is not None and (found is None or result[0] < found[1][0]):
+            found = name, result
+        if found and found[1][0] <= bound:
+            break
+    return found
 
 
 def _checked_permutation(caller, order, size):

@@ -6,9 +6,9 @@ import numpy as np
 
 from . import _graphs
 from ._coloring import METHODS, Coloring
-from ._incidence import as_int32, kept_pattern, symmetric_graph
+from ._incidence import checked_forced, kept_pattern, symmetric_graph
 from ._neutral import needed_symmetric, without
-from ._orders import resolve
+from ._orders import best, candidates
 
 
 def color_symmetric(
@@ -26,10 +26,11 @@ def color_symmetric(
     method : {"star", "acyclic"}, optional
         "star": neighbours differ, and no path of four vertices has two colours; each entry is one of the sums. "acyclic":
         neighbours differ, and no cycle has two colours; entries follow by substitution, from fewer colours.
-    order : {"natural", "largest_first", "random"} or array_like of int, shape (n,), optional
-        The order in which vertices choose: by name, or a permutation of ``range(n)``.
+    order : str, array_like of int, shape (n,), or tuple of these, optional
+        The order in which vertices choose: a name in `ORDERS`, or a permutation of ``range(n)``. Of several the first
+        with the fewest colours is taken; no further order is tried once the lower bound is met.
     seed : int, optional
-        For "random" only.
+        For "random" only; several in a tuple take this seed, the next one and so on.
     postprocess : bool, optional
         Take colours away that no entry has to be read from: their columns are neutral, of colour -1. With a full diagonal there
         are none.
@@ -72,18 +73,27 @@ def color_symmetric(
         raise ValueError(f"{caller}: method is {method!r}, must be one of {METHODS['symmetric']}")
     pattern = kept_pattern(caller, indptr, indices, _square(shape))
     graph = symmetric_graph(caller, pattern)
-    name, permutation = resolve(caller, order, seed, graph)
-    forced = None if forced_colors is None else _checked_forced(caller, forced_colors, graph.n_vertices)
-    if forced is not None:
-        permutation = permutation[np.argsort(forced[permutation] < 0, kind="stable")]
-        postprocess = False
+    forced = None if forced_colors is None else checked_forced(caller, forced_colors, graph.n_vertices)
+    postprocess = postprocess and forced is None
+    bound = _lower_bound(pattern, graph, postprocess)
+
+    def attempt(permutation, found):
+        """Colours less neutral ones; None where there are more of them than the best order had."""
+        if forced is not None:
+            permutation = permutation[np.argsort(forced[permutation] < 0, kind="stable")]
+        colors = _graphs.first_fit(graph.lists, method, permutation, forced, found and found[2])
+        if colors is None:
+            return None
+        n_chosen = int(colors.max(initial=-1)) + 1
+        if postprocess:
+            colors = without(colors, needed_symmetric(pattern, graph, colors, method))
+        return int(colors.max(initial=-1)) + 1, colors, n_chosen
+
     try:
-        colors = _graphs.first_fit(graph.lists, method, permutation, forced)
+        name, (_, colors, _) = best(candidates(caller, order, seed, graph), attempt, bound)
     except _graphs.DoesNotFit as error:
         raise ValueError(f"{caller}: {error}") from None
-    if postprocess:
-        colors = without(colors, needed_symmetric(pattern, graph, colors, method))
-    return Coloring("symmetric", colors, _lower_bound(pattern, graph, postprocess), name, method, pattern)
+    return Coloring("symmetric", colors, bound, name, method, pattern)
 
 
 def _square(shape):
@@ -91,15 +101,6 @@ def _square(shape):
         return (operator.index(shape),) * 2
     except TypeError:
         return shape
-
-
-def _checked_forced(caller, forced, n):
-    forced = as_int32(caller, "forced_colors", forced)
-    if forced.size != n:
-        raise ValueError(f"{caller}: forced_colors has length {forced.size}, must have one for each of {n}")
-    if forced.size and not (forced.min() >= -1 and forced.max() < n):
-        raise ValueError(f"{caller}: forced_colors must be from -1 to {n - 1}")
-    return forced
 
 
 def _lower_bound(pattern, graph, postprocess):

@@ -111,10 +111,10 @@ int first_fit_by_nets(adjacency nets_of, int32_t n_nets, const int32_t *order, i
     return status;
 }
 
-void first_fit_by_vertices(adjacency nets_of, adjacency vertices_of, const int32_t *order, int32_t *colors,
+void first_fit_by_vertices(adjacency nets_of, adjacency vertices_of, const int32_t *order, int32_t n_order, int32_t *colors,
                            int32_t *stamp)
 {
-    for (int32_t i = 0; i < nets_of.count; i++) {
+    for (int32_t i = 0; i < n_order; i++) {
         const int32_t vertex = order[i];
         for (int32_t p = nets_of.start[vertex]; p < nets_of.start[vertex + 1]; p++) {
             const int32_t net = nets_of.items[p];
@@ -146,6 +146,91 @@ void distance2_degrees_of(adjacency nets_of, adjacency vertices_of, int32_t *deg
         }
         degrees[vertex] = degree;
     }
+}
+
+/* Vertices that are not ordered yet, by degree: `first[d]` is one of degree d, -1 for none, `next` and `before` lead to others. */
+typedef struct {
+    int32_t *degrees, *first, *next, *before;
+} buckets;
+
+static void put(buckets *b, int32_t vertex)
+{
+    const int32_t other = b->first[b->degrees[vertex]];
+    b->next[vertex] = other;
+    b->before[vertex] = -1;
+    if (other >= 0)
+        b->before[other] = vertex;
+    b->first[b->degrees[vertex]] = vertex;
+}
+
+static void take(buckets *b, int32_t vertex)
+{
+    const int32_t next = b->next[vertex], before = b->before[vertex];
+    if (before >= 0)
+        b->next[before] = next;
+    else
+        b->first[b->degrees[vertex]] = next;
+    if (next >= 0)
+        b->before[next] = before;
+}
+
+/* Moves a neighbour of the vertex that was ordered last to the bucket beside; those that are ordered have degree -1. */
+static void move(buckets *b, int32_t vertex, int32_t by)
+{
+    if (b->degrees[vertex] < 0)
+        return;
+    take(b, vertex);
+    b->degrees[vertex] += by;
+    put(b, vertex);
+}
+
+static void move_neighbors(buckets *b, adjacency nets_of, adjacency vertices_of, int32_t vertex, int32_t by, int32_t *stamp)
+{
+    for (int32_t p = nets_of.start[vertex]; p < nets_of.start[vertex + 1]; p++) {
+        const int32_t net = nets_of.items[p];
+        if (!vertices_of.items) {
+            move(b, net, by);
+            continue;
+        }
+        for (int32_t q = vertices_of.start[net]; q < vertices_of.start[net + 1]; q++) {
+            const int32_t other = vertices_of.items[q];
+            if (stamp[other] == vertex)
+                continue;
+            stamp[other] = vertex;
+            move(b, other, by);
+        }
+    }
+}
+
+int dynamic_order_of(int kind, adjacency nets_of, adjacency vertices_of, int32_t *degrees, int32_t *order)
+{
+    const int32_t n = nets_of.count, by = kind == INCIDENCE_DEGREE ? 1 : -1;
+    int32_t *memory = malloc(4 * ((size_t)n + 1) * sizeof *memory), *stamp = memory;
+    if (!memory)
+        return -1;
+    buckets b = {degrees, memory + n + 1, memory + 2 * ((size_t)n + 1), memory + 3 * ((size_t)n + 1)};
+    memset(stamp, -1, 2 * ((size_t)n + 1) * sizeof *memory);
+    if (kind == INCIDENCE_DEGREE)
+        memset(degrees, 0, (size_t)n * sizeof *degrees);
+    for (int32_t vertex = n - 1; vertex >= 0; vertex--)
+        put(&b, vertex);
+    int32_t degree = kind == SMALLEST_LAST ? 0 : n - 1;
+    for (int32_t k = 0; k < n; k++) {
+        while (b.first[degree] < 0)
+            degree += kind == SMALLEST_LAST ? 1 : -1;
+        const int32_t vertex = b.first[degree];
+        take(&b, vertex);
+        degrees[vertex] = -1;
+        order[kind == SMALLEST_LAST ? n - 1 - k : k] = vertex;
+        move_neighbors(&b, nets_of, vertices_of, vertex, by, stamp);
+        /* Only neighbours have moved, by one: the next bucket is no further. */
+        if (kind == SMALLEST_LAST && degree > 0)
+            degree--;
+        if (kind == INCIDENCE_DEGREE && degree < n - 1)
+            degree++;
+    }
+    free(memory);
+    return 0;
 }
 
 int32_t first_bad_list(adjacency lists, int32_t bound)

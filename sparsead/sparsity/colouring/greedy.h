@@ -17,12 +17,21 @@ typedef struct {
 /* First-fit by one bitset per net; -1 when memory ran out, else 0. `colors` has one entry per vertex. */
 int first_fit_by_nets(adjacency nets_of, int32_t n_nets, const int32_t *order, int32_t *colors);
 
-/* First-fit by visiting all distance-2 neighbours. `colors` and `stamp` have one entry per vertex, -1 to begin with. */
-void first_fit_by_vertices(adjacency nets_of, adjacency vertices_of, const int32_t *order, int32_t *colors,
+/* First-fit of the n_order vertices in `order` by visiting all distance-2 neighbours. `colors` and `stamp` have one entry per
+ * vertex, -1 to begin with, or colours (below their number) that others have already. */
+void first_fit_by_vertices(adjacency nets_of, adjacency vertices_of, const int32_t *order, int32_t n_order, int32_t *colors,
                            int32_t *stamp);
 
 /* Number of other vertices that share a net with each vertex; `stamp` as above. */
 void distance2_degrees_of(adjacency nets_of, adjacency vertices_of, int32_t *degrees, int32_t *stamp);
+
+/* Orders that look at the degrees within what is left, or within what is ordered already; of several the one that
+ * got there last, and of those that were there from the beginning the one with the lowest number. SMALLEST_LAST takes the smallest degree among those that are left, and fills
+ * the order from its end; INCIDENCE_DEGREE the one with most neighbours that are ordered; DYNAMIC_LARGEST_FIRST the largest degree
+ * among those that are left. `nets_of.items` are the neighbours themselves where vertices_of.items is NULL. `degrees` has the
+ * number of neighbours of each vertex, and is used up. */
+enum { SMALLEST_LAST, INCIDENCE_DEGREE, DYNAMIC_LARGEST_FIRST };
+int dynamic_order_of(int kind, adjacency nets_of, adjacency vertices_of, int32_t *degrees, int32_t *order);
 
 /* First list that is not strictly increasing within [0, bound), or -1. */
 int32_t first_bad_list(adjacency lists, int32_t bound);

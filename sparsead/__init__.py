@@ -44,6 +44,7 @@ from sparsead.activities.zeros import make_zero_inplace as make_zero_inplace
 from sparsead.activities.zeros import onehot as onehot
 from sparsead.activities.zeros import remake_zero as remake_zero
 from sparsead.derivatives.black_box import black_box as black_box
+from sparsead.derivatives.diagonals import hessian_diagonal as hessian_diagonal
 from sparsead.derivatives.exporting import export_c as export_c
 from sparsead.derivatives.gradients import grad as grad
 from sparsead.derivatives.gradients import value_and_grad as value_and_grad

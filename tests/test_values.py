@@ -155,12 +155,14 @@ def test_linear_functions_have_values_and_gradients():
     np.testing.assert_array_equal(gradient, [3, 3])
 
 
-def test_refusals():
+def test_refusals(tmp_path):
     with pytest.raises(TypeError, match=r"sparsead\.value_and_hessian: <lambda> has to give one number"):
         sparsead.value_and_hessian(lambda x: x)(np.ones(2))
     with pytest.raises(ValueError, match="another structure"):
         both = sparsead.value_and_jacobian(lambda x: x * 2)
         both(np.ones(3), out=sparsead.jacobian(lambda x: x[::-1] * 2)(np.ones(3)))
+    with pytest.raises(NotImplementedError, match="value_and_jacobian gives more than the matrix; take jacobian"):
+        sparsead.export_c(sparsead.value_and_jacobian(lambda x: x * 2).prepare(np.ones(3)), "both", tmp_path)
     with pytest.raises(ValueError, match="method='rows' is unknown"):
         sparsead.value_and_jacobian(lambda x: x, method="rows")
 

@@ -74,7 +74,7 @@ class Compressed:
         indptr, indices, self.assumed_dense = jacobian_pattern(tape, columns.values, rows.values)
         self.shape = (rows.length, columns.length)
         indptr, indices = _selected(indptr, indices, (rows.total, columns.total), rows.where, columns.where)
-        self.indptr, self.indices = _symmetric(indptr, indices, self.shape) if symmetric else (indptr, indices)
+        self.indptr, self.indices = self._stored(indptr, indices)
         self.directions, self.kept = Directions(tape, rows, columns, kept), kept
         self.costs, self.obstacle, self.colorings = {}, None, {}
         if pattern is None:
@@ -84,6 +84,10 @@ class Compressed:
         self.entries = Entries(self, layout)
         self.method = self._choice()
         LOG.info("pattern of %d x %d with %d entries: %s", *self.shape, len(self.indices), self.described())
+
+    def _stored(self, indptr, indices):
+        """The entries that are computed, of all that may be other than zero."""
+        return _symmetric(indptr, indices, self.shape) if self.symmetric else (indptr, indices)
 
     def adopt(self, layout):
         """Give results in another layout from now on."""

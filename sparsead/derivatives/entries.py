@@ -221,6 +221,8 @@ def _matrix(derivative, prepared, name):
         raise NotImplementedError("format='dense'; take 'csr' or 'csc', whose pattern the source has")
     if derivative.has_aux:
         raise NotImplementedError("has_aux=True; leave the auxiliary value out")
+    if len(compressed.kept):
+        raise NotImplementedError(f"{derivative.kind} gives more than the matrix; take jacobian or hessian")
     entries, layout = compressed.entries, compressed.layout
     direct = compressed.method == "direct"
     if not direct and not entries.sweeps.is_plain:

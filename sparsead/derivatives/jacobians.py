@@ -58,7 +58,7 @@ class Jacobian(Derivative):
             raise TraceError(f"sparsead.{self.kind} inside a differentiated function is not supported; use grad or vjp there")
         compressed = self._compressed(prepared)
         jacobian, values = compressed.assemble_with_values(inputs, out)
-        if self.options["check"]:
+        if self.options.get("check"):
             prepared.once("verified", lambda: verify(compressed, inputs, jacobian, PROBES, 0, self._named()))
         return self._result(prepared, jacobian, values)
 

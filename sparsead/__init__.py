@@ -75,6 +75,7 @@ from sparsead.tracing.errors import TraceLimit as TraceLimit
 from sparsead.tracing.steps import steps as steps
 
 from sparsead import numpy as numpy  # isort: skip  (after what it stands on)
+from sparsead import scipy as scipy  # isort: skip
 from sparsead import testing as testing  # isort: skip
 
 __version__ = _version("sparsead")

@@ -39,6 +39,13 @@ def test_long_loops(names):
     sparsead.testing.check_derivatives(names["simulate"], u, 0.25, np.zeros((10, 50)))
 
 
+def test_solvers_of_scipy(names):
+    fitted, minimized = names["fitted"], names["minimized"]
+    assert fitted.success and minimized.success
+    np.testing.assert_allclose(fitted.x, minimized.x, atol=1e-6)
+    np.testing.assert_allclose(names["loss"](fitted.x, names["data"]), fitted.cost, rtol=1e-12)
+
+
 def test_equations(names):
     u = np.linspace(0, 1, 20)
     assert names["by_start"].shape == u.shape

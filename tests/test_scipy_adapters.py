@@ -2,6 +2,7 @@
 
 import doctest
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -419,3 +420,11 @@ def test_refusals(call, message):
 def test_examples():
     result = doctest.testmod(sparsead.scipy)
     assert result.attempted > 30 and result.failed == 0
+
+
+def test_the_page():
+    page = Path(__file__).resolve().parents[1] / "docs" / "solvers.md"
+    blocks = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+    test = doctest.DocTestParser().get_doctest(blocks, {"__name__": "page"}, page.name, str(page), 0)
+    result = doctest.DocTestRunner().run(test)
+    assert result.attempted >= 40 and result.failed == 0

@@ -94,7 +94,7 @@ def test_engines_workspaces_threads_and_colourings(told):
     text = told(lambda: jacobian(np.ones(9)))
     assert "pattern of 8 x 9 with 16 entries: entry by entry, without colours" in text
     assert "for the tiled engine: " in text and "workspace of " in text
-    text = told(lambda: sparsead.jacobian(lambda x: np.stack([x.sum(), np.cumsum(x)[-1]]))(np.ones(9)))
+    text = told(lambda: sparsead.jacobian(lambda x: np.stack([x.sum(), np.cumsum(x**2)[-1]]))(np.ones(99)))
     assert "counted: column " in text and ", row " in text and "Coloring(row, 2 colours" in text
     text = told(lambda: sparsead.grad(loss, engine="reference")(np.ones(3)))
     assert "engine 'reference'" in text and "workspace" not in text

@@ -55,7 +55,7 @@ def verify(compressed, inputs, matrix, probes, seed, what):
         expected = _flat(program.run([*inputs, *_seeds(compressed, v)]), compressed)
         found, scale = matrix @ v, abs(matrix) @ abs(v)
         off = _differences(found, expected, scale + abs(expected))
-        worst = max(worst, off.max(initial=0.0))
+        worst = max(worst, float(off.max(initial=0.0)))
         bad = np.flatnonzero(off > _tolerance(dtype))
         if bad.size:
             rows = "; ".join(f"row {i}: {found[i]:.6g}, the product is {expected[i]:.6g}" for i in bad[:SHOWN])

@@ -355,7 +355,6 @@ def test_strong_zeros():
     same(autodiff(set_strong_zero(Forward), f, Duplicated, Duplicated(a(2, 0), a(1, 0))), (0.0,))
 
 
-@pytest.mark.xfail(raises=NotImplementedError, strict=True, reason="complex numbers cannot be traced yet")
 def test_holomorphic_functions():
     z = 3.1 + 2.7j
     same(autodiff(ReverseHolomorphic, lambda z: z * z, Active, Active(z)), ((2 * z,),))

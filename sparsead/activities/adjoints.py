@@ -12,6 +12,7 @@ from sparsead.derivatives.inputs import is_under, rebuilt
 from sparsead.tracing._traced import Traced
 from sparsead.tracing.substitution import path_text
 from sparsead.transform._adjoint import adjoint
+from sparsead.transform._batch import batch
 from sparsead.transform._simplify import prune, simplify
 
 
@@ -23,7 +24,7 @@ class ReverseSweep(Sweep):
         post = self.post
         self.seeded_blocks = [b for b in self.active if b in post.written]
         self.incoming = [b for b in self.active if b < self.n_blocks and b not in post.written]
-        self.seeded_changes = [c for c in self.changes if isinstance(c.node, Number) and c.node.dtype.kind == "f"]
+        self.seeded_changes = [c for c in self.changes if isinstance(c.node, Number) and c.node.dtype.kind in "fc"]
         self.replaced = {(*c.path, c.step) for c in self.changes}
         self.fresh = self._fresh()
         self.of = [post.written[b] for b in self.seeded_blocks] + [c.node.output for c in self.seeded_changes] + self.fresh
@@ -142,6 +143,34 @@ class ReverseSweep(Sweep):
         return None
 
 
+class HolomorphicSweep(ReverseSweep):
+    """The derivative of a complex number: three lanes of one sweep, with the shadows as they come in, and with seeds 1 and i.
+
+    Of f = u + iv the last two give a = u_x + i u_y and b = v_x + i v_y, and (conj(a) + i conj(b)) / 2 is Wirtinger's df/dz: the
+    derivative, if f is holomorphic. It is added to what the first lane makes of the shadows.
+    """
+
+    def __init__(self, derivative, prepared, width):
+        super().__init__(derivative, prepared, width)
+        for position in self.active:
+            tape = prepared.tape
+            if not tape.type(tape.inputs[position]).is_complex:
+                raise TypeError(
+                    f"{tape.names[tape.inputs[position]]} is real and the return of {derivative.name} complex: in "
+                    f"{derivative.mode!r} what has a derivative is complex, or Const"
+                )
+
+    def _laned(self, tape, inputs, outputs):
+        return batch(tape, inputs, 3, outputs)
+
+    def _seeds(self, call, given):
+        seeds, ones = super()._seeds(call, given), {id(one) for one in self.ones}
+        return [np.stack([0 * s, s, 1j * s] if id(s) in ones else [s, 0 * s, 0 * s]) for s in seeds]
+
+    def _finished(self, call, adjoints):
+        return super()._finished(call, [a[0] + (np.conj(a[1]) + 1j * np.conj(a[2])) / 2 for a in adjoints])
+
+
 def remade(shadow, path, numbers):
     """`shadow` with new numbers: tuples are made anew, what can change is changed."""
     if path in numbers:
@@ -163,6 +192,6 @@ def _filled(seed, t):
     if isinstance(seed, Traced):
         return seed
     seed = np.asarray(seed)
-    if seed.dtype.kind not in "fiu" or seed.shape not in ((), t.shape):
+    if seed.dtype.kind not in ("fiuc" if t.is_complex else "fiu") or seed.shape not in ((), t.shape):
         raise TypeError(f"the seed of the return has to be a number like the return, not {seed!r:.60}")
     return np.full(t.shape, seed, t.dtype)

@@ -7,12 +7,8 @@ and is added to. Memory that it writes is an output of the tape, and its shadow 
 
 from __future__ import annotations
 
-import copy
-
-import numpy as np
-
 from sparsead.activities import annotations as said
-from sparsead.activities.adjoints import ReverseSweep
+from sparsead.activities.adjoints import HolomorphicSweep, ReverseSweep
 from sparsead.activities.halves import SplitSweep
 from sparsead.activities.states import At, Collector, Made, Number, Plain
 from sparsead.activities.structures import is_differentiable, is_frozen, walked
@@ -22,7 +18,6 @@ from sparsead.derivatives.inputs import is_under, places_of
 from sparsead.derivatives.prepared import Derivative, Prepared, state_of
 from sparsead.engine import check_engine
 from sparsead.tracing._binding import Binder
-from sparsead.tracing._traced import concrete_of
 from sparsead.tracing.errors import ActivityError
 from sparsead.tracing.record import name_of, record, signature
 from sparsead.tracing.substitution import is_user_object, path_text, resolve
@@ -89,7 +84,6 @@ class Activities(Derivative):
 
     def _record(self, bound, function=None):
         names = dict(bound.arguments)
-        refuse_complex(self, tuple(names.values()))
         recording = record(
             function or self.function, bound, self.is_active,
             Collector(names, self.returned is said.Active or (self.returned is None and not self.mode.forward)),
@@ -197,6 +191,11 @@ class Activities(Derivative):
             raise TypeError(f"{name} returns what has no derivative ({what}): its return is Const, not {kind.__name__}")
         if self.mode.forward:
             return
+        if kind is said.Active and not self.mode.split and not self.mode.holomorphic and is_complex_at(prepared, post.active):
+            raise TypeError(
+                f"{name} returns a complex number, whose derivative in {self.mode!r} is ambiguous: use ReverseHolomorphic, "
+                "return its real or imaginary part, or use the split mode or sparsead.vjp with a seed"
+            )
         if kind is said.Active and post.active is None:
             raise TypeError(
                 f"{name} returns {described(post.returned)}, and an Active return is one number: use sparsead.jacobian, "
@@ -226,8 +225,17 @@ class Activities(Derivative):
         return found if found.post is prepared.outputs else found.bound_to(prepared)
 
     def _made(self, prepared, width):
-        kind = ForwardSweep if self.mode.forward else SplitSweep if self.mode.split else ReverseSweep
-        return kind(self, prepared, width)
+        if self.mode.forward:
+            return ForwardSweep(self, prepared, width)
+        if self.mode.split:
+            return SplitSweep(self, prepared, width)
+        seeded = self.return_kind(prepared) is said.Active and is_complex_at(prepared, prepared.outputs.active)
+        return (HolomorphicSweep if seeded else ReverseSweep)(self, prepared, width)
+
+
+def is_complex_at(prepared, output):
+    """Whether an output of the tape, if it is one, is complex."""
+    return output is not None and prepared.tape.type(prepared.tape.outputs[output]).is_complex
 
 
 def carries(node):
@@ -236,13 +244,13 @@ def carries(node):
         return any(carries(part) for part in node.parts)
     if isinstance(node, Plain):
         return is_differentiable(node.value)
-    return isinstance(node, At) or node.dtype.kind == "f"
+    return isinstance(node, At) or node.dtype.kind in "fc"
 
 
 def fixed_number(node):
     """Whether a floating number in what a node makes stands where it cannot be exchanged."""
     if isinstance(node, Number):
-        return node.dtype.kind == "f"
+        return node.dtype.kind in "fc"
     if not isinstance(node, Made):
         return False
     frozen = is_frozen(node.pattern)
@@ -258,28 +266,3 @@ def described(node):
     if isinstance(node, Number):
         return f"a number of dtype {node.dtype}"
     return path_text(node.path) if isinstance(node, At) else f"an array of shape {node.shape}"
-
-
-def refuse_complex(derivative, values):
-    """Complex numbers cannot be traced; before that is said, what has no meaning is."""
-    if not any(_has_complex(value) for value in values):
-        return
-    mode = derivative.mode
-    if not mode.forward and not mode.holomorphic and derivative.returned in (None, said.Active):
-        result = derivative.function(*copy.deepcopy(values))
-        if np.iscomplexobj(result):
-            raise TypeError(
-                f"{derivative.name} returns a complex number, whose derivative in {mode!r} is ambiguous: use "
-                "ReverseHolomorphic, or return its real or imaginary part"
-            )
-    raise NotImplementedError("complex numbers cannot be traced yet: pass their real and imaginary parts")
-
-
-def _has_complex(value):
-    if type(value) is np.ndarray:
-        return value.dtype.kind == "c"
-    return type(value) is not float and any(map(_is_complex, walked(value)))
-
-
-def _is_complex(x):
-    return isinstance(x, (complex, np.complexfloating)) or (isinstance(x, np.ndarray) and concrete_of(x).dtype.kind == "c")

@@ -167,7 +167,7 @@ def zeros_laid(base, t):
 def bases_in(node):
     """(output, layout) of the new arrays that a node is made of."""
     if isinstance(node, Fresh):
-        return [(node.output, node.base)] if node.dtype.kind == "f" else []
+        return [(node.output, node.base)] if node.dtype.kind in "fc" else []
     return [found for part in node.parts for found in bases_in(part)] if isinstance(node, Made) else []
 
 

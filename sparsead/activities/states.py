@@ -250,7 +250,7 @@ class Collector:
             return self._array(x)
         if isinstance(x, Traced):
             return Number(self._leaf(x), type(x.concrete), x.dtype)
-        if isinstance(x, (float, np.floating)):
+        if isinstance(x, (float, complex, np.inexact)):
             return Number(self._leaf(x), type(x), np.asarray(x).dtype)
         if id(x) in self.path_of:
             return At(self.path_of[id(x)])
@@ -288,7 +288,7 @@ class Collector:
     def _seeded(self, returned):
         """The output that an Active return is seeded at; None if it is no number."""
         node = self.post.returned
-        if isinstance(node, Number) and node.dtype.kind == "f":
+        if isinstance(node, Number) and node.dtype.kind in "fc":
             return node.output
         if isinstance(returned, TracedArray) and returned.ndim == 0:
             return self._leaf(returned)
@@ -334,14 +334,14 @@ class Side:
         if node.output not in self.made:
             made, (shape, strides) = self.output(node.output), node.base
             if type(made) is np.ndarray and made.strides != strides:
-                made = laid_out(made, shape, strides, node.dtype)
+                made = laid_out(made, shape, strides, made.dtype)
             self.made[node.output] = made
         return self.made[node.output]
 
 
 def _window(array, node):
     concrete = array.concrete if isinstance(array, Traced) else array
-    if node.offset == 0 and concrete.shape == node.shape and concrete.strides == node.strides:
+    if node.offset == 0 and (concrete.shape, concrete.strides, concrete.dtype) == (node.shape, node.strides, node.dtype):
         return array
     view = window(concrete, node.offset, node.shape, node.strides, node.dtype)
     return array.home.array(view, array.storage) if isinstance(array, Traced) else view

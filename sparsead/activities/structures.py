@@ -20,15 +20,15 @@ ATOMS = (bool, int, str, bytes, complex, type(None), np.generic, type, types.Mod
 
 
 def is_array(x):
-    """Whether `x` is a floating array, traced or not."""
-    return isinstance(x, (np.ndarray, TracedArray)) and concrete_of(x).dtype.kind == "f"
+    """Whether `x` is a floating array, real or complex, traced or not."""
+    return isinstance(x, (np.ndarray, TracedArray)) and concrete_of(x).dtype.kind in "fc"
 
 
 def is_number(x):
-    """Whether `x` is a floating number, traced or not."""
+    """Whether `x` is a floating number, real or complex, traced or not."""
     if isinstance(x, Traced) and not isinstance(x, TracedArray):
-        return x.dtype.kind == "f"
-    return isinstance(x, (float, np.floating))
+        return x.dtype.kind in "fc"
+    return isinstance(x, (float, complex, np.inexact))
 
 
 def parts(obj):
@@ -131,7 +131,7 @@ class Pairs:
             self.arrays[path] = (obj, shadows)
         elif is_number(obj):
             for shadow in shadows:
-                if not isinstance(shadow, (float, int, np.floating, np.integer, Traced)) or isinstance(shadow, bool):
+                if not is_shadow_of_number(shadow, obj):
                     raise ValueError(f"{path_text(path)} is a number, its shadow {_described(shadow)}")
             self.numbers[path], self.owners[path] = shadows, (owner, owners)
         elif isinstance(obj, np.ndarray):
@@ -169,6 +169,19 @@ class Pairs:
                 raise TypeError(f"{path_text(inner)} is a captured number, which has no shadow; make it an array, or an argument")
             if all(inner[1:] in shadow for shadow in captured):
                 self.enter(part, tuple(shadow[inner[1:]] for shadow in captured), inner)
+
+
+def is_shadow_of_number(shadow, number):
+    """Whether `shadow` is a number, and complex only if `number` is."""
+    if isinstance(shadow, bool) or not isinstance(shadow, (float, int, complex, np.inexact, np.integer, Traced)):
+        return False
+    return not is_complex(shadow) or is_complex(number)
+
+
+def is_complex(x):
+    """Whether an array or a number is complex, traced or not."""
+    x = concrete_of(x)
+    return isinstance(x, complex) or (isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind == "c")
 
 
 def part_of(shadow, step):
@@ -240,7 +253,7 @@ def _described(x):
 
 def check_pair(value, shadows, name):
     """ValueError if a shadow does not match `value`."""
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fc":
         for shadow in shadows:
             _check_array(value, shadow, (("argument", f"the value of {name}"),))
     else:

@@ -205,7 +205,7 @@ def outputs_of(node):
 def numbers_in(node, shadow):
     """(output, shadow) of the numbers that a node is made of."""
     if isinstance(node, Number):
-        return [(node.output, shadow)] if node.dtype.kind == "f" else []
+        return [(node.output, shadow)] if node.dtype.kind in "fc" else []
     if not isinstance(node, Made):
         return []
     found = []

@@ -43,7 +43,7 @@ def make_zero(x):
     """
     if isinstance(x, TracedArray):
         return traced_zeros(x)
-    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+    if isinstance(x, np.ndarray) and x.dtype.kind in "fc":
         return _zeros_for([x])[id(x)]
     arrays: dict = {}
     for part in walked(x):
@@ -90,7 +90,7 @@ class _Zeros:
         if isinstance(x, TracedArray):
             return self._memoized(x, traced_zeros)
         if isinstance(x, Traced):
-            return 0.0
+            return 0j if x.dtype.kind == "c" else 0.0
         if isinstance(x, ATOMS):
             return x
         if isinstance(x, np.ndarray):

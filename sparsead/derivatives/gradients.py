@@ -89,6 +89,11 @@ def _check_scalar(derivative, prepared):
             f"sparsead.{derivative.kind}: {name_of(derivative.function)} has to give one number, but gives {what}; use "
             "sparsead.jacobian, or sparsead.vjp with a seed"
         )
+    if prepared.tape.type(prepared.tape.outputs[0]).is_complex:
+        raise TypeError(
+            f"sparsead.{derivative.kind}: {name_of(derivative.function)} gives a complex number, which has no gradient: return "
+            "its real or imaginary part, or use sparsead.vjp with a seed"
+        )
 
 
 def grad(f, wrt=0, of="return", *, has_aux=False, engine="auto", fast=False):

@@ -135,7 +135,7 @@ def _enter(found, places, leaf, input, block, member):
 
 def rebuilt(obj, path, results):
     """`obj` with each floating leaf replaced by the result at its path; other leaves stay."""
-    if isinstance(obj, (float, np.floating)) or (isinstance(obj, np.ndarray) and obj.dtype.kind == "f"):
+    if isinstance(obj, (float, complex, np.inexact)) or (isinstance(obj, np.ndarray) and obj.dtype.kind in "fc"):
         return results.get(path, obj)
     if isinstance(obj, dict):
         return same_kind_of_dict(obj, {k: rebuilt(x, (*path, ("item", k)), results) for k, x in obj.items()})
@@ -159,8 +159,8 @@ def _rebuilt_object(obj, path, results, names):
 
 def seeds_of(name, obj, tangent, path, given):
     """Collect into `given` (path -> array) the tangents that match the structure of argument `obj`."""
-    if isinstance(obj, (float, np.floating)) or (isinstance(obj, np.ndarray) and obj.dtype.kind == "f"):
-        if np.iscomplexobj(tangent):
+    if isinstance(obj, (float, complex, np.inexact)) or (isinstance(obj, np.ndarray) and obj.dtype.kind in "fc"):
+        if np.iscomplexobj(tangent) and not np.iscomplexobj(obj):
             raise TypeError(f"the tangent for {name!r} is complex, the argument is not")
         value = np.asarray(tangent, dtype=np.asarray(obj).dtype)
         if value.shape != np.shape(obj):

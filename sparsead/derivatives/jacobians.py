@@ -35,6 +35,7 @@ class Jacobian(Derivative):
     kind = "jacobian"
     methods: tuple[str, ...] = ("auto", "direct", "column", "row")
     symmetric = False
+    of_complex = False
 
     def __init__(self, function, wrt=0, of="return", has_aux=False, engine="auto", fast=False, format="csr", order="natural",
                  method="auto", pattern=None, coloring=None, memory=None, check=False):  # fmt: skip

@@ -49,7 +49,7 @@ class Numbers:
         """The number of a traced value; the same object for the same value."""
         if id(traced) not in self._plain:
             number = self._array(traced) if isinstance(traced, TracedArray) else traced.concrete
-            if traced.dtype.kind != "f":
+            if traced.dtype.kind not in "fc":
                 _guard(traced)
             self._plain[id(traced)] = traced, number
             if isinstance(traced, TracedArray):
@@ -77,7 +77,8 @@ class Numbers:
         if traced is None or traced.home is not self.trace:
             return _operand(self.trace, memory if traced is None else traced)
         copy = self._memory[id(traced.storage)][1]
-        return self.trace.memory_value(traced.storage, address(memory) - address(copy), memory.shape, memory.strides)
+        offset = address(memory) - address(copy)
+        return self.trace.memory_value(traced.storage, offset, memory.shape, memory.strides, memory.dtype)
 
 
 def call_nested(derivative, bound, work):

@@ -72,7 +72,7 @@ def _target(name, item, value, arguments, leaves):
             )
         return structure(value, leaves, f"the value returned by {name}")
     argument = at_place(item, "of", arguments)
-    if isinstance(argument, (TracedScalar, int, float)):
+    if isinstance(argument, (TracedScalar, int, float, complex)):
         raise TypeError(f"of={path_text(item)}: {name} was given a number there, which it cannot write; pass an array")
     first = len(leaves)
     found = structure(argument, leaves, f"argument {path_text(item)} of {name}")
@@ -97,11 +97,14 @@ def structure(obj, leaves, what):
         return replace(obj, **{f.name: structure(getattr(obj, f.name), leaves, what) for f in fields(obj)})
     if what is None:
         return obj
-    if isinstance(obj, (float, int, np.floating, np.integer)) and not isinstance(obj, bool):
-        leaves.append(float(obj))  # depends on no input: its derivative is zero
+    if isinstance(obj, (complex, np.complexfloating)):
+        leaves.append(complex(obj))  # depends on no input: its derivative is zero
         return Slot(len(leaves) - 1, True)
-    if isinstance(obj, np.ndarray) and obj.dtype.kind in "fiu":
-        leaves.append(obj.astype(float))
+    if isinstance(obj, (float, int, np.floating, np.integer)) and not isinstance(obj, bool):
+        leaves.append(float(obj))
+        return Slot(len(leaves) - 1, True)
+    if isinstance(obj, np.ndarray) and obj.dtype.kind in "fiuc":
+        leaves.append(obj.astype(np.result_type(obj, float)))
         return Slot(len(leaves) - 1, False)
     raise TypeError(f"{what} is {_kind(obj)}, which has no derivative: expected floating numbers or arrays of them")
 

@@ -144,6 +144,7 @@ class Derivative:
     """
 
     kind = "derivative"
+    of_complex = True  # whether arguments and outputs may be complex
 
     def __init__(self, function, wrt=0, of="return", has_aux=False, engine="auto", fast=False, **options):
         from sparsead.engine import vm  # noqa: F401  (before any trace: it takes from NumPy by name what traces replace there)
@@ -197,7 +198,18 @@ class Derivative:
                     f"wrt={path_text(place)}: this argument of {name_of(self.function)} holds no floating numbers "
                     f"({_described(value)}); pass floats or floating arrays"
                 )
+        if not self.of_complex:
+            self._refuse_complex(prepared)
         return prepared
+
+    def _refuse_complex(self, prepared):
+        types = [leaf.dtype for leaf in prepared.leaves]
+        types += [prepared.tape.type(v).dtype for v in prepared.tape.outputs[: prepared.outputs.n_targets]]
+        if any(dtype.kind == "c" for dtype in types):
+            raise NotImplementedError(
+                f"sparsead.{self.kind}: {name_of(self.function)} takes or gives complex numbers: differentiate the real and "
+                "imaginary parts by real and imaginary parts, or use sparsead.jvp and sparsead.vjp"
+            )
 
     def _log_trace(self, arguments):
         """Say why a trace is needed."""

@@ -54,7 +54,7 @@ class _Product(Derivative):
 
 def _is_alike(tangent, obj):
     """Whether a tangent needs no conversion: it is an array of the shape and floating dtype of `obj`."""
-    return (type(tangent) is np.ndarray and isinstance(obj, np.ndarray) and obj.dtype.kind == "f"
+    return (type(tangent) is np.ndarray and isinstance(obj, np.ndarray) and obj.dtype.kind in "fc"
             and tangent.dtype == obj.dtype and tangent.shape == obj.shape)  # fmt: skip
 
 
@@ -181,6 +181,8 @@ def _flatten_seed(target, seed, prepared, flat):
         if isinstance(part, Traced):
             flat.append(part)
             continue
+        if np.iscomplexobj(part) and not t.is_complex:
+            raise TypeError("the seed is complex, the output is not")
         part = np.asarray(part, t.dtype)
         if part.shape != t.shape:
             raise ValueError(f"the seed has shape {part.shape}, the output {t.shape}")

@@ -1,6 +1,7 @@
 """Contractions: one op, ``einsum`` with explicit output, run through BLAS where its form allows.
 
-Law: einsum is linear in each operand; the adjoint by operand i is the einsum of the others with the result's adjoint.
+Law: einsum is linear in each operand; the adjoint by operand i is the einsum of the others, conjugated, with the result's
+adjoint.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ def _einsum_adjoint(e, op, bars):
 def _adjoint_by(e, op, i, g):
     """Adjoint of operand i: contract the others with g; letters summed from i alone are spread again."""
     terms, out = _parts(op)
-    others = [(terms[j], e.primal(op.operands[j])) for j in range(len(terms)) if j != i]
+    others = [(terms[j], e.conj(e.primal(op.operands[j]))) for j in range(len(terms)) if j != i]
     shape = e.type(op.operands[i]).shape
     letters = "".join(dict.fromkeys(terms[i]))  # a repeated letter is a diagonal
     known = set(out).union(*(t for t, _ in others)) if others else set(out)
@@ -177,4 +178,4 @@ def _einsum_needs(op):
 
 
 register(Op("einsum", 17, _einsum, tangent=_einsum_tangent, adjoint=_einsum_adjoint, needs=_einsum_needs,
-            batch=_einsum_batch, into=_einsum_into))  # fmt: skip
+            batch=_einsum_batch, into=_einsum_into, of_complex=True))  # fmt: skip

@@ -1,7 +1,8 @@
 """The table of elementwise ops: each states its partial derivatives once, as an expression of other ops.
 
 Everything else about a derivative (tangent, adjoint, broadcasting, sparsity, higher order) follows from these
-expressions. They are written for real operands; a record whose oracle is "complex" holds for complex ones as well.
+expressions. They are written for real operands; a record whose oracle is "complex" holds for complex ones as well, and some
+have others for these.
 The formulas are those of any table of derivatives, for example Abramowitz and Stegun, Handbook of Mathematical
 Functions, chapters 3 and 4; what needs thought is rounding, overflow and kinks, and the comments are about these.
 
@@ -45,8 +46,10 @@ def _analytic(ufunc: np.ufunc, partials: Callable[..., tuple], *domain: Range) -
     return Elementwise(ufunc.__name__, ufunc, ufunc.nin, ufunc.nout, partials, domain, "complex")
 
 
-def _real(ufunc: np.ufunc, partials: Callable[..., tuple], *domain: Range) -> Elementwise:
-    return Elementwise(ufunc.__name__, ufunc, ufunc.nin, ufunc.nout, partials, domain, "difference")
+def _real(ufunc: np.ufunc, partials: Callable[..., tuple], *domain: Range, by_complex: Any = None) -> Elementwise:
+    return Elementwise(
+        ufunc.__name__, ufunc, ufunc.nin, ufunc.nout, partials, domain, "difference", complex_partials=by_complex
+    )
 
 
 def _inactive(ufunc: np.ufunc, *domain: Range) -> Elementwise:
@@ -81,7 +84,9 @@ EXTRA = [
     Elementwise(
         "strong_multiply", strong_multiply, 2, 1, lambda g, p, z: (p, g), (NONZERO, ANY), "complex", strong=True
     ),
-    Elementwise("stop_gradient", stop_gradient, 1, 1, lambda x, z: (0,), (ANY,), None),
+    Elementwise(
+        "stop_gradient", stop_gradient, 1, 1, lambda x, z: (0,), (ANY,), None, complex_partials=lambda x, z: (0,)
+    ),
 ]
 
 
@@ -113,7 +118,7 @@ ARITHMETIC = [
     _analytic(np.square, lambda x, z: (2 * x,), ANY),
     _analytic(np.sqrt, lambda x, z: (0.5 / z,), POSITIVE),
     _real(np.cbrt, lambda x, z: ((1 / 3) / (z * z),), NONZERO),
-    _real(np.conjugate, lambda x, z: (1,), ANY),
+    _real(np.conjugate, lambda x, z: (1,), ANY, by_complex=lambda x, z: (1,)),
     _real(np.remainder, _wraps, DIVIDEND, DIVISOR),
     _real(np.fmod, _wraps, DIVIDEND, DIVISOR),
     _real(np.divmod, lambda x, y, q, r: ((0, 0), (1, -q)), DIVIDEND, DIVISOR),
@@ -227,7 +232,7 @@ def _power_of_two(x: Any, n: Any) -> Any:
 
 
 KINKS = [
-    _real(np.absolute, lambda x, z: (np.sign(x),), NONZERO),
+    _real(np.absolute, lambda x, z: (np.sign(x),), NONZERO, by_complex=lambda x, z: (_ratio(np.conjugate(x), z),)),
     _real(np.fabs, lambda x, z: (np.sign(x),), NONZERO),
     _real(np.copysign, lambda x, y, z: (np.sign(x) * np.copysign(1.0, y), 0), NONZERO, NONZERO),
     _real(np.maximum, lambda x, y, z: _shared(_step(x, y)), ANY, ANY),

@@ -1,6 +1,6 @@
 """Linear algebra of stacks of square matrices: systems of equations and determinants.
 
-Laws: x = a^-1 b has d(x) = a^-1 (d(b) - d(a) x); its adjoint by b is g = a^-T x_bar, and by a it is -g x^T. A determinant has
+Laws: x = a^-1 b has d(x) = a^-1 (d(b) - d(a) x); its adjoint by b is g = a^-H x_bar, and by a it is -g x^H. A determinant has
 d(det a) = sum(cof(a) * d(a)) with the matrix of cofactors, which is finite for singular matrices too, and
 d(log|det a|) = sum(a^-T * d(a)). See Giles, An extended collection of matrix derivative results for forward and reverse mode
 algorithmic differentiation (2008).
@@ -75,10 +75,10 @@ def _solve_tangent(e, op, dots):
 
 
 def _solve_adjoint(e, op, bars):
-    g = _solution(e, _transposed(e, e.primal(op.operands[0])), bars[0])
+    g = _solution(e, e.conj(_transposed(e, e.primal(op.operands[0]))), bars[0])
     if not e.wanted(op.operands[0]):
         return {1: g}
-    return {0: e.ew("negative", _product(e, g, _transposed(e, e.primal(op.results[0])))), 1: g}
+    return {0: e.ew("negative", _product(e, g, e.conj(_transposed(e, e.primal(op.results[0]))))), 1: g}
 
 
 def _solve_batch(e, op, flags, lanes, types):
@@ -94,7 +94,7 @@ def _solve_batch(e, op, flags, lanes, types):
 
 
 register(Op("solve", 22, _solve, tangent=_solve_tangent, adjoint=_solve_adjoint, needs=lambda op: ((0,), (0,)),
-            batch=_solve_batch))  # fmt: skip
+            batch=_solve_batch, of_complex=True))  # fmt: skip
 
 
 # ---- determinants ----------------------------------------------------------------------------------------------------

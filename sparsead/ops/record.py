@@ -66,6 +66,9 @@ class Elementwise:
         `stop_gradient`, whose derivative is not that of its primal).
     kind : {"plain", "select"}
         "select": a choice among operands, differentiated by choosing among tangents.
+    complex_partials : callable or None
+        Like `partials`, by complex operands, where `oracle` is not "complex": ``dz = p * dx``, or its real part if the
+        result is real (`conjugate` apart: its tangent is the conjugate one). None: no derivative is known there.
     strong : bool
         Products of tangents with the partials are strong as the primal is, and the factor whose zero wins stands
         first: ``d strong_multiply(g, p) = strong_multiply(dg, p) + strong_multiply(g, dp)``.
@@ -90,6 +93,7 @@ class Elementwise:
     oracle: Literal["complex", "difference"] | None
     kind: Literal["plain", "select"] = "plain"
     strong: bool = False
+    complex_partials: Callable[..., tuple] | None = None
 
     def __post_init__(self) -> None:
         if len(self.domain) != self.nin:
@@ -104,6 +108,11 @@ class Elementwise:
     def active(self) -> bool:
         """Whether results can carry a derivative."""
         return self.partials is not None or self.kind == "select"
+
+    @property
+    def of_complex(self) -> Callable[..., tuple] | None:
+        """The partials by complex operands; None if there are none."""
+        return self.partials if self.oracle == "complex" else self.complex_partials
 
     def rows(self, operands: tuple, results: tuple) -> tuple[tuple, ...]:
         """The partials as one tuple per result, whatever `nout`; each has one entry per operand.

@@ -2,7 +2,7 @@
 
 Laws: ``sum`` is linear, its adjoint spreads. A weighted reduction z = r(x) has d(z) = sum(w(x, z) * d(x)) along its axes. A scan
 z_i = f(z_{i-1}, x_i) has the linear recurrence d(z_i) = a_i d(z_{i-1}) + b_i d(x_i) with the partials a, b of f: the op
-``linrec``, whose adjoint is a ``linrec`` backwards.
+``linrec``, whose adjoint is a ``linrec`` backwards. In adjoints weights and partials are conjugated.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _sum_adjoint(e, op, bars):
 
 
 register(Op("sum", 13, _sum, tangent=_sum_tangent, adjoint=_sum_adjoint, needs=lambda op: ((), ()),
-            into=_sum_into))  # fmt: skip
+            into=_sum_into, of_complex=True))  # fmt: skip
 
 
 # ---- weighted reductions: max, min, prod, logaddexp ------------------------------------------------------------
@@ -126,11 +126,11 @@ def _reduce_tangent(e, op, dots):
 
 def _reduce_adjoint(e, op, bars):
     weights = WEIGHTS[op.attr[0]](e, op, e.primal(op.operands[0]), e.primal(op.results[0]))
-    return {0: e.ew("multiply", e.expand(bars[0], op.attr[1], e.type(op.operands[0]).shape), weights)}
+    return {0: e.ew("multiply", e.expand(bars[0], op.attr[1], e.type(op.operands[0]).shape), e.conj(weights))}
 
 
 register(Op("reduce", 14, _reduce, batch=_batch_axes, tangent=_reduce_tangent, adjoint=_reduce_adjoint,
-            needs=lambda op: ((0,), (0,)), into=_reduce_into))  # fmt: skip
+            needs=lambda op: ((0,), (0,)), into=_reduce_into, of_complex=True))  # fmt: skip
 
 
 # ---- scans -----------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def _scan_adjoint(e, op, bars):
         t = e.type(g)
         back = e.op("scan", (e.reversed(g, axis),), e.array_type(t.dtype, t.shape), op.attr)
         return {0: e.reversed(back, axis)}
-    a, b = _scan_partials(e, op, e.primal(op.operands[0]), e.primal(op.results[0]))
+    a, b = (e.conj(p) for p in _scan_partials(e, op, e.primal(op.operands[0]), e.primal(op.results[0])))
     return {0: e.ew("multiply", b, _linrec_adjoint_of(e, a, g, axis, False))}
 
 
@@ -218,15 +218,15 @@ def _linrec_tangent(e, op, dots):
 
 def _linrec_adjoint(e, op, bars):
     axis, reverse = op.attr
-    c_bar = _linrec_adjoint_of(e, e.primal(op.operands[0]), bars[0], axis, reverse)
-    a_bar = e.ew("multiply", c_bar, _previous(e, e.primal(op.results[0]), axis, reverse))
+    c_bar = _linrec_adjoint_of(e, e.conj(e.primal(op.operands[0])), bars[0], axis, reverse)
+    a_bar = e.ew("multiply", c_bar, e.conj(_previous(e, e.primal(op.results[0]), axis, reverse)))
     return {0: a_bar, 1: c_bar}
 
 
 register(Op("scan", 15, _scan, batch=_batch_axes, tangent=_scan_tangent, adjoint=_scan_adjoint,
-            needs=lambda op: ((), ()) if op.attr[0] == "add" else ((0,), (0,)), into=_scan_into))  # fmt: skip
+            needs=lambda op: ((), ()) if op.attr[0] == "add" else ((0,), (0,)), into=_scan_into, of_complex=True))  # fmt: skip
 register(Op("linrec", 16, _linrec, batch=_batch_linrec, tangent=_linrec_tangent, adjoint=_linrec_adjoint,
-            needs=lambda op: ((0,), (0,))))  # fmt: skip
+            needs=lambda op: ((0,), (0,)), of_complex=True))  # fmt: skip
 
 
 def reversed_view(vtype, axis):

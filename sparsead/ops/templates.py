@@ -112,19 +112,20 @@ def _install_operators():
 _install_operators()
 
 
-def template_of(record):
-    """The `Template` of a record of `sparsead.ops.elementwise`; `None` for an inactive op.
+def template_of(record, of_complex=False):
+    """The `Template` of a record of `sparsead.ops.elementwise`, by real or by complex operands; `None` if it has no partials.
 
     Raises
     ------
     TypeError
         The record's partials use something else than ufuncs, or return the wrong number of partials.
     """
-    if record.partials is None:
+    partials = record.of_complex if of_complex else record.partials
+    if partials is None:
         return None
     template = Template(record.nin, record.nout)
     handles = [Handle(template, k) for k in range(record.nin + record.nout)]
-    rows = record.partials(*handles)
+    rows = partials(*handles)
     rows = [rows] if record.nout == 1 else list(rows)
     for row in rows:
         if len(row) != record.nin:

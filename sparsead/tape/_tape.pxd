@@ -43,7 +43,7 @@ cdef class ValueType:
     cdef readonly Py_ssize_t size
     cdef readonly Py_ssize_t nbytes
     cdef readonly int ndim
-    cdef readonly bint inexact
+    cdef readonly bint inexact, is_complex
 
 
 cdef class Pool:

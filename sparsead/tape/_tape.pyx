@@ -45,6 +45,7 @@ cdef class ValueType:
             self.size *= n
         self.nbytes = self.size * dtype.itemsize
         self.inexact = dtype.kind in "fc"
+        self.is_complex = dtype.kind == "c"
 
     def __repr__(self):
         short = {"float64": "f64", "float32": "f32", "int64": "i64", "bool": "bool"}

@@ -44,6 +44,8 @@ class Op:
         No result has a derivative. An op without a law that is not marked so is refused where a derivative meets it.
     user : bool
         It runs functions of the user, which may keep the arrays that they are given, and need not do the same twice.
+    of_complex : bool
+        The derivative law holds for complex operands too; without it, they are refused.
     into : callable or None
         ``into(arrays, op, types, out)``: what `evaluate` gives, of one result, is written to `out`, which has its shape and
         dtype and shares no memory with the operands.
@@ -61,6 +63,7 @@ class Op:
     batch: Callable | None = None
     inactive: bool = False
     user: bool = False
+    of_complex: bool = False
     into: Callable | None = None
 
 

@@ -20,12 +20,18 @@ cdef class TracedArray(Traced):
         shape, strides = (<object> c).shape, (<object> c).strides
         cdef Py_ssize_t offset = <Py_ssize_t> cnp.PyArray_DATA(c) - s.lo
         cdef Tape tape = self.home.tape
-        if self.moving is None and offset == 0 and shape == s.shape and strides == s.strides:
+        if self.moving is None and offset == 0 and shape == s.shape and strides == s.strides \
+                and cnp.PyArray_ITEMSIZE(c) == s.item:
             self._value = s.version
         else:
-            self._value = self.home.load(s, offset, shape, strides, self.moving)
+            self._value = self.home.load(s, offset, shape, strides, self._dtype_in(s), self.moving)
         self._version, self._epoch = s.version, self.home.epoch
         return self._value
+
+    cdef object _dtype_in(self, Storage s):
+        """Of what a window on the storage sees: its elements, or their real or imaginary parts."""
+        cdef cnp.ndarray c = self.concrete
+        return s.dtype if cnp.PyArray_ITEMSIZE(c) == s.item else c.dtype
 
     def value(self):
         """The tape's value of this array now."""
@@ -123,9 +129,9 @@ cdef class TracedArray(Traced):
     cdef object _load_scalar(self, Py_ssize_t offset, object result):
         cdef Trace trace = self.home
         cdef Storage s = self.storage
-        if s.shape == ():
+        if s.shape == () and cnp.PyArray_ITEMSIZE(self.concrete) == s.item:
             return make_scalar(result, s.version, trace)
-        return make_scalar(result, trace.load(s, offset, (), (), self.moving), trace)
+        return make_scalar(result, trace.load(s, offset, (), (), self._dtype_in(s), self.moving), trace)
 
     def __setitem__(self, index, value):
         cdef Trace trace = innermost(self)
@@ -148,6 +154,7 @@ cdef class TracedArray(Traced):
         if isinstance(value, TracedArray) and (<TracedArray> value).storage is self.storage:
             source = (<TracedArray> value).concrete
             if cnp.PyArray_DATA(source) == cnp.PyArray_DATA(dest) and (<object> source).shape == (<object> dest).shape \
+                    and cnp.PyArray_ITEMSIZE(source) == cnp.PyArray_ITEMSIZE(dest) \
                     and (<object> source).strides == (<object> dest).strides and self._moves_with(value):
                 return 0                                       # x[a] += y ends with a store of x[a] onto itself
         if type(value) in (list, tuple):
@@ -163,7 +170,8 @@ cdef class TracedArray(Traced):
             v = trace.value_of(value, None)
         else:
             v = trace.const(value.item() if isinstance(value, np.generic) else value, dest.dtype) \
-                if isinstance(value, (int, float, np.generic)) else trace.value_of(asarray(value), None)
+                if isinstance(value, (int, float, np.generic)) and (not isinstance(value, complex) or dest.dtype.kind == "c") \
+                else trace.value_of(asarray(value), None)
         dest[...] = concrete                                   # NumPy's own errors come first
         trace.store(self, dest, v)
         return 0
@@ -322,11 +330,21 @@ cdef class TracedArray(Traced):
 
     @property
     def real(self):
-        return self
+        return self.view(self.concrete.real) if self.concrete.dtype.kind == "c" else self
+
+    @real.setter
+    def real(self, value):
+        self.real[...] = value
 
     @property
     def imag(self):
-        return zeros(self.shape, self.dtype)
+        return self.view(self.concrete.imag) if self.concrete.dtype.kind == "c" else zeros(self.shape, self.dtype)
+
+    @imag.setter
+    def imag(self, value):
+        if self.concrete.dtype.kind != "c":
+            raise TypeError("array does not have imaginary part to set")
+        self.imag[...] = value
 
     @property
     def flat(self):
@@ -435,7 +453,7 @@ cdef class TracedArray(Traced):
         cdef int v = self.current()
         if not trace.facts[v] & VARIES:
             return array(self.concrete, dtype=dtype)
-        if trace.facts[v] & ACTIVE or self.concrete.dtype.kind == "f":
+        if trace.facts[v] & ACTIVE or self.concrete.dtype.kind in "fc":
             raise_array(trace, self)
         # Without a derivative (a mask, an index): the tape is right as long as its contents are these.
         trace.settle()

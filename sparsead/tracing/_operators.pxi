@@ -133,6 +133,6 @@ cdef object power(object x, object y):
     if not operand_like(x) or not operand_like(y):
         return NotImplemented
     cdef Trace trace = innermost(x if isinstance(x, Traced) else y)
-    if isinstance(x, Traced) and type(y) in (int, float) and y == 2 and x.dtype.kind == "f":
+    if isinstance(x, Traced) and type(y) in (int, float) and y == 2 and x.dtype.kind in "fc":
         return trace.call(np.square, (x,))
     return trace.call(np.power, (x, y))

@@ -53,7 +53,7 @@ cdef class TracedScalar(Traced):
         return float(self._number("float"))
 
     def __complex__(self):
-        return complex(float(self))
+        return complex(self._number("complex"))
 
     def __round__(self, digits=0):
         if digits:
@@ -71,7 +71,7 @@ cdef class TracedScalar(Traced):
         if trace.facts[self.value] & ACTIVE:
             raise_active(trace, what)
         self.settled()
-        trace.guard(self.value, self.concrete if isinstance(self.concrete, (int, float, bool)) else self.concrete.item())
+        trace.guard(self.value, self.concrete if isinstance(self.concrete, (int, float, bool, complex)) else self.concrete.item())
         return self.concrete
 
     def __repr__(self):
@@ -105,11 +105,20 @@ cdef class TracedScalar(Traced):
 
     @property
     def real(self):
-        return self
+        return self._part(0) if isinstance(self.concrete, (complex, np.complexfloating)) else self
 
     @property
     def imag(self):
-        return 0.0
+        return self._part(1) if isinstance(self.concrete, (complex, np.complexfloating)) else 0.0
+
+    cdef object _part(self, int which):
+        """The real or the imaginary part of a complex number."""
+        cdef Trace trace = innermost(self)
+        part = self.concrete.imag if which else self.concrete.real
+        dtype = asarray(part).dtype
+        cdef int v = trace.emit1(LOAD, trace.value_of(self, None), trace.tape.pool.attr_id(View((), (), dtype)),
+                                 which * dtype.itemsize, trace.tape.pool.dense_type_id(dtype, ()))
+        return make_scalar(part, v, trace)
 
     def item(self):
         return self
@@ -118,7 +127,11 @@ cdef class TracedScalar(Traced):
         return self
 
     def conjugate(self):
-        return self
+        if not isinstance(self.concrete, (complex, np.complexfloating)):
+            return self
+        return softened(innermost(self).call(np.conjugate, (self,)), weak(self))
+
+    conj = conjugate
 
     def astype(self, dtype, *args, **kwargs):
         """A scalar of another dtype."""

@@ -183,7 +183,9 @@ cdef class Trace:
 
     cdef int const(self, object value, object dtype) except -1:
         """A number as a constant of the dtype of the op that uses it (NEP 50: Python numbers are weak)."""
-        cdef tuple key = (dtype, type(value), value if value == value and value != 0 else repr(value))
+        # Zeros of either sign are equal; those in complex numbers, NaN and zeros themselves are told apart by their text.
+        cdef bint by_value = value == value and value != 0 and type(value) is not complex
+        cdef tuple key = (dtype, type(value), value if by_value else repr(value))
         found = self._consts.get(key)
         if found is None:
             if isinstance(value, Reading):
@@ -237,13 +239,13 @@ cdef class Trace:
         """Value `v` in C order."""
         return self.dense(v)
 
-    def memory_value(self, Storage storage, offset, shape, strides):
+    def memory_value(self, Storage storage, offset, shape, strides, dtype):
         """What a dense window of a storage's memory holds now, in the window's own layout."""
-        cdef int laid = self.tape.pool.type_id(storage.dtype, shape, strides)
+        cdef int laid = self.tape.pool.type_id(dtype, shape, strides)
         if offset == 0 and laid == storage.vtype:
             return storage.version
-        cdef int vtype = self.tape.pool.dense_type_id(storage.dtype, shape)
-        cdef int v = self.emit1(LOAD, storage.version, self.tape.pool.attr_id(View(shape, strides, storage.dtype)), offset,
+        cdef int vtype = self.tape.pool.dense_type_id(dtype, shape)
+        cdef int v = self.emit1(LOAD, storage.version, self.tape.pool.attr_id(View(shape, strides, dtype)), offset,
                                 vtype)
         return v if vtype == laid else self.emit1(COPY, v, -1, 0, laid)
 
@@ -302,10 +304,10 @@ cdef class Trace:
             v = (<TracedScalar> x).value if (<TracedScalar> x).home is self else self.outer(x)
         elif isinstance(x, np.ndarray):
             v = self.foreign(x if x.ndim else x.reshape(()))
-        elif isinstance(x, (float, int, np.generic)):
+        elif isinstance(x, (float, int, np.generic, complex)):
             if dtype is None:
                 dtype = asarray(x).dtype
-            return self.const(x.item() if isinstance(x, np.generic) and x.dtype.kind in "fiub" else x, dtype)
+            return self.const(x.item() if isinstance(x, np.generic) and x.dtype.kind in "fiubc" else x, dtype)
         else:
             raise TraceError(f"an operand of type {type(x).__name__} cannot be traced{self.at()}")
         if dtype is not None:
@@ -487,7 +489,7 @@ cdef class Trace:
             if len(inputs) == 3:
                 return (BOOL, out, out)
             return (out,) * len(inputs)
-        given = [type(x) if type(x) in (int, float) else asarray(x).dtype for x in concrete]
+        given = [type(x) if type(x) in (int, float, complex) else asarray(x).dtype for x in concrete]
         if all([type(x) is type for x in given]):               # Python numbers among themselves
             given = [asarray(x).dtype for x in concrete]
         extra = {} if dtype is None else {"signature": (None,) * ufunc.nin + (dtype,) * ufunc.nout}
@@ -496,7 +498,19 @@ cdef class Trace:
         except TypeError:
             given = [asarray(x).dtype for x in concrete]
             loop = ufunc.resolve_dtypes(tuple(given) + (None,) * ufunc.nout, **extra)
+        if any([d.kind == "c" for d in loop[:ufunc.nin]]):
+            self.check_complex(ufunc, inputs)
         return loop[:ufunc.nin]
+
+    cdef int check_complex(self, object ufunc, tuple inputs) except -1:
+        """NotImplementedError where the derivative of a ufunc is known for real operands alone."""
+        record = OPS[<int> code_of_ufunc[ufunc]].elementwise
+        if record.partials is None or record.of_complex is not None:
+            return 0
+        if any([isinstance(x, Traced) and x.active for x in inputs]):
+            raise NotImplementedError(f"np.{ufunc.__name__} of complex numbers has no derivative rule{self.at()}; express it by "
+                                      "the real and imaginary parts, x.real and x.imag")
+        return 0
 
     cdef object record(self, int code, tuple inputs, tuple loop, object results):
         cdef int[8] args
@@ -515,10 +529,10 @@ cdef class Trace:
         if type(x) is FLOAT64:
             return self.tape.pool.dense_type_id(F8, ())
         if isinstance(x, (np.ndarray, np.generic)):
-            if x.dtype.kind not in "fiub":
+            if x.dtype.kind not in "fiubc":
                 raise TraceError(f"results of dtype {x.dtype} are not supported yet{self.at()}")
             return self.tape.pool.type_id(x.dtype, x.shape, x.strides)
-        if type(x) not in (float, int, bool):
+        if type(x) not in (float, int, bool, complex):
             raise TraceError(f"a result of type {type(x).__name__} cannot be traced{self.at()}")
         return self.tape.pool.type_id(asarray(x).dtype, (), ())
 
@@ -572,17 +586,17 @@ cdef class Trace:
         cdef Storage s = target.storage
         cdef Moves m = target.moving
         if view.size:
-            attr = Moving(View((<object> view).shape, (<object> view).strides, s.dtype), m.steps, m.limits)
+            attr = Moving(View((<object> view).shape, (<object> view).strides, view.dtype), m.steps, m.limits)
             s.version = self.emit_with(STORE_AT, [s.version, v], m, self.tape.pool.attr_id(attr),
                                        <Py_ssize_t> cnp.PyArray_DATA(view) - s.lo - m.shift, s.vtype)
         return 0
 
-    cdef int load(self, Storage s, offset_t offset, tuple shape, tuple strides, Moves m) except -1:
+    cdef int load(self, Storage s, offset_t offset, tuple shape, tuple strides, object dtype, Moves m) except -1:
         """What a window of a storage holds now, in C order."""
         if s.write_only:
             raise ActivityError(f"{s.label} is read{self.at()}, but was declared as only written: make it Duplicated")
-        cdef int vtype = self.tape.pool.dense_type_id(s.dtype, shape)
-        view = View(shape, strides, s.dtype)
+        cdef int vtype = self.tape.pool.dense_type_id(dtype, shape)
+        view = View(shape, strides, dtype)
         if m is None:
             return self.emit1(LOAD, s.version, self.tape.pool.attr_id(view), offset, vtype)
         return self.emit_with(LOAD_AT, [s.version], m, self.tape.pool.attr_id(Moving(view, m.steps, m.limits)),

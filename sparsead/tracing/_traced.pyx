@@ -114,6 +114,7 @@ cdef class Storage:
     cdef readonly int first                 # the value it was made with
     cdef readonly int vtype
     cdef Py_ssize_t lo, nbytes
+    cdef Py_ssize_t item                    # bytes of an element; views of real and imaginary parts have half of it
     cdef readonly object dtype
     cdef readonly tuple shape, strides      # of the storage's own type
     cdef public object label                # what to call it in errors
@@ -127,7 +128,7 @@ cdef class Storage:
         join(&self.link, &trace.storages, <void *> self)
         self.base, self.version, self.first, self.vtype = base, version, version, vtype.id
         self.lo = <Py_ssize_t> cnp.PyArray_DATA(base)
-        self.nbytes = vtype.nbytes
+        self.nbytes, self.item = vtype.nbytes, vtype.dtype.itemsize
         self.dtype, self.shape, self.strides = vtype.dtype, vtype.shape, vtype.strides
 
 
@@ -185,15 +186,13 @@ cdef TracedScalar make_scalar(object concrete, int value, Trace trace):
 
 cdef object binary(object ufunc, object a, object b):
     if not operand_like(a) or not operand_like(b):
-        if isinstance(a, complex) or isinstance(b, complex):
-            raise NotImplementedError(f"complex numbers are not supported yet{innermost(a).at()}")
         return NotImplemented
     return softened(innermost(a).call(ufunc, (a, b)), weak(a) and weak(b))
 
 
 cdef bint weak(object x):
     """Whether `x` is a Python number, which takes the dtype of what it meets (NEP 50)."""
-    return type((<TracedScalar> x).concrete if isinstance(x, TracedScalar) else x) in (float, int, bool)
+    return type((<TracedScalar> x).concrete if isinstance(x, TracedScalar) else x) in (float, int, bool, complex)
 
 
 cdef object softened(object result, bint is_weak):
@@ -204,7 +203,7 @@ cdef object softened(object result, bint is_weak):
 
 
 cdef bint operand_like(object x):
-    return isinstance(x, (Traced, float, int, np.ndarray, np.generic, list, tuple))
+    return isinstance(x, (Traced, float, int, np.ndarray, np.generic, list, tuple, complex))
 
 
 cdef int raise_active(Trace trace, str what) except -1:

@@ -16,6 +16,8 @@ from sparsead.tracing._traced import Traced, TracedArray, as_array, concrete_of,
 
 def take(a, index):
     """``a[index]`` with arrays in the index: a copy."""
+    if is_part(a):
+        return a.copy()[index]
     trace = a.home
     concrete = _found(a, index)
     pos, _, _ = store_positions(trace, a, index)
@@ -42,6 +44,11 @@ def put(a, index, value):
         value = np.array(value)
     if not a.concrete.flags.writeable:
         raise ValueError("assignment destination is read-only")
+    if is_part(a):
+        whole = a.copy()
+        whole[index] = value
+        a[...] = whole
+        return
     if _is_traced_mask(trace, a, index) and np.ndim(concrete_of(value)) == 0:
         old, mask = a[...], index
         a.concrete[concrete_of(index)] = concrete_of(value)
@@ -53,6 +60,11 @@ def put(a, index, value):
     v = trace.operand(value) if isinstance(value, (Traced, np.ndarray)) else trace.operand(value, a.dtype)
     a.concrete[plain_index(index)] = concrete_of(value)
     a.scatter(pos, v, False)
+
+
+def is_part(a):
+    """Whether `a` sees the real or imaginary parts of its storage: positions are those of whole elements."""
+    return a.dtype.itemsize != a.storage.dtype.itemsize
 
 
 def _is_traced_mask(trace, a, index):

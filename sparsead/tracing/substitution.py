@@ -105,9 +105,9 @@ class Walk:
         if isinstance(obj, Traced):
             self.enclosing.append(obj)
             return
-        if isinstance(obj, (bool, int, str, bytes, type(None), np.bool_, np.integer, complex)):
+        if isinstance(obj, (bool, int, str, bytes, type(None), np.bool_, np.integer)):
             self.leaves.append(Leaf(path, "static", obj))
-        elif isinstance(obj, (float, np.floating)):
+        elif isinstance(obj, (float, complex, np.inexact)):
             self.leaves.append(Leaf(path, "float" if live else "static", obj))
         elif isinstance(obj, np.ndarray):
             self._array(obj, path)  # every path to an array is a leaf of its own: aliasing may change between calls
@@ -165,12 +165,10 @@ class Walk:
             raise TypeError(
                 f"{path_text(path)} is a {kind}, which may compute in a way of its own: pass a plain array, np.asarray(...) of it"
             )
-        if array.dtype.kind == "f":
+        if array.dtype.kind in "fc":
             self.leaves.append(Leaf(path, "array", array))
         elif array.dtype.kind in "iub":
             self.leaves.append(Leaf(path, "contents", array.copy()))
-        elif array.dtype.kind == "c":
-            raise NotImplementedError(f"{path_text(path)} is complex: complex arrays are not supported yet")
 
 
 def _function_children(f):
@@ -246,7 +244,7 @@ class Replacement:
         """`obj` with its leaves replaced; `obj` itself if there is nothing to replace."""
         if isinstance(obj, Traced):
             return self.values.get(id(obj), obj)
-        if live and isinstance(obj, (float, np.floating)):
+        if live and isinstance(obj, (float, complex, np.inexact)):
             return self.live(path, obj)
         if isinstance(obj, (str, bytes, int, float, complex, type(None), np.generic)):
             return obj

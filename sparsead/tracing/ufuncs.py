@@ -9,7 +9,7 @@ from sparsead.ops.structural import broadcast_shape
 from sparsead.ops.table import CODE_OF_UFUNC
 from sparsead.tracing._traced import Traced, TracedArray, TracedScalar, as_array, concrete_of, select
 from sparsead.tracing.errors import TraceError
-from sparsead.tracing.indexing import store_positions
+from sparsead.tracing.indexing import is_part, store_positions
 
 LOGICAL = {np.logical_and, np.logical_or, np.logical_xor, np.bitwise_and, np.bitwise_or, np.bitwise_xor}
 
@@ -172,16 +172,25 @@ def _is_neutral(ufunc, initial):
 
 def _reduced(trace, ufunc, a, axes, dtype):
     concrete = ufunc.reduce(a.concrete, axis=axes, dtype=dtype)
-    if concrete.dtype.kind != "f" or ufunc in LOGICAL:
+    if concrete.dtype.kind not in "fc" or ufunc in LOGICAL:
         return _inactive_reduce(trace, ufunc, a, axes, concrete)
     if not axes:
         return trace.result(concrete, trace.operand(a, concrete.dtype))
     if ufunc is np.add:
         value = trace.op("sum", (trace.operand(a, concrete.dtype),), concrete.dtype, concrete.shape, axes)
         return trace.result(_dense(concrete), value)
+    _check_complex(trace, ufunc, a, concrete)
     if ufunc.__name__ in WEIGHTS:
         return _weighted(trace, ufunc, a, axes, concrete)
     return _last_of_scan(trace, ufunc, a, axes, dtype)
+
+
+def _check_complex(trace, ufunc, a, concrete):
+    if concrete.dtype.kind == "c" and ufunc not in (np.add, np.multiply) and a.active:
+        raise NotImplementedError(
+            f"np.{ufunc.__name__} along an axis of complex numbers has no derivative rule{trace.at()}; reduce the real and "
+            "imaginary parts, x.real and x.imag"
+        )
 
 
 def _weighted(trace, ufunc, a, axes, concrete):
@@ -234,6 +243,7 @@ def accumulate(trace, ufunc, a, axis=0, dtype=None, out=None):
     a, dtype = as_array(trace, a), _loop_dtype(dtype, out)
     concrete = _dense(ufunc.accumulate(a.concrete, axis=axis, dtype=dtype))
     (axis,) = _axes(axis, a.ndim)
+    _check_complex(trace, ufunc, a, concrete)
     name = ufunc.__name__
     value = trace.op("scan", (trace.operand(a, concrete.dtype),), concrete.dtype, concrete.shape, (name, axis))
     result = trace.result(concrete, value)
@@ -259,6 +269,11 @@ def at(trace, ufunc, a, indices, b=None):
         raise TraceError(f"np.{ufunc.__name__}.at writes a traced value into a plain array{trace.at()}")
     if not a.concrete.flags.writeable:
         raise ValueError("output array is read-only")
+    if is_part(a):
+        whole = a.copy()
+        at(trace, ufunc, whole, indices, b)
+        a[...] = whole
+        return
     (b,) = trace.unlisted((b,))
     pos, concrete_pos, fixed = store_positions(trace, a, indices)
     if ufunc in (np.add, np.subtract) and b is not None:

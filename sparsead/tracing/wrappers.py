@@ -31,7 +31,7 @@ from sparsead.tracing.loops.together import OfSteps, enumerated, zipped
 
 def _is_held(dtype):
     """Dtypes that can hold values of a trace; integers are structure and stay plain."""
-    return dtype.kind in "fb"
+    return dtype.kind in "fcb"
 
 
 def _zeros(trace, original, *args, **kwargs):
@@ -46,7 +46,7 @@ def _empty(trace, original, *args, **kwargs):
 
 def _known(trace, original, *args, **kwargs):
     made = original(*args, **kwargs)
-    if type(made) is np.ndarray and made.dtype.kind == "f":
+    if type(made) is np.ndarray and made.dtype.kind in "fc":
         return trace.constant_array(made)
     return made
 

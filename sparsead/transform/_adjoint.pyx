@@ -1,8 +1,9 @@
 """Adjoint of a tape: reverse mode, as a tape that goes on where the given one ends.
 
-Law, op by op in reverse order: x_bar_i += z_bar * dz/dx_i. For memory: ``x2 = store(x1, view, v)`` hands x2_bar's elements of
-the view on to v_bar and zeroes them; ``load`` accumulates into the storage's adjoint. One chain of versions for each
-adjoint storage, as for the storage itself.
+Law, op by op in reverse order: x_bar_i += z_bar * conj(dz/dx_i), of which a real x_i takes the real part: the adjoint of a
+complex number is that of its real part plus i times that of its imaginary part. For memory: ``x2 = store(x1, view, v)`` hands
+x2_bar's elements of the view on to v_bar and zeroes them; ``load`` accumulates into the storage's adjoint. One chain of versions
+for each adjoint storage, as for the storage itself.
 
 What the reverse sweep needs of primal values it takes, in this order: from the user's memory, restored (RESTORE, LOAD); by
 computing it again from such values (cheap elementwise ops); or by keeping it. To restore memory, the forward sweep logs
@@ -26,10 +27,12 @@ from sparsead.transform import boxes as sections
 from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, CONST, COPY, ELEMENTWISE, EMPTY, GATHER, INPUT, LOAD, LOAD_AT,
                                   LOOP, SCATTER, SCATTER_ADD, SEED, STORE, STORE_AT, SUM, Tape, ValueType, has_bodies, offset_t)
 from sparsead.transform._activity cimport flags_of, inactive
-from sparsead.transform._emit cimport CompiledTemplate, Emitter, compiled
+from sparsead.transform._emit import refuse_complex
+from sparsead.transform._emit cimport CompiledTemplate, Emitter, compiled, compiled_for, has_complex, is_complex
 from sparsead.transform._linear cimport consumed, consuming
 
 cdef int SELECT = CODE_OF_NAME["select"]
+cdef int CONJUGATE = CODE_OF_NAME["conjugate"]
 cdef int BUDGET = 12                # ops that a value may cost to be computed again rather than kept
 cdef int SCAN_LIMIT = 16            # later stores looked at before a read is kept rather than restored
 cdef int REST = 8                   # one of so many elements may stay as it was where a version is kept as a whole
@@ -128,6 +131,9 @@ cdef class ReverseEmitter(Emitter):
     """The emitter that rules see: operands are values of the forward sweep, `primal` restores them."""
     cdef Adjoint sweep
 
+    cdef int factor(self, int p) except -1:
+        return self.conjugated(p) if self.sweep.complex else p
+
     def primal(self, int v):
         return self.sweep.restored(self.sweep.origin[v])
 
@@ -139,7 +145,7 @@ cdef class Adjoint:
     cdef Tape old, new
     cdef ReverseEmitter emit
     cdef object wrt, of, incoming
-    cdef bint keep
+    cdef bint keep, complex
     cdef int zero_kind
     cdef signed char[::1] varied, useful, active, mode, logged, strong
     cdef int[::1] value                 # old value -> forward value in the new tape
@@ -160,7 +166,7 @@ cdef class Adjoint:
     def __init__(self, Tape tape, wrt, of, incoming, keep, zero_kind):
         self.old, self.new = tape, tape.fresh()
         self.emit = ReverseEmitter(self.new)
-        self.emit.sweep = self
+        self.emit.sweep, self.complex = self, has_complex(tape)
         self.wrt, self.of, self.incoming, self.keep, self.zero_kind = list(wrt), list(of), list(incoming), keep, zero_kind
         n = tape.n_vals + 1
         self.strong, self.mode = (zeros(n, np.int8) for _ in range(2))
@@ -239,7 +245,7 @@ cdef class Adjoint:
         if code == SELECT:
             self._want(operands[0], k)
         elif code >= ELEMENTWISE:
-            t = compiled(code)
+            t = self._template(k)
             for r in range(t.nout):
                 for i in range(n):
                     if self.varied[operands[i]]:
@@ -262,6 +268,9 @@ cdef class Adjoint:
             for b in results:
                 self._want(old.out[k] + b, k)
         return 0
+
+    cdef CompiledTemplate _template(self, int k):
+        return compiled_for(self.old, k) if self.complex else compiled(self.old.code[k])
 
     cdef int _costs(self) except -1:
         """Price of computing each value again from kept or restored ones. Kept, hence free to build on: what is above the
@@ -388,7 +397,8 @@ cdef class Adjoint:
                 elif regions.overlaps(lo, hi):
                     self.logged[k] = LOGGED
                     if has_bodies(old.code[k]):
-                        self.saved.setdefault(k, []).append((j, lo, hi))
+                        item = old.type_of(z + j).dtype.itemsize      # of real and imaginary parts: whole numbers
+                        self.saved.setdefault(k, []).append((j, lo - lo % item, hi + -hi % item))
                 if has_bodies(old.code[k]) or old.code[k] == STORE and self.extents[old.attr[k]][2]:
                     regions.remove(lo, hi)
             if (old.code[k] == LOAD or old.code[k] == LOAD_AT) and self.need[z] >= 0 and self.mode[z] == AGAIN:
@@ -641,7 +651,7 @@ cdef class Adjoint:
         cdef int n = old.start[k + 1] - old.start[k], i, r, b, g, z, mask
         cdef bint singular
         cdef int *operands = old.operand + old.start[k]
-        cdef CompiledTemplate t = compiled(old.code[k])
+        cdef CompiledTemplate t = self._template(k)
         cdef int[8] refs
         for b in range(8):
             refs[b] = -1
@@ -651,6 +661,8 @@ cdef class Adjoint:
             z = old.out[k] + r
             if self.bar[z] < 0:
                 continue
+            if self.complex and old.code[k] == CONJUGATE:
+                return self._pass_on(operands[0], e.conjugated(self.bar[z]), self.strong[z])
             for i in range(n):
                 if not self.varied[operands[i]]:
                     continue
@@ -700,7 +712,7 @@ cdef class Adjoint:
 
     cdef bint _is_reshape(self, int k, ValueType tx, ValueType tz):
         """Whether the load reads all of x's memory in its order."""
-        return tx.size == tz.size and self.old.imm[k] == 0 \
+        return tx.nbytes == tz.nbytes and tx.size == tz.size and self.old.imm[k] == 0 \
             and self.old.pool.attrs[self.old.attr[k]].strides == tz.strides
 
     cdef int _reverse_store(self, int k) except -1:
@@ -806,6 +818,8 @@ cdef class Adjoint:
         bars = [self.bar[z] if self.bar[z] >= 0 else None for z in range(old.out[k], old.out[k + 1])]
         if all([b is None for b in bars]):
             return 0
+        if self.complex and not OPS[old.code[k]].of_complex and is_complex(old, k):
+            refuse_complex(old, k)
         op = old.op(k)
         strong = max([self.strong[z] for z in op.results])
         view = op._replace(operands=tuple([self.value[v] for v in op.operands]),

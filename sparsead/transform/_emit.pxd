@@ -14,6 +14,9 @@ cdef class CompiledTemplate:
 
 
 cdef CompiledTemplate compiled(int code)
+cdef CompiledTemplate compiled_for(Tape tape, int k)
+cdef bint is_complex(Tape tape, int k) except -1
+cdef bint has_complex(Tape tape) except -1
 
 
 cdef class Emitter:
@@ -21,9 +24,12 @@ cdef class Emitter:
     cdef public int line
     cdef dict _types, _consts, _zeros, _views
     cdef int elementwise(self, int code, const int *args, int n) except -1
+    cdef int _of_mixed(self, int code, const int *args, int n) except -1
     cdef int ew1(self, int code, int a) except -1
     cdef int ew2(self, int code, int a, int b) except -1
     cdef int number(self, double c, object dtype) except -1
+    cdef int conjugated(self, int v) except -1
+    cdef int factor(self, int p) except -1
     cdef int partial(self, CompiledTemplate t, int root, const int *refs, int *temps) except -1
     cdef int product(self, int g, CompiledTemplate t, int root, const int *refs, int *temps,
                      bint strong) except -1

@@ -12,8 +12,11 @@ cdef int ADD = CODE_OF_NAME["add"]
 cdef int MULTIPLY = CODE_OF_NAME["multiply"]
 cdef int NEGATIVE = CODE_OF_NAME["negative"]
 cdef int STRONG = CODE_OF_NAME["strong_multiply"]
+cdef int CONJUGATE = CODE_OF_NAME["conjugate"]
 
-cdef dict _compiled = {}
+cdef int MIXED = -2                  # stands for the type of a result whose operands are to be cast first
+
+cdef dict _compiled = {}, _of_complex = {}
 cdef frozenset SINGULAR = frozenset(("divide", "reciprocal", "log", "log2", "log10", "log1p", "power", "float_power"))
 
 
@@ -51,6 +54,49 @@ cdef CompiledTemplate compiled(int code):
         return _compiled[code]
 
 
+cdef bint has_complex(Tape tape) except -1:
+    """Whether there may be complex values on `tape`: a question that tapes of real code answer once, not op by op."""
+    cdef ValueType t
+    for t in tape.pool.types:
+        if t.is_complex:
+            return True
+    return False
+
+
+cdef bint is_complex(Tape tape, int k) except -1:
+    """Whether op `k` has a complex operand or result."""
+    cdef int j
+    for j in range(tape.start[k], tape.start[k + 1]):
+        if tape.type_of(tape.operand[j]).is_complex:
+            return True
+    for j in range(tape.out[k], tape.out[k + 1]):
+        if tape.type_of(j).is_complex:
+            return True
+    return False
+
+
+cdef CompiledTemplate compiled_for(Tape tape, int k):
+    """Like `compiled`, for the operands of op `k`, which may be complex."""
+    cdef int code = tape.code[k]
+    if compiled(code) is None or not is_complex(tape, k):
+        return compiled(code)
+    if code not in _of_complex:
+        record = OPS[code].elementwise
+        template = template_of(record, True)
+        _of_complex[code] = None if template is None else CompiledTemplate(template, record.strong)
+    if _of_complex[code] is None:
+        refuse_complex(tape, k)
+    return _of_complex[code]
+
+
+def refuse_complex(Tape tape, int k):
+    """NotImplementedError for op `k`, whose derivatives hold for real numbers alone."""
+    line = tape.op(k).line
+    where = "" if line is None else f" at {line[0]}:{line[1]}"
+    raise NotImplementedError(f"{OPS[tape.code[k]].name} of complex numbers has no derivative rule{where}; express it by the "
+                              "real and imaginary parts, x.real and x.imag")
+
+
 cdef class Emitter:
     """Appends ops to `tape`; ops made by a derivative carry the user's line of the op they come from."""
 
@@ -71,10 +117,28 @@ cdef class Emitter:
         if found is None:
             found = self._types[key] = self._result_type(code, [tape.type_of(args[k]) for k in range(n)])
         vtype = found
+        if vtype == MIXED:
+            return self._of_mixed(code, args, n)
         return tape.emit(code, args, n, -1, 0, self.line, vtype)
+
+    def _complex_among(self, list types):
+        """The complex dtype that real operands have to be cast to; None if there is none."""
+        dtypes = {t.dtype for t in types if t.inexact}
+        return np.result_type(*dtypes) if len(dtypes) > 1 and any([t.is_complex for t in types]) else None
+
+    cdef int _of_mixed(self, int code, const int *args, int n) except -1:
+        """An op on real and complex operands."""
+        cdef int[3] cast
+        cdef int k
+        dtype = self._complex_among([self.tape.type_of(args[k]) for k in range(n)])
+        for k in range(n):
+            cast[k] = self.cast(args[k], dtype) if self.tape.type_of(args[k]).inexact else args[k]
+        return self.elementwise(code, cast, n)
 
     def _result_type(self, int code, list types):
         function = OPS[code].elementwise.ufunc
+        if self._complex_among(types) is not None:
+            return MIXED
         if isinstance(function, np.ufunc):
             loop = function.resolve_dtypes(tuple([t.dtype for t in types]) + (None,) * function.nout)
             dtype = loop[len(loop) - 1]
@@ -103,7 +167,18 @@ cdef class Emitter:
             found = self._consts[key] = self.tape.constant(dtype.type(c), -1)
         return found
 
+    cdef int conjugated(self, int v) except -1:
+        return self.ew1(CONJUGATE, v) if self.tape.type_of(v).is_complex else v
+
+    def conj(self, int v):
+        """`v`, conjugated if it is complex."""
+        return self.conjugated(v)
+
     # ---- partials ------------------------------------------------------------------------------------------
+
+    cdef int factor(self, int p) except -1:
+        """What a derivative is multiplied by for the partial `p`: in the reverse sweep its conjugate."""
+        return p
 
     cdef int partial(self, CompiledTemplate t, int root, const int *refs, int *temps) except -1:
         """Instantiate partial `root`; `refs` are operands and results, `temps` remembers shared instructions."""
@@ -155,7 +230,7 @@ cdef class Emitter:
             if c == -1:
                 return self.ew1(NEGATIVE, g)
             return self.ew2(MULTIPLY, g, self.number(c, self.tape.type_of(g).dtype))
-        cdef int p = self.partial(t, root, refs, temps)
+        cdef int p = self.factor(self.partial(t, root, refs, temps))
         if t.strong:                        # d strong(a, b) = strong(da, b) + strong(a, db): a's zero wins
             return self.ew2(STRONG, g, p) if root == 0 else self.ew2(STRONG, p, g)
         return self.ew2(STRONG if strong else MULTIPLY, g, p)

@@ -256,7 +256,7 @@ cdef class _Simplifier:
         found = self.ones.get(self.new.attr[maker])
         if found is None:
             value = self.new.pool.consts[self.new.attr[maker]]
-            found = self.ones[self.new.attr[maker]] = bool(value.ndim == 0 and value == 1)
+            found = self.ones[self.new.attr[maker]] = bool(value.ndim == 0 and value.dtype.kind != "c" and value == 1)
         return found
 
     cdef int _loaded(self, int base, int vtype) except -2:

@@ -1,17 +1,21 @@
 """Tangent of a tape: forward mode.
 
-Law: d(z) = sum_i dz/dx_i * d(x_i), and every linear op acts on tangents as on values. The tangent of an op follows the op
-at once, so that partials see its operands before anything overwrites them.
+Law: d(z) = sum_i dz/dx_i * d(x_i), of which a real z takes the real part, and every linear op acts on tangents as on values. The
+tangent of an op follows the op at once, so that partials see its operands before anything overwrites them.
 """
 from libc.stdlib cimport free, malloc
 
+from sparsead.ops.table import CODE_OF_NAME
 from sparsead.tape._tape import checked
 from sparsead.tape.spec import OPS, OpView
 
 from sparsead.tape._tape cimport (ACCUMULATE, ACCUMULATE_AT, CAST, COPY, ELEMENTWISE, GATHER, GUARD, INPUT, LOAD, LOAD_AT, LOOP,
                                   SCATTER, SCATTER_ADD, STORE, STORE_AT, Tape, ValueType, has_bodies, offset_t)
 from sparsead.transform._activity cimport refuse
-from sparsead.transform._emit cimport CompiledTemplate, Emitter, compiled
+from sparsead.transform._emit cimport CompiledTemplate, Emitter, compiled, compiled_for, has_complex, is_complex
+from sparsead.transform._emit import refuse_complex
+
+cdef int CONJUGATE = CODE_OF_NAME["conjugate"]
 
 
 def tangent(Tape tape, wrt, bint strong=False):
@@ -40,13 +44,13 @@ cdef class Tangent:
     cdef int *value                     # old value -> new value
     cdef int *dot                       # old value -> its tangent in the new tape, -1 where it is zero
     cdef object wrt
-    cdef bint strong
+    cdef bint strong, complex
     cdef int[64] temps
 
     def __cinit__(self, Tape tape, wrt, bint strong):
         self.old, self.new = tape, tape.fresh()
         self.emit = Emitter(self.new)
-        self.wrt, self.strong = wrt, strong
+        self.wrt, self.strong, self.complex = wrt, strong, has_complex(tape)
         self.value = <int *> malloc((tape.n_vals + 1) * sizeof(int))
         self.dot = <int *> malloc((tape.n_vals + 1) * sizeof(int))
         if self.value is NULL or self.dot is NULL:
@@ -110,7 +114,7 @@ cdef class Tangent:
         return 0
 
     cdef int _elementwise(self, int k, int code, int *operands, int n) except -1:
-        cdef CompiledTemplate t = compiled(code)
+        cdef CompiledTemplate t = compiled_for(self.old, k) if self.complex else compiled(code)
         cdef Emitter e = self.emit
         cdef Tape old = self.old
         cdef int[8] refs
@@ -118,6 +122,9 @@ cdef class Tangent:
         if OPS[code].elementwise.name == "select":
             return self._select(k, operands)
         if t is None:
+            return 0
+        if code == CONJUGATE and self.complex:
+            self.dot[old.out[k]] = e.spread(e.conjugated(self.dot[operands[0]]), old.vtype[old.out[k]])
             return 0
         for j in range(64):
             self.temps[j] = -1
@@ -134,6 +141,8 @@ cdef class Tangent:
                 term = e.product(self.dot[operands[i]], t, r * n + i, refs, self.temps, self.strong)
                 if term >= 0:
                     total = term if total < 0 else e.add2(total, term)
+            if total >= 0 and self.complex and e.tape.type_of(total).is_complex != old.type_of(z).is_complex:
+                total = e.cast(total, old.type_of(z).dtype)
             if total >= 0:
                 self.dot[z] = e.spread(total, old.vtype[z])
         return 0
@@ -237,6 +246,8 @@ cdef class Tangent:
         rule = OPS[code].tangent
         if rule is None:
             refuse(old, k)
+        if self.complex and not OPS[code].of_complex and is_complex(old, k):
+            refuse_complex(old, k)
         ids = tuple([self.value[operands[j]] for j in range(old.start[k + 1] - old.start[k])])
         dots = [self.dot[operands[j]] if self.dot[operands[j]] >= 0 else None for j in range(len(ids))]
         results = tuple([self.value[z] for z in range(old.out[k], old.out[k + 1])])

@@ -51,15 +51,15 @@ def isrealobj(x):
 @composite()
 def real(val):
     """Real part, a view."""
-    a = prim.as_array(val)
-    return a.real if a.dtype.kind == "c" else a
+    a = val if hasattr(val, "real") else prim.as_array(val)
+    return a.real if prim.dtype(a).kind == "c" else prim.as_array(a)
 
 
 @composite()
 def imag(val):
     """Imaginary part, a view; of real arrays new zeros."""
-    a = prim.as_array(val)
-    return a.imag if a.dtype.kind == "c" else zeros_like(a)
+    a = val if hasattr(val, "imag") else prim.as_array(val)
+    return a.imag if prim.dtype(a).kind == "c" else zeros_like(prim.as_array(a))
 
 
 # -- axes

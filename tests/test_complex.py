@@ -1,0 +1,523 @@
+"""Complex numbers: derivatives against differences, and against the same code on pairs of real arrays."""
+
+import math
+import operator
+
+import numpy as np
+import pytest
+
+import sparsead
+from sparsead.ops.elementwise import RECORDS
+
+ENGINES = ("reference", "vm", "native")
+Z = np.array([0.7 + 0.4j, -0.3 + 1.2j, 1.1 - 0.6j])
+
+
+def directions(rng, *arrays):
+    """Random tangents of arrays or numbers, of their dtypes."""
+    found = [rng.normal(size=np.shape(a)) + (1j * rng.normal(size=np.shape(a)) if np.iscomplexobj(a) else 0) for a in arrays]
+    return tuple(found) if len(found) > 1 else found[0]
+
+
+def slope(f, arrays, dots, h=1e-3):
+    """Directional derivative by differences of fourth order."""
+
+    def at(h):
+        return f(*[a + h * d for a, d in zip(arrays, dots, strict=True)])
+
+    def difference(h):
+        return (at(h) - at(-h)) / (2 * h)
+
+    return (4 * difference(h / 2) - difference(h)) / 3
+
+
+def inner(a, b):
+    """The real inner product of complex numbers, in which adjoints are adjoint to tangents."""
+    return np.sum((np.conj(a) * b).real)
+
+
+def check(f, *arrays, engine="reference", tol=1e-8):
+    """Tangents against differences, adjoints against tangents, and products with the Hessian against differences of gradients."""
+    rng = np.random.default_rng(0)
+    wrt, dots = tuple(range(len(arrays))), tuple(directions(rng, a) for a in arrays)
+    value, dot = sparsead.jvp(f, wrt, engine=engine)(*arrays, dots)
+    np.testing.assert_allclose(value, f(*arrays), rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(dot, slope(f, arrays, dots), rtol=tol, atol=tol)
+    value, pullback = sparsead.vjp(f, wrt, engine=engine)(*arrays)
+    seed = directions(rng, value)
+    bars = pullback(seed)
+    assert all(np.asarray(bar).dtype == np.asarray(a).dtype for bar, a in zip(bars, arrays, strict=True))
+    math.isclose(inner(seed, dot), sum(map(inner, bars, dots)), rel_tol=1e-12) or pytest.fail("adjoint")
+
+    def loss(*arrays):
+        z = f(*arrays)
+        return (np.real(seed) * z.real + np.imag(seed) * z.imag + z.real * z.real / 2).sum()
+
+    gradient = sparsead.grad(loss, wrt, engine=engine)
+    product = sparsead.hvp(loss, wrt, engine=engine)(*arrays, dots)
+    for k, found in enumerate(product):
+        expected = slope(lambda *arrays, k=k: gradient(*arrays)[k], arrays, dots)
+        np.testing.assert_allclose(found, expected, rtol=tol, atol=tol * (1 + np.abs(expected).max()))
+
+
+# ---- elementwise
+
+
+def complex_records():
+    loops = {r.name: getattr(r.ufunc, "types", ()) for r in RECORDS}
+    return [r for r in RECORDS if r.of_complex is not None and "D" * r.nin in [t.split("->")[0] for t in loops[r.name]]]
+
+
+def test_there_are_rules_for_complex_operands():
+    names = {r.name for r in complex_records()}
+    assert names > {"add", "multiply", "divide", "power", "exp", "log", "sqrt", "sin", "arctanh", "absolute", "conjugate"}
+
+
+@pytest.mark.parametrize("record", complex_records(), ids=lambda record: record.name)
+def test_elementwise_ops(record):
+    rng = np.random.default_rng(1)
+    arrays = [rng.uniform(0.3, 1.4, 3) + 1j * rng.uniform(0.3, 1.4, 3) for _ in range(record.nin)]
+    check(record.ufunc, *arrays, tol=1e-7)
+    if record.nin == 2:
+        check(record.ufunc, arrays[0], arrays[1].real, tol=1e-7)
+        check(record.ufunc, arrays[0].real, arrays[1], tol=1e-7)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_elementwise_ops_on_engines(engine):
+    f = lambda x, y: np.exp(x) * np.conj(y) / (1 + abs(x) * y) + np.sqrt(y) ** (2 - 1j) - 1j * x.imag * y.real
+    check(f, Z, Z[::-1] * 1j + 2, engine=engine)
+    check(f, np.array([0.5, 1.5, 2.5]), Z, engine=engine)
+
+
+def test_single_precision():
+    z = Z.astype(np.complex64)
+    gradient = sparsead.grad(lambda z: np.sum(abs(np.sin(z * 2j)) ** 2))(z)
+    assert gradient.dtype == np.complex64
+    exact = sparsead.grad(lambda z: np.sum(abs(np.sin(z * 2j)) ** 2))(Z)
+    np.testing.assert_allclose(gradient, exact, rtol=1e-5)
+
+
+def test_moduli_are_flat_at_the_origin():
+    np.testing.assert_allclose(sparsead.grad(lambda z: np.sum(abs(z)))(np.array([0j, 3 + 4j])), [0, 0.6 + 0.8j], atol=0)
+
+
+# ---- arrays
+
+
+def real_and_imaginary(z):
+    return z.real * 2 + np.imag(z) ** 2
+
+
+def into_parts(z):
+    w = np.zeros(3, complex)
+    w.real = z.imag
+    w.imag[1:] = z.real[:-1] ** 2
+    w.real[[0, 2]] *= 3
+    w.imag[w.real > 0.5] += z[0].real
+    return w * z
+
+
+def casts(z):
+    w = z.real.astype(complex)
+    w[0] = 2
+    w[1:] = z.real[:2]
+    return w * (z * 1j).astype(np.complex64).astype(complex) if z.dtype == np.complex64 else w * z
+
+
+def through_scratch(z):
+    work = np.empty((2, 3), complex)
+    np.multiply(z, 1j, out=work[0])
+    np.add(z, z.conj(), out=work[1])
+    work[:, ::2] *= z[1]
+    work += z.real
+    return work.T @ np.array([1j, 2])
+
+
+def reductions(z):
+    return np.array([z.sum(), np.prod(z), z.mean(), np.cumsum(z)[1], np.cumprod(z)[2], np.dot(z, z), np.vdot(z, 2 * z)])
+
+
+def products(z):
+    a = np.outer(z, z.conj()) + np.diag(1j * z) + 4 * np.eye(3)
+    return np.linalg.solve(a, z) + a @ z + np.einsum("ij,j,i->i", a, z, z) + np.linalg.inv(a)[0]
+
+
+def gathered(z):
+    w = z[[2, 0, 0]] * 1j
+    np.add.at(w, [0, 0, 1], z)
+    w[[True, False, True]] = z[1] * w[1]
+    np.add.at(w.imag, [1, 1], z.real[:2])
+    return np.where(z.real > 0, w, z * w)
+
+
+def joined(z):
+    return np.concatenate([z, np.roll(z, 1) * z.real, np.stack([z, z.conj()]).ravel(), [z[0], 1j, 2 * z[1].imag]])
+
+
+def angles(z):
+    return np.angle(z) + np.angle(1j * z, deg=True) * abs(z)
+
+
+def numbers(z):
+    c = complex(1, 2) * z[0] + (z[1] - 1).conjugate()
+    r, t = abs(c), np.angle(c)
+    return np.array([c * c.real, r * np.exp(1j * t), c**2, 1 / c, 2**c, -c, c.imag + 0j])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("f", [real_and_imaginary, into_parts, casts, through_scratch, reductions, products, gathered, joined,
+                               angles, numbers])  # fmt: skip
+def test_functions_of_arrays(f, engine):
+    check(f, Z, engine=engine, tol=1e-7)
+
+
+def test_steps():
+    def f(z, r):
+        for k in sparsead.steps(20):
+            z = z * np.exp(1j * r[k % 2]) + 0.1 * z.conj()
+            r = r * abs(z[0])
+            z.imag[1] += r[0]
+        return z * r.sum()
+
+    check(f, Z, np.array([0.2, 0.4]), engine="vm", tol=1e-6)
+
+
+def test_real_functions_may_be_complex_inside():
+    f = lambda x: (np.exp(1j * x) * x[::-1]).imag
+    x = np.array([0.3, 0.8])
+    expected = [[0.8 * np.cos(0.3), np.sin(0.3)], [np.sin(0.8), 0.3 * np.cos(0.8)]]
+    np.testing.assert_allclose(sparsead.jacobian(f)(x).toarray(), expected)
+    check(f, x)
+
+
+def test_captured_numbers_and_arrays():
+    weight, factor = Z * 2, 1 + 2j
+    f = lambda x: np.sum(abs(weight * x + factor) ** 2)
+    x = np.array([1.0, 2.0, 3.0])
+    expected = 2 * (weight.conj() * (weight * x + factor)).real
+    np.testing.assert_allclose(sparsead.grad(f)(x), expected)
+    weight *= 1j
+    np.testing.assert_allclose(sparsead.grad(f)(x), 2 * (weight.conj() * (weight * x + factor)).real)
+
+
+def test_arguments_are_live():
+    gradient = sparsead.grad(lambda z: (z * z).real)
+    assert gradient(1 + 2j) == 2 - 4j
+    assert gradient(3 - 1j) == 6 + 2j
+    assert gradient._state.traces == 1
+    assert gradient(3.0) == 6.0
+
+
+# ---- what NumPy does
+
+
+def test_what_arrays_tell():
+    def f(z, x):
+        assert np.iscomplexobj(z) and not np.isrealobj(z) and not np.iscomplexobj(x) and np.isrealobj(x)
+        assert np.iscomplexobj(z[0]) and isinstance(z[0], complex) and z.real.dtype == x.dtype == float
+        assert z.real.base is not None and x.real is x and not x.imag.any() and z.T.dtype == complex
+        with pytest.raises(TypeError, match="imaginary part"):
+            x.imag = 1
+        return (z * x).sum().real
+
+    assert sparsead.grad(f, 1)(Z, np.ones(3)).tolist() == Z.real.tolist()
+
+
+def test_stores_follow_numpy():
+    def f(z, x):
+        with pytest.warns(np.exceptions.ComplexWarning):
+            x[:2] = z[:2]
+        with pytest.raises(TypeError):
+            x[0] = 1j
+        with pytest.raises(np._core._exceptions._UFuncOutputCastingError):
+            x += z
+        z += x
+        return np.sum(x * x) + (z * z).imag.sum()
+
+    x = np.array([1.0, 2.0, 3.0])
+    by_z, by_x = sparsead.grad(f, (0, 1))(Z, x)
+    # z -> z + Re z, twice the real part, in the first two elements
+    moved = np.where([True, True, False], Z + Z.real, Z + x)
+    want = 2 * moved.imag * np.array([2, 2, 1]) + 2j * moved.real
+    want[:2] += 2 * Z.real[:2]
+    np.testing.assert_allclose(by_z, want)
+    np.testing.assert_allclose(by_x, [0, 0, 6 + 2 * moved.imag[2]])
+
+
+def test_signs_of_zeros_in_constants():
+    f = lambda z, c: (np.sqrt(z * 0 + complex(-1, 0.0)) + np.sqrt(z * 0 + complex(-1, -0.0)) * c).imag.sum()
+    assert sparsead.value_and_grad(lambda z: f(z.real, 1.0 + z.real))(np.ones(1, complex))[0] == f(np.ones(1), 2.0)
+
+
+# ---- conventions
+
+
+def test_gradients_hold_both_partials():
+    z = np.array([3.1 + 2.7j])
+    assert sparsead.grad(lambda z: z.real.sum())(z) == 1
+    assert sparsead.grad(lambda z: z.imag.sum())(z) == 1j
+    np.testing.assert_allclose(sparsead.grad(lambda z: np.sum(abs(z) ** 2))(z), 2 * z)
+    value, by = sparsead.value_and_grad(lambda z: abs(z))(3 + 4j)
+    assert value == 5 and abs(by - 0.6 - 0.8j) < 1e-15 and type(by) is np.complex128
+
+
+def test_seeds_and_tangents():
+    square, z = lambda z: z * z, 3.1 + 2.7j
+    for seed, bar, dot in ((1, 6.2 - 5.4j, 6.2 + 5.4j), (1j, 5.4 + 6.2j, -5.4 + 6.2j)):
+        np.testing.assert_allclose(sparsead.vjp(square)(z)[1](seed), bar)
+        np.testing.assert_allclose(sparsead.jvp(square)(z, seed)[1], dot)
+        np.testing.assert_allclose(sparsead.linearize(square)(z)[1](seed), dot)
+
+
+def test_derivatives_of_derivatives():
+    inner_gradient = sparsead.grad(lambda z: (z**3).real)
+    z = 1 + 2j
+    np.testing.assert_allclose(inner_gradient(z), np.conj(3 * z * z))
+    np.testing.assert_allclose(sparsead.grad(lambda z: inner_gradient(z).real)(z), np.conj(6 * z))
+    np.testing.assert_allclose(sparsead.grad(lambda z: inner_gradient(z.imag * 1j).imag)(z), 0, atol=1e-12)
+
+
+# ---- refusals
+
+
+NO_RULE = {
+    "maximum": lambda z: np.maximum(z, 1j * z).real.sum(),
+    "sign": lambda z: np.sign(z).real.sum(),
+    "max": lambda z: z.max().real,
+    "accumulate": lambda z: np.maximum.accumulate(z)[1].imag,
+    "det": lambda z: np.linalg.det(np.outer(z, z)).real,
+}
+
+
+@pytest.mark.parametrize("name", NO_RULE)
+def test_what_has_no_rule_is_named(name):
+    with pytest.raises(NotImplementedError, match=r"(?s)complex.*test_complex\.py"):
+        sparsead.grad(NO_RULE[name])(Z)
+
+
+def test_complex_values_have_no_gradient():
+    for f in (lambda z: z[0] * 2, lambda z: (z * 1j).sum()):
+        with pytest.raises(TypeError, match="complex number, which has no gradient"):
+            sparsead.grad(f)(Z)
+
+
+def test_tangents_and_seeds_of_real_numbers_are_real():
+    with pytest.raises(TypeError, match="tangent for 'x' is complex"):
+        sparsead.jvp(lambda x: x * 1j)(np.ones(2), np.ones(2, complex))
+    with pytest.raises(TypeError, match="seed is complex"):
+        sparsead.vjp(abs)(Z)[1](np.ones(3, complex))
+
+
+@pytest.mark.parametrize("make", [sparsead.jacobian, sparsead.hessian])
+def test_jacobians_are_real(make):
+    for f, z in ((lambda z: np.sum(abs(z)), Z), (lambda x: (1j * x).sum(), np.ones(2))):
+        with pytest.raises(NotImplementedError, match="complex"):
+            make(f)(z)
+
+
+# ---- random programs, and what they do to pairs of real arrays
+
+
+class Pair:
+    """An array of complex numbers as two of real ones, in place."""
+
+    def __init__(self, re, im):
+        self.re, self.im = re, im
+
+    def __getitem__(self, at):
+        return Pair(self.re[at], self.im[at])
+
+    def __setitem__(self, at, other):
+        self.re[at], self.im[at] = other.re, other.im
+
+    def __add__(self, o):
+        return Pair(self.re + o.re, self.im + o.im)
+
+    def __sub__(self, o):
+        return Pair(self.re - o.re, self.im - o.im)
+
+    def __mul__(self, o):
+        return Pair(self.re * o.re - self.im * o.im, self.re * o.im + self.im * o.re)
+
+    def __truediv__(self, o):
+        size = o.re * o.re + o.im * o.im
+        return self * Pair(o.re / size, -o.im / size)
+
+    def conj(self):
+        return Pair(self.re, -self.im)
+
+    def exp(self):
+        return Pair(np.exp(self.re) * np.cos(self.im), np.exp(self.re) * np.sin(self.im))
+
+    def log(self):
+        return Pair(np.log(np.hypot(self.re, self.im)), np.arctan2(self.im, self.re))
+
+    def sin(self):
+        return Pair(np.sin(self.re) * np.cosh(self.im), np.cos(self.re) * np.sinh(self.im))
+
+    def abs(self):
+        return Pair(np.hypot(self.re, self.im), 0 * self.re)
+
+    def sqrt(self):
+        r, t = np.sqrt(np.hypot(self.re, self.im)), np.arctan2(self.im, self.re) / 2
+        return Pair(r * np.cos(t), r * np.sin(t))
+
+    def matmul(self, m):
+        return Pair(m.real @ self.re - m.imag @ self.im, m.real @ self.im + m.imag @ self.re)
+
+    def put(self, at, other, add):
+        for mine, given in ((self.re, other.re), (self.im, other.im)):
+            if add:
+                np.add.at(mine, at, given)
+            else:
+                mine[at] = given
+
+    def real(self):
+        return self.re
+
+    def imag(self):
+        return self.im
+
+    def sum(self):
+        return Pair(self.re + 0 * self.re.sum() + self.re.sum(), self.im + self.im.sum())
+
+    def cumsum(self):
+        return Pair(np.cumsum(self.re), np.cumsum(self.im))
+
+    def times(self, r):
+        return Pair(self.re * r, self.im * r)
+
+    def plus(self, r):
+        return Pair(self.re + r, self.im + 0 * r)
+
+
+class Whole:
+    """The same on an array of complex numbers."""
+
+    def __init__(self, z):
+        self.z = z
+
+    def __getitem__(self, at):
+        return Whole(self.z[at])
+
+    def __setitem__(self, at, other):
+        self.z[at] = other.z
+
+    def real(self):
+        return self.z.real
+
+    def imag(self):
+        return self.z.imag
+
+    def matmul(self, m):
+        return Whole(m @ self.z)
+
+    def sum(self):
+        return Whole(self.z + self.z.sum())
+
+    def put(self, at, other, add):
+        if add:
+            np.add.at(self.z, at, other.z)
+        else:
+            self.z[at] = other.z
+
+    def times(self, r):
+        return Whole(self.z * r)
+
+    def plus(self, r):
+        return Whole(self.z + r)
+
+
+for _name in ("add", "sub", "mul", "truediv"):
+    setattr(Whole, f"__{_name}__", lambda self, o, f=getattr(operator, _name): Whole(f(self.z, o.z)))
+for _name in ("conj", "exp", "log", "sin", "abs", "sqrt", "cumsum"):
+    setattr(Whole, _name, lambda self, f=getattr(np, _name): Whole(f(self.z)))
+
+N = 4
+WINDOWS = [slice(None), slice(None, None, -1), slice(0, 3), slice(1, 4), slice(0, 4, 2), slice(1, 4, 2)]
+
+
+def random_program(rng, length=14):
+    """Instructions on three arrays of complex and two of real numbers; the results stay of modest size."""
+    found = []
+    for _ in range(length):
+        kind = rng.choice(["binary", "unary", "put", "matmul", "real", "part", "mix"])
+        a, b, c = rng.integers(3, size=3)
+        same = rng.choice([k for k, w in enumerate(WINDOWS)], 2)
+        found.append((kind, a, b, c, *same, int(rng.integers(1000)), int(rng.integers(2))))
+    return found
+
+
+def run(program, zs, rs, matrix):
+    """Do what a program says to arrays, in place."""
+    for kind, a, b, c, v, w, choice, k in program:
+        v, w = WINDOWS[v], WINDOWS[w]
+        if len(range(N)[v]) != len(range(N)[w]):
+            w = v
+        if kind == "binary":
+            f = (operator.add, operator.sub, operator.mul)[choice % 3]
+            zs[a][v] = f(zs[b][w], zs[c][v]).times(0.5) if choice % 4 else zs[b][w] / (zs[c][v].conj() * zs[c][v]).plus(1.0)
+        elif kind == "unary":
+            x = zs[b][w].times(0.3)
+            size = (x * x.conj()).plus(0.1)
+            zs[a][v] = (x.sin, x.conj, x.abs, x.cumsum, x.sum, x.exp, size.log, size.sqrt)[choice % 8]()
+        elif kind == "put":
+            zs[a].put([0, 2, 2][: 2 + k] if k else [3, 1], zs[b][:3].times(0.4) if k else zs[b][1:3], bool(k))
+        elif kind == "matmul":
+            zs[a][:] = zs[b].matmul(matrix)
+        elif kind == "real":
+            rs[k][v] = (zs[b].real(), zs[b].imag())[choice % 2][w] * 0.7 + np.sin(rs[1 - k][w])
+        elif kind == "part":
+            target = (zs[a].real(), zs[a].imag())[choice % 2]
+            if choice % 3:
+                target[v] *= rs[k][w]
+            else:
+                target[v] = np.cos(rs[k][w]) + (zs[b].imag(), zs[b].real())[k][w].copy()
+        else:
+            zs[a][v] = zs[b][w].times(np.cos(rs[k][v])).plus(rs[1 - k][w] * 0.5)
+
+
+def on_wholes(program, matrix):
+    def loss(z, r):
+        zs = [Whole(z.copy()), Whole(z * 1j), Whole(np.zeros(N, complex))]
+        rs = [r, r[::-1] + 1]
+        zs[2].z[:] = r
+        run(program, zs, rs, matrix)
+        return sum((x.z.real * (k + 1) + x.z.imag * x.z.imag).sum() for k, x in enumerate(zs)) + (rs[0] * rs[1]).sum()
+
+    return loss
+
+
+def on_pairs(program, matrix):
+    def loss(re, im, r):
+        zs = [Pair(re.copy(), im.copy()), Pair(-im, re * 1.0), Pair(np.zeros(N), np.zeros(N))]
+        rs = [r, r[::-1] + 1]
+        zs[2].re[:] = r
+        run(program, zs, rs, matrix)
+        return sum((x.re * (k + 1) + x.im * x.im).sum() for k, x in enumerate(zs)) + (rs[0] * rs[1]).sum()
+
+    return loss
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_programs(seed):
+    rng = np.random.default_rng(seed)
+    program, matrix = random_program(rng), 0.3 * directions(rng, np.zeros((N, N), complex))
+    z, r = directions(rng, np.zeros(N, complex)), rng.normal(size=N)
+    value, by_parts = sparsead.value_and_grad(on_pairs(program, matrix), (0, 1, 2), engine="reference")(z.real, z.imag, r)
+    assert np.isfinite(value)
+    expected, by_r = by_parts[0] + 1j * by_parts[1], by_parts[2]
+    scale = 1e-10 * (1 + max(np.abs(expected).max(), np.abs(by_r).max()))
+    for engine in ENGINES if seed % 8 == 0 else ENGINES[:2]:
+        got, (dz, dr) = sparsead.value_and_grad(on_wholes(program, matrix), (0, 1), engine=engine)(z, r)
+        np.testing.assert_allclose(got, value, rtol=1e-10)
+        np.testing.assert_allclose(dz, expected, rtol=1e-10, atol=scale)
+        np.testing.assert_allclose(dr, by_r, rtol=1e-10, atol=scale)
+    dots = directions(rng, z, r)
+    product = sparsead.hvp(on_wholes(program, matrix), (0, 1), engine="vm")(z, r, dots)
+    dots = dots[0].real, dots[0].imag, dots[1]
+    pairs = sparsead.hvp(on_pairs(program, matrix), (0, 1, 2), engine="reference")(z.real, z.imag, r, dots)
+    size = 1e-9 * (1 + max(np.abs(p).max() for p in pairs))
+    np.testing.assert_allclose(product[0], pairs[0] + 1j * pairs[1], rtol=1e-9, atol=size)
+    np.testing.assert_allclose(product[1], pairs[2], rtol=1e-9, atol=size)

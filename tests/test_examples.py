@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 import sparsead
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-TESTED = ("brusselator", "brusselator_in_c", "bundle_adjustment", "burgers_inverse", "finite_elements", "pollution")
+TESTED = ("brusselator", "brusselator_in_c", "bundle_adjustment", "burgers_inverse", "finite_elements", "pollution", "turing_3d")
 
 
 @cache
@@ -244,3 +244,38 @@ def test_bundle_adjustment_refuses_what_cannot_be_found(capsys):
     with pytest.raises(SystemExit):
         load("bundle_adjustment").main("--points 10 --views 2".split())
     assert "more unknowns than residuals" in capsys.readouterr().err
+
+
+def test_turing_jacobian_is_the_closed_form():
+    turing, n, dt = load("turing_3d"), 3, 0.2
+    y, old = np.random.default_rng(0).uniform(1, 3, (2, 2 * n**3))
+    line = sparse.diags_array([1.0, -2.0, 1.0], offsets=[-1, 0, 1], shape=(n, n)).tolil()
+    line[0, 0] = line[-1, -1] = -1  # nothing passes the walls
+    eye = sparse.eye_array(n)
+    laplacian = sum(
+        sparse.kron(sparse.kron(a, b), c) for a, b, c in ((line, eye, eye), (eye, line, eye), (eye, eye, line))
+    ).toarray() * n**2  # fmt: skip
+    u, v = y[::2], y[1::2]
+    expected = np.zeros((n**3, 2, n**3, 2))
+    expected[:, 0, :, 0] = np.diag(2 * u * v - turing.B - 1) + turing.SLOW * laplacian
+    expected[:, 0, :, 1] = np.diag(u * u)
+    expected[:, 1, :, 0] = np.diag(turing.B - 2 * u * v)
+    expected[:, 1, :, 1] = np.diag(-u * u) + turing.FAST * laplacian
+    expected = np.eye(2 * n**3) - dt * expected.reshape(2 * n**3, 2 * n**3)
+    residual = turing.implicit_euler(turing.brusselator(n))
+    jac = sparsead.jacobian(residual, wrt="y", of="r")(y, old, dt, np.empty_like(y))
+    assert_allclose(jac.toarray(), expected, rtol=1e-12, atol=1e-12)
+    assert jac.nnz == np.count_nonzero(expected)
+
+
+def test_turing_3d(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    shown = load("turing_3d").main(["--n", "8", "--steps", "10"])
+    for growth in shown["growths"]:
+        assert_allclose(growth.measured, growth.theory, rtol=1e-5)
+    assert {growth.theory > 1 for growth in shown["growths"]} == {True, False}
+    assert shown["imbalance"] < 1e-9
+    assert np.all(shown["states"][-1] > 0)
+    assert shown["stepper"].work.gmres > shown["stepper"].work.newton > 10
+    assert is_picture(tmp_path / "turing_3d.png")
+    assert "Jacobian(residual, 1024 x 1024, 7424 entries" in capsys.readouterr().out

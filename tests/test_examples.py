@@ -15,7 +15,16 @@ from scipy.spatial.transform import Rotation
 import sparsead
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-TESTED = ("brusselator", "brusselator_in_c", "bundle_adjustment", "burgers_inverse", "finite_elements", "pollution", "turing_3d")
+TESTED = (
+    "brusselator",
+    "brusselator_in_c",
+    "bundle_adjustment",
+    "burgers_inverse",
+    "finite_elements",
+    "pollution",
+    "shallow_water",
+    "turing_3d",
+)
 
 
 @cache
@@ -196,15 +205,17 @@ def test_finite_elements(tmp_path, capsys):
     assert "81 x 81" in capsys.readouterr().out
 
 
+def central_differences(function, x, h=1e-6):
+    """The Jacobian, to about nine digits."""
+    return np.transpose([(function(x + h * e) - function(x - h * e)) / (2 * h) for e in np.eye(x.size)])
+
+
 def test_bundle_adjustment_jacobian_is_that_of_differences():
     bundle = load("bundle_adjustment")
     scene = bundle.made_up(4, 10, 3, np.random.default_rng(0))
     residuals = bundle.misfit(scene)
     jac = sparsead.jacobian(residuals)(scene.truth)
-    h = 1e-6
-    expected = np.transpose(
-        [(residuals(scene.truth + h * e) - residuals(scene.truth - h * e)) / (2 * h) for e in np.eye(scene.truth.size)]
-    )
+    expected = central_differences(residuals, scene.truth)
     assert_allclose(jac.toarray(), expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
     assert np.all(np.diff(jac.indptr) == 12)
     cameras, points = scene.camera.repeat(2), scene.point.repeat(2)
@@ -279,3 +290,60 @@ def test_turing_3d(tmp_path, capsys):
     assert shown["stepper"].work.gmres > shown["stepper"].work.newton > 10
     assert is_picture(tmp_path / "turing_3d.png")
     assert "Jacobian(residual, 1024 x 1024, 7424 entries" in capsys.readouterr().out
+
+
+def perturbed(channel, seed=0):
+    """A state without symmetries, at rest at the walls."""
+    state = load("shallow_water").jet(channel) + np.random.default_rng(seed).normal(0, 0.05, channel.size)
+    channel.fields(state)[2][:, [0, -1]] = 0
+    return state
+
+
+def test_shallow_water_jacobian_is_that_of_differences():
+    water = load("shallow_water")
+    channel, dt = water.Channel(5, 4), 0.1
+    new, old = perturbed(channel, 0), perturbed(channel, 1)
+    residual = water.midpoint_rule(channel)
+
+    def returned(new):
+        r = np.empty(channel.size)
+        residual(new, old, dt, r)
+        return r
+
+    jac = sparsead.jacobian(residual, wrt="new", of="r")(new, old, dt, np.empty(channel.size))
+    assert_allclose(jac.toarray(), central_differences(returned, new), rtol=1e-7, atol=1e-8)
+    cells = 5 * 4
+    walls = 2 * cells + np.arange(25).reshape(5, 5)[:, [0, -1]].ravel()
+    assert np.array_equal(jac[walls].toarray(), np.eye(channel.size)[walls])
+    assert np.array_equal(jac.tocsc()[:, walls].toarray(), np.eye(channel.size)[:, walls])
+    periodic = jac[:4, cells - 4 : cells]  # thickness in the first cells along the channel, by that in the last ones
+    assert np.all(periodic.diagonal() != 0)
+
+
+def test_shallow_water_scheme_conserves():
+    channel = load("shallow_water").Channel(8, 6)
+    state, rate = perturbed(channel), np.empty(channel.size)
+    channel.tendency(state, rate)
+    assert np.abs(rate).max() > 0.1
+    assert abs(channel.mass(rate)) < 1e-15
+    h = 1e-4
+    slope = (channel.energy(state + h * rate) - channel.energy(state - h * rate)) / (2 * h)
+    only_h = np.where(np.arange(rate.size) < 8 * 6, rate, 0)
+    partly = (channel.energy(state + h * only_h) - channel.energy(state - h * only_h)) / (2 * h)
+    assert abs(slope) < 1e-6 * abs(partly)
+
+
+def test_shallow_water(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    shown = load("shallow_water").main(["--n", "6", "--steps", "8"])
+    run = shown["run"]
+    assert np.abs(run.mass).max() < 1e-14
+    assert 0 < np.abs(run.energy).max() < 1e-6
+    assert len(run.states) == 9
+    assert 1 <= run.jacobians < 8
+    first, second, third, *_ = shown["newton"]
+    assert second < 0.1 * first
+    assert third < second**2  # quadratic
+    assert shown["newton"][-1] < 1e-12
+    assert is_picture(tmp_path / "shallow_water.png")
+    assert "Jacobian(residual, 96 x 96, 996 entries" in capsys.readouterr().out

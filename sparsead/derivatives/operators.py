@@ -240,6 +240,7 @@ class JacobianOperator(Derivative):
     """Callable that gives the Jacobian at a point as a `DerivativeOperator`; made by `jacobian_operator`."""
 
     kind = "jacobian_operator"
+    of_complex = False
     noun = "Jacobian"
 
     def __call__(self, *args, **kwargs):

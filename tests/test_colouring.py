@@ -348,7 +348,9 @@ def test_load_of_something_else(tmp_path):
         Coloring.load(tmp_path / "missing")
 
 
-@pytest.mark.parametrize("module", ["_coloring", "_first_fit", "_incidence", "_predicates", "_recovery", "_symmetric"])
+@pytest.mark.parametrize(
+    "module", ["_bidirectional", "_coloring", "_first_fit", "_incidence", "_predicates", "_recovery", "_symmetric"]
+)
 def test_examples_in_docstrings(module):
     results = doctest.testmod(importlib.import_module(f"{colouring.__name__}.{module}"))
     assert results.attempted > 0 and results.failed == 0

@@ -51,9 +51,8 @@ def candidates(caller, order, seed, graph):
 
     The first "random" is drawn with `seed`, the next with ``seed + 1`` and so on.
     """
-    several = isinstance(order, tuple) and any(isinstance(one, (str, np.ndarray, list, tuple)) for one in order)
     orders, n_random = [], 0
-    for one in order if several else (order,):
+    for one in several(order):
         if not isinstance(one, str):
             orders.append(("given", _checked_permutation(caller, one, graph.n_vertices)))
         elif one not in ORDERS:
@@ -62,6 +61,12 @@ def candidates(caller, order, seed, graph):
             orders.append((one, seed + n_random))
             n_random += one == "random"
     return _made(orders, graph)
+
+
+def several(order):
+    """The orders in `order`, which may be a tuple of them or a single one."""
+    is_tuple = isinstance(order, tuple) and any(isinstance(one, (str, np.ndarray, list, tuple)) for one in order)
+    return order if is_tuple else (order,)
 
 
 def _made(orders, graph):

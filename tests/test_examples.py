@@ -16,15 +16,9 @@ import sparsead
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 TESTED = (
-    "brusselator",
-    "brusselator_in_c",
-    "bundle_adjustment",
-    "burgers_inverse",
-    "finite_elements",
-    "pollution",
-    "shallow_water",
-    "turing_3d",
-)
+    "brusselator", "brusselator_in_c", "bundle_adjustment", "burgers_inverse", "finite_elements", "optimal_control", "pollution",
+    "shallow_water", "turing_3d",
+)  # fmt: skip
 
 
 @cache
@@ -347,3 +341,41 @@ def test_shallow_water(tmp_path, capsys):
     assert shown["newton"][-1] < 1e-12
     assert is_picture(tmp_path / "shallow_water.png")
     assert "Jacobian(residual, 96 x 96, 996 entries" in capsys.readouterr().out
+
+
+def test_optimal_control_constraints_are_exact_for_cubic_motion(monkeypatch):
+    control = load("optimal_control")
+    monkeypatch.setattr(control, "FRICTION", 0.0)
+    swing = control.Swing(6, 3.0)
+    t = np.linspace(0, 3.0, 13)
+    angle, velocity, force = t**3 / 20 - t / 7, 3 * t**2 / 20 - 1 / 7, 6 * t / 20
+    x = np.concatenate([angle[::2], velocity[::2], force + np.sin(angle)])
+    assert_allclose(swing.constraints(x)[:-4], 0, atol=1e-14)
+    assert_allclose(swing.constraints(x)[-4:], [0, -1 / 7, angle[-1] - np.pi, velocity[-1]], atol=1e-14)
+    x[-1] += 0.1
+    assert np.abs(swing.constraints(x)[:-4]).max() > 1e-3
+
+
+def test_optimal_control_derivatives_are_those_of_differences():
+    swing, rng = load("optimal_control").Swing(4, 2.0), np.random.default_rng(0)
+    x, v = rng.normal(size=swing.size), rng.normal(size=2 * 4 + 4)
+    jacobian = sparsead.jacobian(swing.constraints)
+    assert_allclose(jacobian(x).toarray(), central_differences(swing.constraints, x), rtol=1e-7, atol=1e-9)
+    hessian = sparsead.hessian(lambda x, v: v @ swing.constraints(x), wrt="x")
+    expected = central_differences(lambda x: v @ jacobian(x), x)
+    assert_allclose(hessian(x, v).toarray(), expected, rtol=1e-7, atol=1e-9)
+
+
+def test_optimal_control(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    shown = load("optimal_control").main(["--n", "10", "--grids", "2"])
+    ours, theirs = shown["runs"][::2], shown["runs"][1::2]
+    errors = [abs(run.cost - shown["reference"]) for run in ours]
+    assert_allclose(shown["reference"], 1.06163580, rtol=1e-8)  # the same from grids of 20 and of 160 intervals
+    assert 3.5 < np.log2(errors[0] / errors[1]) < 4.5
+    for one, other in zip(ours, theirs, strict=True):
+        assert max(one.violation, other.violation) < 1e-10
+        assert_allclose(one.cost, other.cost, rtol=1e-9)
+        assert one.iterations < other.iterations
+    assert is_picture(tmp_path / "optimal_control.png")
+    assert "Jacobian(constraints, 24 x 43, 134 entries" in capsys.readouterr().out

@@ -390,6 +390,46 @@ def test_pickled_and_copied_objects_work():
             assert np.array_equal(twin(x).toarray(), np.diag(3 * x**2))
 
 
+class Scaled:
+    def __init__(self, scale):
+        self.scale = scale
+
+    def cubes(self, x):
+        return self.scale * x**3
+
+
+class Doubled(Scaled):
+    scale = 2.0
+    cubes_of_class = classmethod(Scaled.cubes)
+
+
+class Tripled(Doubled):
+    scale = 3.0
+
+
+@pytest.mark.parametrize("first, second", [(1.0, 2.0), (1, 2), (np.ones(3), np.full(3, 2.0))], ids=["floats", "ints", "arrays"])
+def test_methods_of_two_objects_are_two_functions(first, second):
+    one, two = (sparsead.jacobian(Scaled(scale).cubes) for scale in (first, second))
+    for _ in range(2):
+        assert np.array_equal(one(X).diagonal(), 3 * X**2)
+        assert np.array_equal(two(X).diagonal(), 6 * X**2)
+
+
+def test_class_methods_of_two_classes_are_two_functions():
+    two, three = sparsead.jacobian(Doubled.cubes_of_class), sparsead.jacobian(Tripled.cubes_of_class)
+    assert np.array_equal(two(X).diagonal(), 2 * 3 * X**2)
+    assert np.array_equal(three(X).diagonal(), 3 * 3 * X**2)
+
+
+def test_a_method_sees_what_its_object_has_become():
+    scaled = Scaled(1.0)
+    jac = sparsead.jacobian(scaled.cubes)
+    assert np.array_equal(jac(X).diagonal(), 3 * X**2)
+    scaled.scale = 2.0
+    assert np.array_equal(jac(X).diagonal(), 6 * X**2)
+    assert np.array_equal(sparsead.jacobian(scaled.cubes)(X).diagonal(), 6 * X**2)
+
+
 @pytest.mark.parametrize("prepare", [True, False], ids=["prepared", "not prepared"])
 def test_eight_threads_on_one_object(prepare):
     work = np.zeros(50)

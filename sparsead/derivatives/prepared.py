@@ -442,7 +442,7 @@ def state_of(function, role):
         return _State(None)
     cells = tuple(_identity(c) for c in function.__closure__ or ())
     defaults = tuple(map(id, function.__defaults__ or ()))
-    key = (code, id(function.__globals__), cells, defaults, role)
+    key = (code, id(function.__globals__), id(getattr(function, "__self__", None)), cells, defaults, role)
     with _shared_lock:
         if key not in _shared:
             while len(_shared) >= 256:

@@ -155,6 +155,20 @@ def test_linear_functions_have_values_and_gradients():
     np.testing.assert_array_equal(gradient, [3, 3])
 
 
+def test_the_options_of_jacobians():
+    f, x = lambda x: x[1:] * x[:-1], np.linspace(1, 2, 6)
+    jac = sparsead.jacobian(f).prepare(x)
+    options = dict(pattern=jac.pattern, coloring=jac.coloring, memory="1 MB", check=True, method="column")
+    value, J = sparsead.value_and_jacobian(f, **options)(x)
+    np.testing.assert_array_equal(value, f(x))
+    np.testing.assert_array_equal(J.toarray(), jac(x).toarray())
+    energy = lambda x: np.sum(f(x) ** 2)
+    for make in (sparsead.value_and_hessian, sparsead.value_gradient_and_hessian):
+        for method in ("star", "acyclic", "column"):
+            *_, H = make(energy, method=method, memory=10**6, check=True)(x)
+            np.testing.assert_allclose(H.toarray(), sparsead.hessian(energy)(x).toarray(), rtol=1e-13)
+
+
 def test_refusals(tmp_path):
     with pytest.raises(TypeError, match=r"sparsead\.value_and_hessian: <lambda> has to give one number"):
         sparsead.value_and_hessian(lambda x: x)(np.ones(2))

@@ -60,8 +60,8 @@ class ValueAndHessian(Hessian):
         return prepared.values(values)[0][0], hessian
 
 
-def value_and_jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natural", method="auto", engine="auto",
-                       fast=False):  # fmt: skip
+def value_and_jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natural", method="auto", pattern=None,
+                       coloring=None, memory=None, check=False, engine="auto", fast=False):  # fmt: skip
     """Value and sparse Jacobian of a function, as a function: both in one run.
 
     Parameters are those of `jacobian`.
@@ -94,13 +94,14 @@ def value_and_jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", or
     array([1., 1., 1.])
 
     """
-    return ValueAndJacobian(f, wrt, of, has_aux, engine, fast, format, order, method)
+    return ValueAndJacobian(f, wrt, of, has_aux, engine, fast, format, order, method, pattern, coloring, memory, check)
 
 
-def value_and_hessian(f, wrt=0, of="return", *, format="csr", order="natural", method="auto", engine="auto", fast=False):
+def value_and_hessian(f, wrt=0, of="return", *, format="csr", order="natural", method="auto", pattern=None, coloring=None,
+                      memory=None, check=False, engine="auto", fast=False):  # fmt: skip
     """Value and sparse Hessian of a scalar function, as a function: both in one run.
 
-    Parameters are those of `jacobian`; `f` gives one number.
+    Parameters are those of `hessian`; `f` gives one number.
 
     Returns
     -------
@@ -115,13 +116,14 @@ def value_and_hessian(f, wrt=0, of="return", *, format="csr", order="natural", m
     (9.0, array([ 6., 12.]))
 
     """
-    return ValueAndHessian(f, wrt, of, False, engine, fast, format, order, method)
+    return ValueAndHessian(f, wrt, of, False, engine, fast, format, order, method, pattern, coloring, memory, check)
 
 
-def value_gradient_and_hessian(f, wrt=0, of="return", *, format="csr", order="natural", method="auto", engine="auto", fast=False):
+def value_gradient_and_hessian(f, wrt=0, of="return", *, format="csr", order="natural", method="auto", pattern=None,
+                               coloring=None, memory=None, check=False, engine="auto", fast=False):  # fmt: skip
     """Value, gradient and sparse Hessian of a scalar function, as a function: all in one run.
 
-    Parameters are those of `jacobian`; `f` gives one number.
+    Parameters are those of `hessian`; `f` gives one number.
 
     Returns
     -------
@@ -137,7 +139,9 @@ def value_gradient_and_hessian(f, wrt=0, of="return", *, format="csr", order="na
     (9.0, array([ 3., 12.]), array([ 6., 12.]))
 
     """
-    return ValueGradientAndHessian(f, wrt, of, False, engine, fast, format, order, method)
+    return ValueGradientAndHessian(
+        f, wrt, of, False, engine, fast, format, order, method, pattern, coloring, memory, check
+    )  # fmt: skip
 
 
 __all__ = ["ValueAndHessian", "ValueAndJacobian", "ValueGradientAndHessian", "value_and_hessian", "value_and_jacobian",

@@ -2,6 +2,8 @@
 
 import doctest
 import importlib
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,7 +40,7 @@ def dense(found):
 # ---- given patterns
 
 
-@pytest.mark.parametrize("method", ["direct", "column", "row"])
+@pytest.mark.parametrize("method", ["direct", "column", "row", "bidirectional"])
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_given_pattern_is_kept(method, format):
     x = np.linspace(0.5, 1.5, 7)
@@ -109,7 +111,7 @@ def test_given_patterns_with_the_same_entries_are_one():
 
 
 @pytest.mark.parametrize("format", ["csr", "csc"])
-@pytest.mark.parametrize("method", ["direct", "column", "row"])
+@pytest.mark.parametrize("method", ["direct", "column", "row", "bidirectional"])
 def test_a_branch_makes_the_structure_grow_once(method, format):
     jac = sparsead.jacobian(forked, method=method, format=format)
     up, down = np.array([1.0, 2.0, 3.0, 4.0]), np.array([-1.0, 2.0, 3.0, 4.0])
@@ -157,14 +159,17 @@ def test_a_given_pattern_never_grows():
 # ---- budgets, colourings, colours one by one
 
 
-@pytest.mark.parametrize("method", ["column", "row"])
+@pytest.mark.parametrize("method", ["column", "row", "bidirectional"])
 def test_a_budget_gives_the_same_entries(method):
     f = lambda x: np.concatenate([x[:1] * x.sum(), x[1:] * x[:-1]])
     x = np.linspace(1, 2, 60)
     whole = sparsead.jacobian(f, method=method)
-    small = sparsead.jacobian(f, method=method, memory=2000)
+    small = sparsead.jacobian(f, method=method, memory=1)
     assert_array_equal(whole(x).data, small(x).data)
-    assert small.report().count("colours ") > whole.report().count("colours ")
+    batches = [len(jac._compressed(jac.prepared).entries.sweeps.chunks) for jac in (whole, small)]
+    assert batches == [1 + (method == "bidirectional"), small.coloring.count]
+    middle = sparsead.jacobian(f, method=method, memory="10 kB").prepare(x)
+    assert batches[0] <= len(middle._compressed(middle.prepared).entries.sweeps.chunks) <= batches[1]
 
 
 @pytest.mark.parametrize("memory", [0, -1, "much", "3 apples", 1.5, True])
@@ -192,7 +197,7 @@ def test_a_coloring_of_ones_own():
         sparsead.jacobian(chain, coloring=[0, 1, 2])
 
 
-@pytest.mark.parametrize("method", ["column", "row"])
+@pytest.mark.parametrize("method", ["column", "row", "bidirectional"])
 def test_entries_colour_by_colour(method):
     x = np.linspace(1, 2, 9)
     jac = sparsead.jacobian(chain, method=method)
@@ -241,6 +246,29 @@ def test_an_arrowhead_is_not_one_colour_for_each_column(n):
     found = hess(x)
     assert hess.coloring.count == 2 and found.nnz == 3 * n - 2
     assert_allclose(found.toarray()[0, 1:], 2 * x[1:])
+
+
+def bordered(x):
+    return np.concatenate([x[:1] * np.sum(x**2), np.sin(x[1:]) * x[0]])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_arrowhead_jacobian_has_two_sides(format):
+    jac = sparsead.jacobian(bordered, method="bidirectional", format=format)
+    x = np.linspace(0.5, 1.5, 500)
+    found = jac(x)
+    assert jac.coloring.counts == (2, 1) and jac.check(x) < 1e-12 and "1 sweep and 1 reverse sweep" in jac.report()
+    assert_allclose(dense(found), sparsead.jacobian(bordered, method="row")(x).toarray(), rtol=1e-13)
+
+
+def test_two_sides_are_chosen_where_they_are_cheaper():
+    def f(x):  # the sum is one that is not written entry by entry
+        return np.concatenate([np.cumsum(x**2)[-1:], np.sin(x[1:]) * x[0]])
+
+    x = np.linspace(0.5, 1.5, 300)
+    jac = sparsead.jacobian(f).prepare(x)
+    assert jac.method == "bidirectional" and jac.cost["bidirectional"] < 0.1 * jac.cost["column"]
+    assert_allclose(jac(x).toarray(), sparsead.jacobian(f, method="column")(x).toarray(), rtol=1e-13)
 
 
 def test_a_hessian_of_a_vector_is_refused():
@@ -330,7 +358,7 @@ def test_nan_stays_an_entry():
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (1, 4), (4, 1)])
-@pytest.mark.parametrize("method", ["auto", "direct", "column", "row"])
+@pytest.mark.parametrize("method", ["auto", "direct", "column", "row", "bidirectional"])
 def test_thin_ones(shape, method):
     m, n = shape
     jac = sparsead.jacobian(lambda x: np.sum(np.ones((m, n)) * x**2, axis=1), method=method)
@@ -340,7 +368,7 @@ def test_thin_ones(shape, method):
 
 
 def test_what_depends_on_nothing():
-    for method in ("auto", "direct", "column", "row"):
+    for method in ("auto", "direct", "column", "row", "bidirectional"):
         found = sparsead.jacobian(lambda x: np.sign(x) * 2, method=method)(np.ones(3))
         assert found.shape == (3, 3) and found.nnz == 0
     assert sparsead.hessian(lambda x: np.sum(x))(np.ones(3)).nnz == 0
@@ -357,3 +385,11 @@ def test_layouts_unite():
 @pytest.mark.parametrize("module", ["jacobians", "layouts", "stacks", "sweeps", "verifying"])
 def test_examples_in_docstrings(module):
     assert doctest.testmod(importlib.import_module(f"sparsead.derivatives.{module}")).failed == 0
+
+
+def test_the_page():
+    page = Path(__file__).resolve().parents[1] / "docs" / "sparse.md"
+    blocks = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+    test = doctest.DocTestParser().get_doctest(blocks, {"__name__": "page"}, page.name, str(page), 0)
+    result = doctest.DocTestRunner().run(test)
+    assert result.attempted >= 25 and result.failed == 0

@@ -15,7 +15,7 @@ from sparsead.decisions import LOG
 from sparsead.derivatives.layouts import Layout, sparse
 from sparsead.derivatives.sweeps import FORWARD, REVERSE, Directions, Sweeps
 from sparsead.ops.effect import begin_sweep
-from sparsead.sparsity.colouring import color_columns, color_rows, color_symmetric, transpose_pattern
+from sparsead.sparsity.colouring import color_bidirectional, color_columns, color_rows, color_symmetric, transpose_pattern
 from sparsead.sparsity.direct.assembly import assembly
 from sparsead.sparsity.direct.cost import cost_of, cost_of_sweeps
 from sparsead.sparsity.direct.pieces import Structure
@@ -166,8 +166,9 @@ class Compressed:
 
     def _count(self, kind):
         """What the colours of a kind count."""
-        columns, rows = self._coloring(kind).counts
-        return self._cost(columns, rows, substituted=kind == "acyclic")
+        coloring = self._coloring(kind)
+        columns, rows = coloring.counts
+        return self._cost(columns, rows, substituted=coloring.method == "acyclic")
 
     def _counted(self):
         """What each kind of colours counts that may be the cheapest."""
@@ -178,11 +179,13 @@ class Compressed:
                 costs["acyclic"] = self._count("acyclic")
             return costs
         costs["column"] = self._count("column")
-        _, by_row, _ = self._bounds()
+        by_column, by_row, by_both = self._bounds()
         if by_row / REVERSE_COST < self._coloring("column").count > 1:
             forward, reverse = self._weights()
             if by_row / REVERSE_COST * reverse < self._coloring("column").count * forward:
                 costs["row"] = self._count("row")
+        if 2 * by_both < min(by_column, by_row):
+            costs["bidirectional"] = self._count("bidirectional")
         return costs
 
     # ---- colours -------------------------------------------------------------------------------------------------
@@ -196,6 +199,9 @@ class Compressed:
     def _colored(self, kind):
         if kind in ("star", "acyclic"):
             return color_symmetric(self.indptr, self.indices, self.shape, method=kind, order=self.order)
+        if kind == "bidirectional":
+            order = None if self.order == "natural" else self.order  # which is useless there: it is taken for not chosen
+            return color_bidirectional(self.indptr, self.indices, self.shape, weights=self._weights(), order=order)
         return (color_rows if kind == "row" else color_columns)(self.indptr, self.indices, self.shape, order=self.order)
 
     @cached_property

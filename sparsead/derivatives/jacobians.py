@@ -33,7 +33,7 @@ class Jacobian(Derivative):
     """Callable that gives the Jacobian as a sparse array; made by `jacobian`."""
 
     kind = "jacobian"
-    methods: tuple[str, ...] = ("auto", "direct", "column", "row")
+    methods: tuple[str, ...] = ("auto", "direct", "column", "row", "bidirectional")
     symmetric = False
     of_complex = False
 
@@ -379,7 +379,7 @@ class Hessian(Jacobian):
     """Callable that gives the Hessian as a sparse array; made by `hessian`."""
 
     kind = "hessian"
-    methods = ("auto", "direct", "star", "acyclic", "column", "row")
+    methods = ("auto", "direct", "star", "acyclic", "column", "row", "bidirectional")
     symmetric = True
 
     def _compress(self, prepared):

@@ -5,6 +5,7 @@ import operator
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import sparsead
 from sparsead.ops.elementwise import RECORDS
@@ -143,6 +144,18 @@ def products(z):
     return np.linalg.solve(a, z) + a @ z + np.einsum("ij,j,i->i", a, z, z) + np.linalg.inv(a)[0]
 
 
+def determinants(z):
+    a = np.outer(z, z.conj()) + np.diag(1j * z) + 4 * np.eye(3)
+    return np.array([np.linalg.det(a), np.linalg.det(np.stack([a, a * z])).sum()])
+
+
+A = sparse.csr_array((np.array([1j, 2.0, 3 - 1j, 0.5]), [0, 2, 1, 1], [0, 2, 3, 4]), (3, 3))
+
+
+def sparse_products(z):
+    return A @ (z * z) + A.T @ np.conj(z) + z.real @ A
+
+
 def gathered(z):
     w = z[[2, 0, 0]] * 1j
     np.add.at(w, [0, 0, 1], z)
@@ -166,10 +179,25 @@ def numbers(z):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("f", [real_and_imaginary, into_parts, casts, through_scratch, reductions, products, gathered, joined,
-                               angles, numbers])  # fmt: skip
+@pytest.mark.parametrize("f", [real_and_imaginary, into_parts, casts, through_scratch, reductions, products, determinants,
+                               sparse_products, gathered, joined, angles, numbers])  # fmt: skip
 def test_functions_of_arrays(f, engine):
     check(f, Z, engine=engine, tol=1e-7)
+
+
+def test_sparse_entries():
+    gradient = sparsead.grad(lambda a, z: (a @ z).imag.sum())(A, Z)
+    np.testing.assert_allclose(gradient.data, 1j * np.conj(Z[[0, 2, 1, 1]]))
+
+
+def test_check_derivatives():
+    f = lambda z, x: (np.exp(z * x) * z.conj()).imag.sum()
+    x = np.array([0.2, 0.5, 0.7])
+    assert sparsead.testing.check_derivatives(f, Z, x, wrt=(0, 1)).order == 2
+    sparsead.testing.check_derivatives(lambda z: z**2 * abs(z), 1 + 2j)
+    plain = sparsead.black_box(lambda re, im: re * im, jac=lambda re, im: (im, -re))
+    with pytest.raises(sparsead.testing.DerivativeError):
+        sparsead.testing.check_derivatives(lambda z: plain(z.real, z.imag), 1 + 2j)
 
 
 def test_steps():
@@ -286,7 +314,7 @@ NO_RULE = {
     "sign": lambda z: np.sign(z).real.sum(),
     "max": lambda z: z.max().real,
     "accumulate": lambda z: np.maximum.accumulate(z)[1].imag,
-    "det": lambda z: np.linalg.det(np.outer(z, z)).real,
+    "slogdet": lambda z: np.linalg.slogdet(np.outer(z, z) + np.eye(3))[1],
 }
 
 

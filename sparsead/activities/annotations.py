@@ -61,7 +61,7 @@ class Active(tuple, Annotation):
 
     Parameters
     ----------
-    value : float, int, or tuple of these
+    value : float, complex, int, or tuple of these
         Integers are taken as floats.
 
     Raises

@@ -53,13 +53,14 @@ def autodiff(mode, f, *args, hidden=None, zero_shadows=False, engine="auto"):
     Raises
     ------
     TypeError
-        Activities that the mode does not have, or that do not fit the values; ActivityError, which is one: a derivative would be
-        lost in memory that has no shadow, or an array that is only to be written is read.
+        Activities that the mode does not have, or that do not fit the values; a complex Active return in `Reverse`;
+        ActivityError, which is one: a derivative would be lost in memory that has no shadow, or an array that is only to be
+        written is read.
     ValueError
         Shadows that do not match their arguments: structure, shape, dtype, strides, memory that is shared or not; different
         numbers of lanes.
     NotImplementedError
-        Something in `f` has no derivative rule; complex numbers.
+        Something in `f` has no derivative rule, or none by complex numbers.
 
     Notes
     -----
@@ -68,6 +69,9 @@ def autodiff(mode, f, *args, hidden=None, zero_shadows=False, engine="auto"):
     call when it goes in, and of the state before when it comes out: ``J.T @ shadow``, plus what the seed of the return gives. So
     the shadow of what is only read is added to, that of what is overwritten is taken and becomes zero, and ``x *= 2`` doubles it.
     If anything raises, arguments and shadows are as they were.
+
+    The shadow of a complex number is that of its real part plus i times that of its imaginary part, so J.T is the transpose with
+    conjugates: seed 1 gives ``conj(df/dz)`` of a holomorphic function, in `ReverseHolomorphic` ``df/dz``.
 
     The semantics are those of Enzyme: Moses and Churavy, NeurIPS 2020.
 

@@ -20,7 +20,9 @@ class Mode:
     split : bool
         Whether the reverse sweep is a call of its own, see `autodiff_thunk`.
     holomorphic : bool
-        Whether a complex result is differentiated as a holomorphic function.
+        Whether a complex result is differentiated as a holomorphic function: the derivative is df/dz, added to shadows as it is.
+        If the function is not holomorphic, that is Wirtinger's, (d/dx - i d/dy) / 2 at z = x + iy. A real result is
+        differentiated as in `Reverse`: d/dx + i d/dy. Where the result is complex, all that has a derivative is.
     strong : bool
         Whether an adjoint or tangent of zero stays zero whatever it is multiplied by, infinities and NaN included.
     width : int

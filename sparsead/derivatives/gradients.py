@@ -106,7 +106,8 @@ def grad(f, wrt=0, of="return", *, has_aux=False, engine="auto", fast=False):
         place; the caller's arrays are never changed.
     wrt : int, str, or tuple of these
         Arguments to differentiate by, by position or name, those in ``*args`` and ``**kwargs`` included; the name after a star
-        means all of them. Floats, floating arrays, and nested lists, tuples, dicts, dataclasses and objects that hold them.
+        means all of them. Floats, floating arrays, and nested lists, tuples, dicts, dataclasses and objects that hold them. By a
+        complex number the gradient is that by its real part plus i times that by its imaginary part.
     of : "return", int or str
         What is differentiated: the returned value, or an argument that `f` writes.
     has_aux : bool
@@ -128,7 +129,7 @@ def grad(f, wrt=0, of="return", *, has_aux=False, engine="auto", fast=False):
     Raises
     ------
     TypeError
-        `f` gives more than one number, or an argument of `wrt` holds no floating numbers.
+        `f` gives more than one number, or a complex one, or an argument of `wrt` holds no floating numbers.
     ValueError
         `engine` is unknown, or knows no `fast`.
     MemoryError

@@ -507,6 +507,8 @@ def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natur
         shape; `coloring` is that of another pattern; or `method` is "direct" and the entries cannot be computed so.
     sparsead.testing.DerivativeError
         With ``check=True``: the matrix is wrong.
+    NotImplementedError
+        Arguments of `wrt` or outputs are complex.
     MemoryError
         At a call that would need more memory than there is, before it begins.
 

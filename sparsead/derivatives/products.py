@@ -288,7 +288,7 @@ def jvp(f, wrt=0, of="return", *, has_aux=False, engine="auto", fast=False):
     -------
     Jvp
         ``jvp(f)(*args, tangent) -> (value, J @ tangent)``. The tangent has the structure of the differentiated argument; it
-        is a tuple if `wrt` is one.
+        is a tuple if `wrt` is one, and complex only where the argument is.
 
     Examples
     --------
@@ -310,7 +310,13 @@ def vjp(f, wrt=0, of="return", *, has_aux=False, engine="auto", fast=False):
     -------
     Vjp
         ``vjp(f)(*args) -> (value, pullback)``, with ``pullback(seed) -> seed^T J`` in the structure of the arguments. The
-        pullback may be called many times, and the arguments may change meanwhile.
+        pullback may be called many times, and the arguments may change meanwhile. Of complex numbers it gives those of real and
+        imaginary parts, d/dRe + i d/dIm of ``Re(conj(seed) * value)``: ``seed^T conj(J)`` of a holomorphic function.
+
+    Raises
+    ------
+    TypeError
+        The pullback is given a complex seed for a real output.
 
     Examples
     --------

@@ -251,7 +251,7 @@ KINKS = [
     _real(np.spacing, lambda x, z: (0,), NONZERO),
     _real(np.floor, lambda x, z: (0,), ANY),
     _real(np.ceil, lambda x, z: (0,), ANY),
-    _real(np.rint, lambda x, z: (0,), ANY),
+    _real(np.rint, lambda x, z: (0,), ANY, by_complex=lambda x, z: (0,)),
     _real(np.trunc, lambda x, z: (0,), ANY),
     _real(np.floor_divide, lambda x, y, z: (0, 0), DIVIDEND, DIVISOR),
 ]

@@ -109,10 +109,14 @@ def _log_determinant(arrays, op, types):
 
 
 def _cofactors(arrays, op, types):
-    """From the singular values, so that no rank is special: (u s v)^-T det(u s v), with s^-1 det(s) as products of the others."""
+    """From the singular values, so that no rank is special: (u s v)^-T det(u s v), with s^-1 det(s) as products of the others.
+
+    The inverse of a unitary matrix, transposed, is its conjugate.
+    """
     u, s, vt = svd(arrays[0])
     others = np.where(eye(s.shape[-1], dtype=bool), 1, s[..., None, :]).prod(axis=-1)
-    return ((det(u) * det(vt))[..., None, None] * (u * others[..., None, :]) @ vt,)
+    volume, (u, vt) = (det(u) * det(vt))[..., None, None], (u.conj(), vt.conj())
+    return (volume * (u * others[..., None, :]) @ vt,)
 
 
 def _cofactors_of(e, a):
@@ -133,13 +137,13 @@ def _weighted_sum(weights):
 
     def adjoint(e, op, bars):
         a = e.primal(op.operands[0])
-        return {0: e.ew("multiply", _spread(e, bars[0], a), weights(e, a))}
+        return {0: e.ew("multiply", _spread(e, bars[0], a), e.conj(weights(e, a)))}
 
     return {"tangent": tangent, "adjoint": adjoint, "needs": lambda op: ((0,), ())}
 
 
 def _change_of_cofactors(e, a, c, v):
-    """(<c, v> c - c v^T c) / det: symmetric, so that it is tangent and adjoint; of regular matrices."""
+    """(<c, v> c - c v^T c) / det: symmetric, so that it is tangent and, conjugated, adjoint; of regular matrices."""
     straight = e.ew("multiply", _spread(e, _inner(e, c, v), a), c)
     crossed = _product(e, _product(e, c, _transposed(e, v)), c)
     volume = e.op("det", (a,), _like(e, a, e.type(a).shape[:-2]))
@@ -151,7 +155,7 @@ def _cofactors_tangent(e, op, dots):
 
 
 def _cofactors_adjoint(e, op, bars):
-    return {0: _change_of_cofactors(e, e.primal(op.operands[0]), e.primal(op.results[0]), bars[0])}
+    return {0: _change_of_cofactors(e, e.conj(e.primal(op.operands[0])), e.conj(e.primal(op.results[0])), bars[0])}
 
 
 def _batch_stack(e, op, flags, lanes, types):
@@ -159,7 +163,7 @@ def _batch_stack(e, op, flags, lanes, types):
     return [e.op(op.op.name, op.operands, e.array_type(types[0].dtype, types[0].shape))]
 
 
-register(Op("det", 23, _determinant, batch=_batch_stack, **_weighted_sum(_cofactors_of)))
+register(Op("det", 23, _determinant, batch=_batch_stack, of_complex=True, **_weighted_sum(_cofactors_of)))
 register(Op("logabsdet", 24, _log_determinant, batch=_batch_stack, **_weighted_sum(_inverse_transposed)))
 register(Op("cofactors", 25, _cofactors, tangent=_cofactors_tangent, adjoint=_cofactors_adjoint, needs=lambda op: ((0,), (0,)),
-            batch=_batch_stack))  # fmt: skip
+            batch=_batch_stack, of_complex=True))  # fmt: skip

@@ -117,7 +117,7 @@ def check_derivatives(f, *args, wrt=0, of="return", order=2, seed=0, rtol=None, 
 
 def _mapped(obj, function):
     """`obj` with ``function(number or array)`` in place of its numbers and arrays, in a fixed order."""
-    if isinstance(obj, (np.ndarray, np.number)) or (isinstance(obj, (float, int)) and not isinstance(obj, bool)):
+    if isinstance(obj, (np.ndarray, np.number)) or (isinstance(obj, (float, int, complex)) and not isinstance(obj, bool)):
         return function(obj)
     if isinstance(obj, dict):
         return {k: _mapped(x, function) for k, x in obj.items()}
@@ -131,14 +131,20 @@ def _mapped(obj, function):
 
 
 def _flat(obj):
-    """All numbers of a structure as one vector."""
+    """All numbers of a structure as one vector; a complex one is two."""
     found = []
-    _mapped(obj, lambda x: found.append(np.array(x).ravel()))
+    _mapped(obj, lambda x: found.append(_reals(x)))
     return np.concatenate(found) if found else np.zeros(0)
 
 
+def _reals(x):
+    """A vector of numbers, each complex one as its real and its imaginary part."""
+    x = np.array(x).ravel()
+    return x.view(x.real.dtype) if x.dtype.kind == "c" else x
+
+
 def _is_floating(x):
-    return isinstance(x, (float, np.floating)) or (isinstance(x, np.ndarray) and x.dtype.kind == "f")
+    return isinstance(x, (float, complex, np.inexact)) or (isinstance(x, np.ndarray) and x.dtype.kind in "fc")
 
 
 class _Point:
@@ -214,7 +220,7 @@ class _Point:
             toward = {id(self.leaves[p]): v for p, v in direction.items()}
             pairs.append(tuple(block.seed({k: table[id(self.arrays[block.members[k]])] for k in places})
                                for table in (own, toward)))  # fmt: skip
-        terms = [np.multiply(g, v, dtype=np.float64) for g, v in pairs]
+        terms = [np.multiply(_reals(g), _reals(v), dtype=np.float64) for g, v in pairs]
         return sum(float(np.sum(t)) for t in terms), sum(float(np.sum(np.abs(t))) for t in terms)
 
 
@@ -222,6 +228,8 @@ def _direction_of(rng, x):
     """Every element between half and all of its own size, so that domains are kept; zeros and rounding move by the "
     "typical size."""
     x = np.asarray(x)
+    if x.dtype.kind == "c":
+        return (_direction_of(rng, x.real) + 1j * _direction_of(rng, x.imag)).astype(x.dtype)
     typical = np.sqrt(np.mean(np.square(x, dtype=np.float64))) if x.size else 0.0
     scale = np.where(np.abs(x) > 1e-8 * typical, np.abs(x), typical or 1.0)
     return (rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1, x.shape) * scale).astype(x.dtype)
@@ -247,7 +255,7 @@ class _Check:
 
     def _eps(self):
         dtypes = [np.asarray(x).dtype for x in self.point.leaves.values()] + [self.base.dtype]
-        return max(np.finfo(d).eps for d in dtypes if d.kind == "f")
+        return max(np.finfo(d).eps for d in dtypes if d.kind in "fc")
 
     # ---- evaluations ------------------------------------------------------------------------------------------------
 
@@ -389,7 +397,7 @@ class _Check:
 
     def _against_adjoint(self, k, v, dot):
         w = _mapped(self._result(v, 0.0), lambda x: _direction_of(self.rng, np.ones(np.shape(x), np.asarray(x).dtype
-                    if np.asarray(x).dtype.kind == "f" else float)))  # fmt: skip
+                    if np.asarray(x).dtype.kind in "fc" else float)))  # fmt: skip
         _, pullback = vjp(self.f, self.wrt, self.of)(*self.args, **self.kwargs)
         gradient = self._by_path(pullback(w))
         self._finite(_flat(list(gradient.values())), f"the adjoint of {self.name} is")

@@ -110,6 +110,10 @@ def det(trace, a):
 
 
 def logabsdet(trace, a):
+    if a.dtype.kind == "c" and is_active(trace, a):
+        raise NotImplementedError(
+            f"np.linalg.slogdet of complex numbers has no derivative rule{trace.at()}; np.linalg.det has"
+        )
     return _of_matrices(trace, "logabsdet", _plain["logabsdet"](concrete_of(a)), a)
 
 

@@ -16,7 +16,7 @@ PATTERN = {"csr": ("indices", "indptr"), "csc": ("indices", "indptr"), "coo": ("
 
 def is_sparse(obj):
     """Whether `obj` is a matrix of SciPy whose stored entries may be traced."""
-    return issparse(obj) and obj.format in PATTERN and obj.ndim == 2 and obj.dtype.kind == "f"
+    return issparse(obj) and obj.format in PATTERN and obj.ndim == 2 and obj.dtype.kind in "fc"
 
 
 class TracedSparse:

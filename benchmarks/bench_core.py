@@ -14,7 +14,7 @@ import numpy as np
 
 import problems
 import sparsead
-from measuring import cpu, fresh_ms, kept_bytes, prepared, traced
+from measuring import cpu, fresh, kept_bytes, prepared, traced
 from sparsead.transform._adjoint import adjoint
 from sparsead.transform._simplify import simplify
 from sparsead.transform._tangent import tangent
@@ -106,7 +106,7 @@ print(1e3 * (time.perf_counter() - start))
 
 
 def first():
-    median, smallest = fresh_ms(FIRST_CALL, 11)
+    median, smallest = fresh(FIRST_CALL, 11)
     yield "first call on the Brusselator N = 32, new processes", f"{median:.0f} ms (smallest {smallest:.0f})", "<= 50 ms"
 
 
@@ -139,7 +139,7 @@ print(1e3 * (time.perf_counter() - start))
 
 
 def importing():
-    median, smallest = fresh_ms(IMPORT, 41)
+    median, smallest = fresh(IMPORT, 41)
     work = "import sparsead on top of numpy and scipy.sparse, new processes"
     if any("editable" in type(finder).__module__ for finder in sys.meta_path):
         work += "; editable install, whose finder takes most of it: install it regularly to measure this"

@@ -5,6 +5,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from sparsead.derivatives.inputs import is_under
@@ -50,13 +51,13 @@ def median_ms(function, repeats):
     return statistics.median(times), result
 
 
-def fresh_ms(script, repeats):
-    """(median, smallest) of the milliseconds that `script` prints, each time in a new Python process."""
+def fresh(script, repeats, timeout=None):
+    """(median, smallest) of the numbers that `script` prints, each time in a new Python process with so many seconds at most."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     command = [sys.executable, "-c", script]
-    runs = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(repeats)]
-    times = [float(run.stdout) for run in runs]
-    return statistics.median(times), min(times)
+    run = partial(subprocess.run, command, env=environment, capture_output=True, text=True, check=True, timeout=timeout)
+    numbers = [float(run().stdout) for _ in range(repeats)]
+    return statistics.median(numbers), min(numbers)
 
 
 def traced(problem, wrt, of):

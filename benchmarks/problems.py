@@ -14,8 +14,13 @@ brusselator         ``y``              ``dy``      stencils in slices, captured 
 driven              ``y``              ``dy``      the same, with the sine of the time by ``math.sin``
 pollu               ``y``              ``dy``      100 scalar operations, tiny calls
 triangles           ``u``              ``r``       gather and scatter through index arrays; irregular pattern
+bundle              ``cameras``,       ``r``       gathers of rows, a hundred elementwise operations in place; two inputs
+                    ``points``
+bundle_by_...       the same           ``r``       the same, with a name for each component: one space
 burgers             ``u0``             return      many in-place steps of an array
 heat                ``u0``, ``kappa``  return      many in-place steps in two dimensions, two inputs
+rosenbrock          ``x``              return      a tridiagonal Hessian
+arrowhead           ``x``              return      a Hessian with a full row and column: many colours
 pointwise           ``x``              return      a chain of elementwise functions, memory traffic
 recurrence          ``x``              return      a sequential loop over array elements
 irregular           ``p``              return      a long scalar program without structure; tracing and transforms
@@ -113,6 +118,53 @@ def triangles(count=200_000, seed=0):
     return residual, (u, np.empty_like(u))
 
 
+def bundle_scene(cameras=20, points=200, views=5):
+    """Cameras, points, and which camera sees which point, as an object with these attributes."""
+    return _example("bundle_adjustment").made_up(cameras, points, views, np.random.default_rng(0))
+
+
+def bundle(cameras=20, points=200, views=5):
+    """Bundle adjustment: ``residual(cameras, points, r)``, in pixels; r has shape (points * views, 2).
+
+    A camera has nine unknowns and a point three: a row of the Jacobian has twelve entries.
+    """
+    scene, project = bundle_scene(cameras, points, views), _example("bundle_adjustment").project
+
+    def residual(cameras, points, r):
+        project(points[scene.point], cameras[scene.camera], r)
+        r -= scene.seen
+
+    return residual, (scene.cameras, scene.points, np.empty_like(scene.seen))
+
+
+def bundle_by_components(cameras=20, points=200, views=5):
+    """The same residual as `bundle`, from a formula for one camera and one point instead of arrays of vectors."""
+    scene = bundle_scene(cameras, points, views)
+
+    def residual(cameras, points, r):
+        x, y = projected(cameras[scene.camera].T, points[scene.point].T)
+        r[:, 0] = x - scene.seen[:, 0]
+        r[:, 1] = y - scene.seen[:, 1]
+
+    return residual, (scene.cameras, scene.points, np.empty_like(scene.seen))
+
+
+def projected(camera, point, lib=np):
+    """The two coordinates in which a camera of nine numbers sees a point of three; `lib` has sqrt, sin and cos."""
+    angle = lib.sqrt(camera[0] ** 2 + camera[1] ** 2 + camera[2] ** 2)
+    a, b, c = (camera[k] / angle for k in range(3))
+    x, y, z = (point[k] for k in range(3))
+    cosine, sine = lib.cos(angle), lib.sin(angle)
+    along = (1 - cosine) * (a * x + b * y + c * z)
+    seen_x = x * cosine + (b * z - c * y) * sine + a * along + camera[3]
+    seen_y = y * cosine + (c * x - a * z) * sine + b * along + camera[4]
+    seen_z = z * cosine + (a * y - b * x) * sine + c * along + camera[5]
+    u, v = -seen_x / seen_z, -seen_y / seen_z
+    square = u * u + v * v
+    scale = camera[6] * (1 + camera[7] * square + camera[8] * square**2)
+    return scale * u, scale * v
+
+
 def burgers(n=10_000, steps=40):
     """Viscous Burgers by central differences and forward Euler: ``loss(u0)``, ``steps`` updates of one array of n."""
     courant, diffusion = 0.2, 0.1  # dt / dx, and nu dt / dx^2: stable for |u| <= 1 at every n
@@ -144,6 +196,24 @@ def heat(n=1024, steps=50):
     x = np.linspace(0, 1, n)
     y = x[:, None]
     return loss, (np.sin(np.pi * x) * np.sin(2 * np.pi * y), 1 + 0.5 * np.cos(3 * x + 2 * y))
+
+
+def rosenbrock(n=100_000):
+    """Rosenbrock's function as a chain: ``loss(x)``, with a tridiagonal Hessian."""
+
+    def loss(x):
+        return np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+    return loss, (np.linspace(0.5, 1.5, n),)
+
+
+def arrowhead(n=100_000):
+    """ARWHEAD of the CUTE collection: ``loss(x)``; the last element meets all others, and the Hessian has 3 n - 2 entries."""
+
+    def loss(x):
+        return np.sum((x[:-1] ** 2 + x[-1] ** 2) ** 2 - 4 * x[:-1] + 3)
+
+    return loss, (np.linspace(0.5, 1.5, n),)
 
 
 def pointwise(n=100_000):

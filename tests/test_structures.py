@@ -239,6 +239,32 @@ def test_hessians_by_all_methods(method, format):
         assert_allclose(hess(x, out=found).toarray(), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("method", ["direct", "star", "acyclic", "column", "row"])
+@pytest.mark.parametrize("triangle", ["lower", "upper"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_one_triangle(method, triangle, format):
+    x = np.linspace(0.5, 1.5, 12)
+    expected = sparsead.hessian(energy, method="column")(x).toarray()
+    hess = sparsead.hessian(energy, method=method, format=format, triangle=triangle)
+    found = hess(x)
+    assert_allclose(dense(found), np.tril(expected) if triangle == "lower" else np.triu(expected), rtol=1e-12, atol=1e-12)
+    assert hess.method == method and hess.check(x) < 1e-12
+    if format != "dense":
+        assert found.nnz == np.count_nonzero(hess.local_pattern(x).toarray())
+        found.data[:] = np.nan
+        assert_allclose(hess(2 * x, out=found).toarray(), hess(2 * x).toarray(), rtol=1e-15)
+        assert hess.at_points([(x,), (2 * x,)]).data.shape == (2, found.nnz)
+
+
+def test_triangles_are_for_hessians():
+    with pytest.raises(ValueError, match="triangle='left' is unknown"):
+        sparsead.hessian(energy, triangle="left")
+    with pytest.raises(ValueError, match="triangle='lower' is unknown; choose one of None"):
+        sparsead.hessian(energy, triangle="lower", pattern=np.ones((12, 12)))
+    jac = sparsead.hessian(lambda x: x[0] * x[1] if x[0] > 0 else x[1] * x[2], triangle="lower")
+    assert jac(np.ones(3)).nnz == 1 and jac(-np.ones(3)).nnz == 2 and jac.version == 2
+
+
 @pytest.mark.parametrize("n", [30, 2000])
 def test_an_arrowhead_is_not_one_colour_for_each_column(n):
     hess = sparsead.hessian(lambda x: np.sum(x[0] * x[1:] ** 2) + np.sum(x**4), method="star")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array
 
 from sparsead.decisions import LOG
-from sparsead.derivatives.layouts import Layout, sparse
+from sparsead.derivatives.layouts import Layout, sparse, triangle_of
 from sparsead.derivatives.sweeps import FORWARD, REVERSE, Directions, Sweeps
 from sparsead.ops.effect import begin_sweep
 from sparsead.sparsity.colouring import color_bidirectional, color_columns, color_rows, color_symmetric, transpose_pattern
@@ -49,6 +49,8 @@ class Compressed:
         What entries are computed by.
     memory : int, optional
         Bytes that sweeps for several colours at once may take.
+    triangle : {None, "lower", "upper"}
+        The part of a Hessian that results have.
     kept : sequence of int
         Positions of outputs of `tape` whose values are given along with the entries, by the same run.
 
@@ -67,7 +69,7 @@ class Compressed:
     """
 
     def __init__(self, tape, rows, columns, format, order, program, method="auto", *, symmetric=False, pattern=None,
-                 coloring=None, memory=None, kept=()):  # fmt: skip
+                 coloring=None, memory=None, triangle=None, kept=()):  # fmt: skip
         self.tape, self.rows, self.columns, self.program = tape, rows, columns, program
         self.format, self.order, self.asked, self.symmetric = format, order, method, symmetric
         self.memory, self.given_coloring = memory, coloring
@@ -77,7 +79,11 @@ class Compressed:
         self.indptr, self.indices = self._stored(indptr, indices)
         self.directions, self.kept = Directions(tape, rows, columns, kept), kept
         self.costs, self.obstacle, self.colorings = {}, None, {}
-        if pattern is None:
+        self.triangle = triangle
+        if triangle is not None:
+            indptr, indices = triangle_of(self.indptr, self.indices, triangle)
+            layout = Layout(indptr, indices, self.shape, format)
+        elif pattern is None:
             layout = Layout(self.indptr, self.indices, self.shape, format)
         else:
             layout = pattern.layout(self.indptr, self.indices, self.shape, format)
@@ -235,6 +241,13 @@ class Compressed:
         if self.costs:
             text += "; counted: " + ", ".join(f"{name} {cost:.3g}" for name, cost in sorted(self.costs.items()))
         return text if self.obstacle is None else f"{text}; not entry by entry: {self.obstacle}"
+
+    def whole(self, matrix):
+        """A result with its other triangle."""
+        if self.triangle is None:
+            return matrix
+        diagonal = matrix.diagonal()
+        return matrix + matrix.T - (np.diag(diagonal) if self.format == "dense" else diags_array(diagonal))
 
     @property
     def pattern(self):

@@ -38,8 +38,10 @@ class Jacobian(Derivative):
     of_complex = False
 
     def __init__(self, function, wrt=0, of="return", has_aux=False, engine="auto", fast=False, format="csr", order="natural",
-                 method="auto", pattern=None, coloring=None, memory=None, check=False):  # fmt: skip
-        for name, value, known in (("format", format, FORMATS), ("method", method, self.methods)):
+                 method="auto", pattern=None, coloring=None, memory=None, check=False, triangle=None):  # fmt: skip
+        triangles = (None, "lower", "upper") if self.symmetric and pattern is None else (None,)
+        choices = ("format", format, FORMATS), ("method", method, self.methods), ("triangle", triangle, triangles)
+        for name, value, known in choices:
             if value not in known:
                 raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(map(repr, known))}")
         if pattern is not None and not isinstance(pattern, GivenPattern):
@@ -48,7 +50,7 @@ class Jacobian(Derivative):
             raise TypeError(f"coloring has to be a Coloring, got {type(coloring).__name__}")
         options = {"format": format, "order": _order(order), "method": method, "pattern": pattern, "coloring": coloring,
                    "memory": _bytes(memory)}  # fmt: skip
-        super().__init__(function, wrt, of, has_aux, engine, fast, **options, check=bool(check))
+        super().__init__(function, wrt, of, has_aux, engine, fast, **options, check=bool(check), triangle=triangle)
 
     def __call__(self, *args, out=None, **kwargs):
         """The Jacobian at the arguments; ``(jacobian, aux)`` with ``has_aux``."""
@@ -379,7 +381,7 @@ class Hessian(Jacobian):
     """Callable that gives the Hessian as a sparse array; made by `hessian`."""
 
     kind = "hessian"
-    methods = ("auto", "direct", "star", "acyclic", "column", "row", "bidirectional")
+    methods = ("auto", "direct", "star", "acyclic", "column", "row")
     symmetric = True
 
     def _compress(self, prepared):
@@ -537,12 +539,13 @@ def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natur
 
 
 def hessian(f, wrt=0, of="return", *, format="csr", order="natural", method="auto", pattern=None, coloring=None, memory=None,
-            check=False, engine="auto", fast=False):  # fmt: skip
+            check=False, triangle=None, engine="auto", fast=False):  # fmt: skip
     """The Hessian of a scalar function as a sparse array, as a function.
 
     Parameters are those of `jacobian`; `f` gives one number. A `method` by colours is "star", where each entry is read from one
     product of the Hessian with a vector, "acyclic", where fewer products are enough and entries follow one from another, or
-    "column", which knows nothing of symmetry.
+    "column", which knows nothing of symmetry. ``triangle="lower"`` or "upper" leaves the entries above or below the diagonal
+    out; without a `pattern`.
 
     Returns
     -------
@@ -565,7 +568,7 @@ def hessian(f, wrt=0, of="return", *, format="csr", order="natural", method="aut
            [ 0., -8.,  2.]])
 
     """
-    return Hessian(f, wrt, of, False, engine, fast, format, order, method, pattern, coloring, memory, check)
+    return Hessian(f, wrt, of, False, engine, fast, format, order, method, pattern, coloring, memory, check, triangle)
 
 
 __all__ = ["Hessian", "Jacobian", "hessian", "jacobian"]

@@ -56,19 +56,28 @@ class Layout:
         """Whether these are the entries of this structure."""
         return np.array_equal(self.indptr, indptr) and np.array_equal(self.indices, indices)
 
-    def order_of(self, indptr, indices):
-        """``(order, None)`` if entries in compressed rows are those of this structure: the entry at each position of the data,
-        None for the identity; else ``(None, place)``: of each entry its position in the data, -1 for none."""
-        if self.same_as(indptr, indices):
-            return self._order, None
+    def places(self, indptr, indices):
+        """Of entries in compressed rows their positions in the data, -1 for none."""
         rows = np.repeat(np.arange(self.shape[0]), np.diff(indptr))
         major, minor = (indices, rows) if self.format == "csc" else (rows, indices)
-        return None, places_of(self.out_indptr, self.out_indices, major, minor)
+        return places_of(self.out_indptr, self.out_indices, major, minor)
+
+    def order_of(self, indptr, indices):
+        """Where entries in compressed rows go: ``(order, None)`` if all of the data are among them, with the entry at each
+        position, None for the identity; else ``(None, place)``, with the position of each entry."""
+        if self.same_as(indptr, indices):
+            return self._order, None
+        place = self.places(indptr, indices)
+        mine = np.flatnonzero(place >= 0)
+        if len(mine) < self.nnz:
+            return None, place
+        order = np.empty(self.nnz, np.intp)
+        order[place[mine]] = mine
+        return order, None
 
     def united_with(self, indptr, indices):
         """This layout if it has all of these entries, else one that has them too, of the next version."""
-        place = self.order_of(indptr, indices)[1]
-        if place is None or (place >= 0).all():
+        if self.same_as(indptr, indices) or (self.places(indptr, indices) >= 0).all():
             return self
         ones = csr_array((np.ones(self.nnz, np.int8), self.indices, self.indptr), self.shape)
         union = ones + csr_array((np.ones(len(indices), np.int8), indices, indptr), self.shape)
@@ -129,6 +138,14 @@ def sparse(cls, data, indices, indptr, shape):
     return array
 
 
+def triangle_of(indptr, indices, triangle):
+    """The compressed rows of the lower or upper triangle of a pattern, with its diagonal."""
+    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    mine = indices <= rows if triangle == "lower" else indices >= rows
+    counts = np.bincount(rows[mine], minlength=len(indptr) - 1)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(indptr.dtype), indices[mine]
+
+
 class GivenPattern:
     """A pattern from the user, as compressed rows; two with the same entries are equal.
 
@@ -184,8 +201,7 @@ class GivenPattern:
         if self.shape != shape:
             raise ValueError(f"pattern has shape {self.shape}, the Jacobian has shape {shape}")
         layout = Layout(self.indptr, self.indices, shape, format, given=True)
-        place = layout.order_of(indptr, indices)[1]
-        missing = np.flatnonzero(place < 0) if place is not None else ()
+        missing = np.flatnonzero(layout.places(indptr, indices) < 0)
         if len(missing):
             rows = np.repeat(np.arange(shape[0]), np.diff(indptr))[missing[:SHOWN]]
             named = ", ".join(f"({i}, {j})" for i, j in zip(rows, indices[missing[:SHOWN]], strict=True))
@@ -202,4 +218,4 @@ def _checked_dense(out, shape, dtype):
     return out
 
 
-__all__ = ["FORMATS", "GivenPattern", "Layout", "sparse"]
+__all__ = ["FORMATS", "GivenPattern", "Layout", "sparse", "triangle_of"]

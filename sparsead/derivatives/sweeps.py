@@ -97,7 +97,7 @@ class Sweeps:
     coloring : Coloring
         Of the pattern of the tape.
     layout : Layout
-        Has all entries of that pattern.
+        Has all entries of that pattern, or some of them and no others.
     program : callable
         Makes a tape ready to run.
     memory : int or None
@@ -200,6 +200,10 @@ class Sweeps:
         return found
 
     @property
+    def _n_read(self):
+        return self.layout.nnz if self.is_plain else len(self.recovery.color)
+
+    @property
     def is_plain(self):
         """Whether what is read is the data."""
         return self.recovery.direct and self.place is None
@@ -222,7 +226,7 @@ class Sweeps:
 
     def _read(self, inputs):
         """What is read, chunk by chunk: no more than one compressed matrix is held at a time."""
-        read, kept = np.empty(len(self.recovery.color), self.dtype), []
+        read, kept = np.empty(self._n_read, self.dtype), []
         for chunk, (gather, into) in zip(self.chunks, self.reads, strict=True):
             part, values = self.compressed(chunk, inputs)
             kept += values

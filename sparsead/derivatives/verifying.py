@@ -45,6 +45,7 @@ def verify(compressed, inputs, matrix, probes, seed, what):
     The product is the tangent of the tape, run op by op by the reference interpreter. A wrong or missing entry goes unnoticed
     with probability zero.
     """
+    matrix = compressed.whole(matrix)
     dtype = matrix.dtype if matrix.dtype.kind in "fc" else np.dtype(float)
     rng, worst = np.random.default_rng(seed), 0.0
     program = Program(compressed.directions.forward)

@@ -419,3 +419,34 @@ def test_the_page():
     test = doctest.DocTestParser().get_doctest(blocks, {"__name__": "page"}, page.name, str(page), 0)
     result = doctest.DocTestRunner().run(test)
     assert result.attempted >= 25 and result.failed == 0
+
+
+# ---- complex numbers on the way
+
+
+def schroedinger(y, dy):
+    n = len(y) // 2
+    psi = y[:n] + 1j * y[n:]
+    d = np.zeros_like(psi)
+    d[1:-1] = 1j * (psi[2:] - 2 * psi[1:-1] + psi[:-2]) - 1j * np.abs(psi[1:-1]) ** 2 * psi[1:-1]
+    dy[:n] = d.real
+    dy[n:] = d.imag
+
+
+def by_parts(y):
+    z = np.zeros(len(y), complex)
+    z.real = y**2
+    z.imag[1:] = y[:-1]
+    z.imag[0] += y[0]
+    z.real[::2] *= 2
+    return (z * z).imag
+
+
+@pytest.mark.parametrize("method", ["auto", "column", "row", "bidirectional"])
+def test_complex_numbers_on_the_way(method):
+    y = np.random.default_rng(0).normal(size=20)
+    jac = sparsead.jacobian(schroedinger, wrt="y", of="dy", method=method)
+    assert jac(y, np.zeros(20)).nnz == 2 * 8 * 6 and jac.check(y, np.zeros(20)) < 1e-13
+    assert "assumed dense" not in jac.report()
+    parts = sparsead.jacobian(by_parts, method=method)
+    assert parts(y).nnz == 39 and parts.check(y) < 1e-13

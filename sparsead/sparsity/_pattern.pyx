@@ -337,7 +337,7 @@ cdef class Propagation:
         cdef Layout *view = self._view(k)
         cdef int64_t offset = self.tape.imm[k] // base.itemsize
         if view.itemsize != base.itemsize:
-            self.assume_dense(self.tape.op(k))
+            RULES["load"](self, self.tape.op(k))
             return 0
         if t.size == 1:
             self.row[z] = self._rows(x)[offset]
@@ -354,7 +354,7 @@ cdef class Propagation:
         cdef int64_t offset = self.tape.imm[k] // t.itemsize
         cdef int32_t *dst
         if view.itemsize != t.itemsize:
-            self.assume_dense(self.tape.op(k))
+            RULES["store"](self, self.tape.op(k))
             return 0
         if adds and not self._active(v):
             self._share(z, x)

@@ -115,6 +115,23 @@ def _scatter_anywhere(p, op):
     p.put(op.results[0], p.unite(p.rows(x), p.unite_groups(p.rows(v).reshape(1, -1))))
 
 
+def _load_part(p, op):
+    """Real or imaginary parts: each may depend on what its number depends on."""
+    p.put(op.results[0], flat_memory(p, op.operands[0])[_numbers(p, op)])
+
+
+def _store_part(p, op):
+    """Into real or imaginary parts: the other one stays, so what was there counts still."""
+    pos = _numbers(p, op)
+    rows = np.broadcast_to(p.rows(op.operands[1]), pos.shape)
+    p.scatter_unite(p.succeed(op), pos.ravel(), rows.ravel())
+
+
+def _numbers(p, op):
+    """Positions in memory of the complex numbers whose parts a view shows."""
+    return positions(op.attr, op.imm) * op.attr.dtype.itemsize // p.tape.type(op.operands[0]).dtype.itemsize
+
+
 def _accumulate(p, op):
     """Into a view that overlaps itself."""
     pos = positions(op.attr, op.imm)
@@ -245,6 +262,8 @@ def _black_box(p, op):
 
 RULES = {
     "accumulate": _accumulate,
+    "load": _load_part,
+    "store": _store_part,
     "accumulate_at": store_at,
     "black_box": _black_box,
     "branch": branch,

@@ -162,7 +162,8 @@ class _Search:
                     break
                 name, stripped, rest = self._stripped(pattern, ranking[:k], side)
                 plural = "" if k == 1 else "s"
-                name = f"{name}, {k} {side}{plural} stripped" if k else name
+                some_left = pattern.indptr[-1] > np.diff(pattern.indptr)[ranking[:k]].sum()
+                name = f"{name}, {k} {side}{plural} stripped" if k and some_left else name
                 colors = (rest, stripped) if side == "row" else (stripped, rest)
                 self.offer("strip", name, colors, self.postprocess and (k or not indices.size))  # columns alone: all are needed
 

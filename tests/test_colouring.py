@@ -12,6 +12,7 @@ from colouring_patterns import (
     DATA,
     STATIC_ORDERS,
     arrow,
+    assert_recovers,
     banded,
     brusselator,
     csr,
@@ -349,11 +350,56 @@ def test_load_of_something_else(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "module", ["_bidirectional", "_coloring", "_first_fit", "_incidence", "_predicates", "_recovery", "_symmetric"]
+    "module", ["_bidirectional", "_coloring", "_exact", "_first_fit", "_incidence", "_predicates", "_recovery", "_symmetric"]
 )
 def test_examples_in_docstrings(module):
     results = doctest.testmod(importlib.import_module(f"{colouring.__name__}.{module}"))
     assert results.attempted > 0 and results.failed == 0
+
+
+# --- recovery ---------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=4 * settings().max_examples)
+@given(patterns(), st.sampled_from(SIDES), st.sampled_from(list(ORDERS)))
+def test_entries_are_recovered(dense, partition, order):
+    coloring = COLOR[partition](*csr(dense), order)
+    assert_recovers(coloring, dense)
+    recovery = coloring.recovery()
+    assert recovery.direct and (recovery.side is None) == (partition == "column")
+
+
+def test_what_orthogonality_allows_is_what_can_be_read():
+    rng, verdicts = np.random.default_rng(2), []
+    for _ in range(300):
+        dense = random_pattern(*rng.integers(0, 8, 2), rng.random(), rng.integers(2**32))
+        partition = SIDES[rng.integers(2)]
+        colors = rng.integers(0, 5, dense.shape[partition == "column"])
+        coloring = Coloring(partition, colors, pattern=csr(dense))
+        verdicts.append(is_structurally_orthogonal(*csr(dense), colors, partition))
+        if verdicts[-1]:
+            assert_recovers(coloring, dense)
+        else:
+            with pytest.raises(ValueError, match="cannot be found"):
+                coloring.recovery()
+    assert 50 < sum(verdicts) < 250
+
+
+def test_more_sums_than_32_bit_integers_count():
+    """An arrowhead with 100 000 columns, each of its own colour: 10**10 sums, of which 3 * 10**5 are read."""
+    n = 100_000
+    others = np.arange(1, n)
+    i = np.concatenate([np.arange(n), np.zeros(n - 1, int), others])
+    j = np.concatenate([np.arange(n), others, np.zeros(n - 1, int)])
+    pattern = csr_from_entries(i, j, (n, n))
+    for color, by in ((color_columns, 1), (color_rows, 0)):
+        coloring = color(*pattern)
+        recovery = coloring.recovery()
+        entries = np.repeat(np.arange(n), np.diff(pattern[0])), pattern[1]
+        assert coloring.count == n
+        np.testing.assert_array_equal(recovery.color, entries[by])
+        np.testing.assert_array_equal(recovery.element, entries[1 - by])
+        assert (recovery.color.astype(np.int64) * n + recovery.element).max() > 2**31
 
 
 # --- published and measured counts ------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ and read back from the result. A colouring names such groups; the fewer colours,
 need fewer, as each entry stands in them twice.
 
 Layout: ``_coloring.py`` the result; ``_first_fit.py`` the greedy algorithm for columns and rows, ``_symmetric.py`` those for
-symmetric patterns, ``_bidirectional.py`` for columns and rows together; ``_neutral.py`` colours that can be spared,
+symmetric patterns, ``_bidirectional.py`` for columns and rows together, ``_exact.py``
+the fewest colours of small patterns; ``_neutral.py`` colours that can be spared,
 ``_recovery.py`` from sums to entries, ``_orders.py`` the orders that may be followed, ``_incidence.py`` checked patterns seen
 as graphs, ``_predicates.py`` slow definitions to test against; ``_greedy.pyx`` with ``greedy.c``, ``_graphs.pyx`` with
 ``graph.c`` and ``_substitution.pyx`` with ``recovery.c`` the loops.
@@ -13,6 +14,7 @@ as graphs, ``_predicates.py`` slow definitions to test against; ``_greedy.pyx`` 
 
 from ._bidirectional import color_bidirectional as color_bidirectional
 from ._coloring import Coloring as Coloring
+from ._exact import color_exactly as color_exactly
 from ._first_fit import color_columns as color_columns
 from ._first_fit import color_rows as color_rows
 from ._incidence import transpose_pattern as transpose_pattern

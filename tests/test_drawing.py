@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sparsead
-from sparsead.sparsity.colouring import color_columns, color_rows
+from sparsead.sparsity.colouring import Coloring, color_columns, color_rows, color_symmetric
 from sparsead.sparsity.drawing import block_counts, pattern_svg, pattern_text, plot_coloring, plot_compressed, plot_pattern
 from sparsead.sparsity.drawing._blocks import fitting_block
 from sparsead.sparsity.drawing._sides import colored
@@ -198,6 +198,22 @@ def test_both_sides_of_an_arrow():
     assert entries.row_sums.tolist() == [[1] * n]
 
 
+@given(st.integers(1, 14), st.integers(0, 1000), st.sampled_from(["star", "acyclic"]))
+def test_symmetric_entries_are_drawn_in_the_colours_that_recovery_reads(n, seed, method):
+    A = random_pattern((n, n), seed, 0.2)
+    indptr, indices, shape = csr(A + A.T + sp.eye_array(n))
+    coloring = color_symmetric(indptr, indices, n, method=method)
+    entries = colored("test", indptr, indices, shape, coloring.column_colors, None, 100, symmetric=True)
+    if method == "star":
+        recovery = coloring.recovery()
+        assert np.array_equal(entries.color, recovery.color)
+        assert np.array_equal(np.where(entries.by_row, entries.columns, entries.rows), recovery.element)
+    alone = entries.column_sums[entries.rows, entries.color] == 1
+    mirrored = entries.column_sums[entries.columns, entries.color] == 1
+    assert np.all(np.where(entries.by_row, mirrored, alone)[entries.by_row | (method == "star")])
+    assert np.array_equal(entries.row_sums, entries.column_sums.T)
+
+
 # ---- figures ---------------------------------------------------------------------------------------------------------
 
 
@@ -332,6 +348,15 @@ def test_both_compressed_matrices_are_beside_the_pattern(plt):
     assert right.get_window_extent().x0 > ax.get_window_extent().x1
 
 
+def test_an_entry_that_is_read_by_symmetry_is_a_disc(plt):
+    ax = plot_compressed(*csr(arrow(9)), [0] + [1] * 8, symmetric=True)
+    marks = marks_of(ax)
+    assert sorted((i, j) for i, j, _ in marks[True]) == [(0, j) for j in range(1, 9)]
+    assert len({color for _, _, color in marks[True]} | {color for i, j, color in marks[False] if j == 0}) == 1
+    assert len(ax.child_axes) == 1
+    assert ax.get_title().splitlines()[1] == "2 colours of columns for both triangles"
+
+
 @pytest.mark.parametrize("layout", [None, "constrained"])
 def test_axes_of_the_caller_are_drawn_in(layout, plt):
     figure, axes = plt.subplots(1, 3, layout=layout)
@@ -377,6 +402,13 @@ def test_colours_that_do_not_belong_to_the_pattern_are_refused(plot):
         plot(*csr(arrow(3)), None, [0, 1])
     with pytest.raises(ValueError, match="neither column_colors nor row_colors"):
         plot(*csr(arrow(3)))
+
+
+def test_symmetry_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match=r"symmetric=True for a pattern of shape \(2, 3\)"):
+        plot_coloring(*csr(np.ones((2, 3))), [0, 1, 2], symmetric=True)
+    with pytest.raises(ValueError, match="takes column_colors only"):
+        plot_coloring(*csr(arrow(3)), [0, 1, 1], [0, 1, 1], symmetric=True)
 
 
 def test_empty_blocks_are_refused():
@@ -442,6 +474,38 @@ def test_a_jacobian_draws_itself(method, kind, sides, plt):
     assert len(marks[False]) + len(marks[True]) == 38
     assert len(ax.child_axes) == sides
     assert jac.plot(kind, ax=ax) is ax
+
+
+@pytest.mark.parametrize("kind, sides", [("coloring", [0, 0, 0, 0]), ("compressed", [1, 1, 1, 2])])
+def test_a_colouring_draws_itself(kind, sides, plt):
+    rows = csr(arrow(9))
+    both = Coloring("bidirectional", ([0] + [1] * 8, [0] + [-1] * 8), pattern=rows)
+    for coloring, n_sides in zip(
+        [color_columns(*rows), color_rows(*rows), color_symmetric(*rows[:2], 9), both], sides, strict=True
+    ):
+        ax = coloring.plot(kind)
+        assert sum(map(len, marks_of(ax).values())) == 25
+        assert len(ax.child_axes) == n_sides
+        assert coloring.plot(kind, ax=ax) is ax
+
+
+def test_a_colouring_without_a_pattern_is_not_drawn():
+    with pytest.raises(ValueError, match="without a pattern"):
+        Coloring("column", [0, 1]).plot()
+    with pytest.raises(ValueError, match="kind='pattern' is unknown"):
+        color_columns(*csr(arrow(3))).plot("pattern")
+
+
+def test_a_hessian_by_star_colours_draws_itself(plt):
+    def chain(x):
+        return np.sum((x[1:] - x[:-1] ** 2) ** 2)
+
+    hessian = sparsead.hessian(chain, method="star").prepare(np.ones(12))
+    marks = marks_of(hessian.plot("coloring"))
+    assert len(marks[True]) + len(marks[False]) == 34
+    assert not any(len(set(color[:3])) == 1 for side in marks.values() for _, _, color in side)
+    assert repr(hessian) == "Hessian(chain, 12 x 12, 34 entries, 3 colours, star)"
+    assert "columns, each entry once (star)</td>" in hessian._repr_html_()
 
 
 def test_an_unknown_kind_of_picture_is_refused():

@@ -181,6 +181,42 @@ class Coloring:
         """
         return recovery_of(self, triangle)
 
+    def plot(self, kind="coloring", *, ax=None):
+        """Draw the pattern with each entry in the colour that it is read from, by matplotlib.
+
+        Parameters
+        ----------
+        kind : {"coloring", "compressed"}
+            The pattern; or also, beside it, the sums that sweeps give.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; else in a figure of its own.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            Of the pattern; see `sparsead.sparsity.drawing.plot_compressed` for the others.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        ValueError
+            Without a pattern; or if `kind` is unknown.
+
+        Examples
+        --------
+        >>> from sparsead.sparsity.colouring import color_columns
+        >>> color_columns([0, 2, 3], [0, 1, 2], (2, 3)).plot().get_title().splitlines()
+        ['2 × 3, 3 entries', '2 colours of columns']
+        """
+        from sparsead.sparsity.drawing import _shown  # which takes from here what a pattern is
+
+        if kind not in _shown.KINDS[1:]:
+            raise ValueError(f"Coloring.plot: kind={kind!r} is unknown; choose one of {', '.join(map(repr, _shown.KINDS[1:]))}")
+        if self.pattern is None:
+            raise ValueError("Coloring.plot: this colouring was made without a pattern; give Coloring(..., pattern=...)")
+        return _shown.plot_colors(self, kind, self.pattern, ax)
+
     def save(self, path):
         """Write to an ``.npz`` file without pickled objects; `path` is used as it is.
 

@@ -76,7 +76,7 @@ def plot_pattern(indptr, indices, shape, *, ax=None):
     return ax
 
 
-def plot_coloring(indptr, indices, shape, column_colors=None, row_colors=None, *, ax=None):
+def plot_coloring(indptr, indices, shape, column_colors=None, row_colors=None, *, symmetric=False, ax=None):
     """Draw a pattern, each entry in the colour that it is read from.
 
     Parameters
@@ -91,6 +91,9 @@ def plot_coloring(indptr, indices, shape, column_colors=None, row_colors=None, *
     row_colors : array_like of int, shape (m,), optional
         Those of the rows. With both, entries that are read by columns are squares in warm colours, and those that are read by
         rows are discs in cold ones.
+    symmetric : bool, optional
+        The matrix is symmetric, and an entry may be read where its mirror image is: it is a disc then, in the colour of the
+        column with the number of its row.
     ax : matplotlib.axes.Axes, optional
         Where to draw; else in a figure of its own.
 
@@ -107,7 +110,8 @@ def plot_coloring(indptr, indices, shape, column_colors=None, row_colors=None, *
 
     Notes
     -----
-    Entries that no colour gives are grey. At most the first 96 rows and columns are drawn.
+    Entries that no colour gives are grey; those that follow by substitution have the colour of their column. At most the first
+    96 rows and columns are drawn.
 
     Examples
     --------
@@ -117,18 +121,18 @@ def plot_coloring(indptr, indices, shape, column_colors=None, row_colors=None, *
     >>> plot_coloring(A.indptr, A.indices, A.shape, [0, 1, 0, 1, 0, 1]).get_title().splitlines()
     ['6 × 6, 11 entries', '2 colours of columns']
     """
-    entries = colored("plot_coloring", indptr, indices, shape, column_colors, row_colors, DOTS)
+    entries = colored("plot_coloring", indptr, indices, shape, column_colors, row_colors, DOTS, symmetric)
     ax = ax or new_axes(entries.window)
     _draw_colored(ax, entries, len(indices))
     return ax
 
 
-def plot_compressed(indptr, indices, shape, column_colors=None, row_colors=None, *, ax=None):
+def plot_compressed(indptr, indices, shape, column_colors=None, row_colors=None, *, symmetric=False, ax=None):
     """Draw a coloured pattern, and beside it what the sweeps for its colours give.
 
     Parameters
     ----------
-    indptr, indices, shape, column_colors, row_colors
+    indptr, indices, shape, column_colors, row_colors, symmetric
         As for `plot_coloring`.
     ax : matplotlib.axes.Axes, optional
         Where to draw the pattern; else in a figure of its own. What belongs to it is drawn outside of these axes, to the right
@@ -159,7 +163,7 @@ def plot_compressed(indptr, indices, shape, column_colors=None, row_colors=None,
     >>> [child.get_xlabel() for child in ax.child_axes]
     ['2 colours']
     """
-    entries = colored("plot_compressed", indptr, indices, shape, column_colors, row_colors, DOTS)
+    entries = colored("plot_compressed", indptr, indices, shape, column_colors, row_colors, DOTS, symmetric)
     ax = ax or new_axes_with_room(entries.window, below=GAP + _room(entries, 1), right=GAP + _room(entries, 0))
     _draw_colored(ax, entries, len(indices))
     if column_colors is not None:
@@ -180,14 +184,16 @@ def _draw_colored(ax, entries, n_entries):
 
 
 def _palettes(entries):
-    """Of columns and of rows; of two families where both have colours."""
+    """Of columns and of rows; of two families where both have colours of their own."""
     n_columns, n_rows = _counts(entries)
+    if entries.symmetric:
+        return (palette(n_columns),) * 2
     return (palette(n_columns, WARM), palette(n_rows, COLD)) if n_columns and n_rows else (palette(n_columns), palette(n_rows))
 
 
 def _counts(entries):
     """Numbers of colours of columns and of rows."""
-    return entries.column_sums.shape[1], entries.row_sums.shape[0]
+    return entries.column_sums.shape[1], 0 if entries.symmetric else entries.row_sums.shape[0]
 
 
 def _room(entries, side):
@@ -227,5 +233,6 @@ def _add_rows_side(ax, entries):
 def _colors_text(entries):
     sides = zip(_counts(entries), ("columns", "rows"), strict=True)
     text = " and ".join(f"{counted(count, 'colour')} of {name}" for count, name in sides if count) or "no colours"
+    text += " for both triangles" if entries.symmetric else ""
     m, n = entries.window
     return text if entries.window == entries.shape else f"{text}; here the first {m} rows, {n} columns"

@@ -8,7 +8,13 @@ from ._markup import pattern_svg, table_html
 from ._text import pattern_text
 from ._words import counted, size_text
 
-BY = {"column": "by columns", "row": "by rows", "bidirectional": "by columns and rows"}  # a symmetric one is named by its method
+# What sweeps are for, and how many colours there are, by the partition of the colouring.
+SWEEPS = {
+    "column": ("columns", "{count} by columns"),
+    "row": ("rows", "{count} by rows"),
+    "symmetric": ("columns, each entry once ({method})", "{count}, {method}"),
+    "bidirectional": ("columns and rows ({method})", "{count} by columns and rows"),
+}
 KINDS = ("pattern", "coloring", "compressed")
 
 
@@ -33,15 +39,15 @@ def plot(derivative, kind, ax):
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r} is unknown; choose one of {', '.join(map(repr, KINDS))}")
     rows = _rows(derivative)
-    if kind == "pattern":
-        return plot_pattern(*rows, ax=ax)
+    return plot_pattern(*rows, ax=ax) if kind == "pattern" else plot_colors(derivative.coloring, kind, rows, ax)
+
+
+def plot_colors(coloring, kind, rows, ax):
+    """The axes with a picture of a `Coloring` of a pattern, ``(indptr, indices, shape)``: one of the last two of `KINDS`."""
     draw = plot_coloring if kind == "coloring" else plot_compressed
-    return draw(*rows, *sides_of(derivative.coloring), ax=ax)
-
-
-def sides_of(coloring):
-    """Colours of columns and of rows; None for the side that has none."""
-    return coloring.column_colors, coloring.row_colors
+    indptr, indices, shape = rows
+    symmetric = coloring.partition == "symmetric"
+    return draw(indptr, indices, shape, coloring.column_colors, coloring.row_colors, symmetric=symmetric, ax=ax)
 
 
 def _rows(derivative):
@@ -53,20 +59,22 @@ def _way(derivative):
     """How entries are computed, in words."""
     if derivative.method == "direct":
         return "entry by entry"
-    return f"{counted(derivative.coloring.count, 'colour')} {_by(derivative.coloring)}"
-
-
-def _by(coloring):
-    return BY.get(coloring.partition) or coloring.method
+    coloring = derivative.coloring
+    return SWEEPS[coloring.partition][1].format(count=counted(coloring.count, "colour"), method=coloring.method)
 
 
 def _table(derivative):
     """Rows of a name and a text."""
-    (m, n), n_entries, direct = derivative.pattern.shape, derivative.pattern.nnz, derivative.method == "direct"
+    (m, n), n_entries = derivative.pattern.shape, derivative.pattern.nnz
+    method, colours = "entry by entry", "not needed"
+    if derivative.method != "direct":
+        coloring = derivative.coloring
+        method = f"sweeps for colours of {SWEEPS[coloring.partition][0].format(method=coloring.method)}"
+        colours = " + ".join(str(count) for count in coloring.counts if count) or "0"
     return [
         ("shape", f"{m} × {n}"),
         ("entries", str(n_entries)),
         ("density", f"{n_entries / max(1, m * n):.3%}"),
-        ("method", "entry by entry" if direct else f"sweeps for colours {_by(derivative.coloring)}"),
-        ("colours", "not needed" if direct else str(derivative.coloring.count)),
+        ("method", method),
+        ("colours", colours),
     ]

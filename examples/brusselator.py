@@ -177,23 +177,12 @@ def draw_times(axes, runs):
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def draw_colored_corner(axes, pattern, coloring, size, cmap):
-    entries = pattern[:size, :size].tocoo()
-    line = entries.col if coloring.partition == "column" else entries.row
-    style = {"c": coloring.colors[line], "cmap": cmap, "vmin": -0.5, "vmax": coloring.count - 0.5}
-    axes.scatter(entries.col, entries.row, s=(220 / size) ** 2, marker="s", linewidths=0, **style)
-    axes.set(xlim=(-1, size), ylim=(size, -1), aspect="equal", xlabel="unknown", ylabel="equation")
-    axes.set_title(f"Its first {size} rows and columns, by colour")
-
-
 def draw(path, n, t_end, runs, jac):
     """Save the solution, the times, the pattern and its colouring as one picture."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
-    pattern, coloring = jac.pattern, jac.coloring
-    cmap = ListedColormap(colormaps["turbo"](np.linspace(0.05, 0.95, coloring.count)))
     figure = Figure(figsize=(15, 9), layout="constrained")
     top, bottom = figure.subplots(2, 3)
     u, v = min(runs, key=lambda run: run.error).y.reshape(2, n, n)
@@ -201,15 +190,14 @@ def draw(path, n, t_end, runs, jac):
     draw_field(figure, top[1], v, f"v at t = {t_end:g}")
     draw_times(top[2], runs)
 
-    bottom[0].spy(pattern, markersize=max(0.2, 16 / n), color="black")
-    bottom[0].set(xlabel="unknown", ylabel="equation")
-    bottom[0].xaxis.tick_bottom()
-    bottom[0].set_title(f"Pattern: {pattern.shape[0]} x {pattern.shape[1]}, {pattern.nnz} entries")
-    draw_colored_corner(bottom[1], pattern, coloring, 2 * n, cmap)
-    colors = coloring.colors[: n * n].reshape(n, n)
-    image = bottom[2].imshow(colors, origin="lower", cmap=cmap, vmin=-0.5, vmax=coloring.count - 0.5)
-    figure.colorbar(image, ax=bottom[2], shrink=0.8, ticks=range(coloring.count))
-    bottom[2].set(title=f"Colour of u at each grid point, of {coloring.count}", xlabel="column", ylabel="row")
+    jac.plot(ax=bottom[0])
+    jac.plot("coloring", ax=bottom[1])
+    coloring, count = jac.coloring, jac.coloring.count
+    colors = coloring.row_colors if coloring.column_colors is None else coloring.column_colors
+    style = {"cmap": ListedColormap(colormaps["turbo"](np.linspace(0.05, 0.95, count))), "vmin": -0.5, "vmax": count - 0.5}
+    image = bottom[2].imshow(colors[: n * n].reshape(n, n), origin="lower", **style)
+    figure.colorbar(image, ax=bottom[2], shrink=0.8, ticks=range(count))
+    bottom[2].set(title=f"Colour of u at each grid point, of {count}", xlabel="column", ylabel="row")
     figure.savefig(path, dpi=110)
     print(f"\nPicture: {path}")
 

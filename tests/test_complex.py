@@ -209,6 +209,47 @@ def test_steps():
         return z * r.sum()
 
     check(f, Z, np.array([0.2, 0.4]), engine="vm", tol=1e-6)
+    assert sparsead.testing.check_loop(f, Z.copy(), np.array([0.2, 0.4])).loops == 1
+
+
+def parts_of_rows(z):
+    w = np.zeros((12, 3), complex)
+    for k in sparsead.steps(12):
+        w[k] = z * (k + 1)
+        w.imag[k, 1:] *= z.real[:-1]
+        w.real[k] = w[k].imag + w.real[k] ** 2
+    return (w * w.conj()).real.sum() * 1e-3 + w[3] * w.imag[5]
+
+
+def along_rows(z):
+    u, rows = z.copy(), np.arange(36).reshape(12, 3) * (0.01 + 0.02j)
+    for k, row in zip(sparsead.steps(12), rows, strict=True):
+        u = u * np.exp(row)
+        u[k % 3] += 0.1 * u[0].conj()
+        u.real[0] = u.imag[1]
+    return u
+
+
+def swapped(z):
+    u, v = z.copy(), np.empty_like(z)
+    for k in sparsead.steps(15):
+        v[1:-1] = u[1:-1] + 0.1j * (u[2:] - 2 * u[1:-1] + u[:-2])
+        v[0] = v[-1] = u[1] if k % 7 == 0 else 0.5
+        u, v = v, u
+    return u * z
+
+
+def newton(z):
+    x = z[0]
+    for _ in sparsead.steps(None, until=lambda: abs(x * x - z[1]) < 1e-14):  # noqa: B023
+        x = 0.5 * (x + z[1] / x)
+    return x
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("f", [parts_of_rows, along_rows, swapped, newton])
+def test_loops(f, engine):
+    check(f, Z, engine=engine, tol=1e-6)
 
 
 def test_real_functions_may_be_complex_inside():

@@ -105,7 +105,7 @@ class _LoopCheck:
         self.name, self.captured = name_of(f), _Captured(f)
         bound = bind(f, args, kwargs)
         self.wrt = tuple(name for name in bound.arguments if _Point(bound, [(("argument", name),)]).leaves)
-        self.changing = [name for name, x in bound.arguments.items() if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
+        self.changing = [name for name, x in bound.arguments.items() if isinstance(x, np.ndarray) and x.dtype.kind in "fc"]
         self.point = _Point(bound, [(("argument", name),) for name in self.wrt])
         if not self.wrt:
             Vjp(f).prepare(*args, **kwargs)  # raises the error that names the argument
@@ -141,7 +141,7 @@ class _LoopCheck:
         with overriding(steps, unroll):
             values, pullback = vjp(*self.args, **self.kwargs)
         rng = np.random.default_rng(self.seed)
-        gradients = pullback(tuple(_mapped(x, lambda x: rng.uniform(0.5, 1.0, np.shape(x))) for x in values))
+        gradients = pullback(tuple(_mapped(x, lambda x: _seed(rng, x)) for x in values))
         by_name = {f"the gradient by {name}": g for name, g in zip(self.wrt, gradients, strict=True)}
         return dict(zip(plain, values, strict=True)), by_name, sum(op.op.name == "loop" for op in vjp.tape)
 
@@ -185,10 +185,15 @@ class _LoopCheck:
 @dataclass(frozen=True)
 class _Difference:
     what: str
-    one: float
-    other: float
+    one: float | complex
+    other: float | complex
     count: int
     size: int
+
+
+def _seed(rng, x):
+    seed = rng.uniform(0.5, 1.0, np.shape(x))
+    return seed * (1 + 1j) if np.iscomplexobj(x) else seed
 
 
 def _pairs(one, other):
@@ -219,7 +224,7 @@ def _difference(one, other, rtol):
         if errors.size and not np.max(errors) <= rtol:
             at = np.unravel_index(np.argmax(errors), x.shape)
             place = f"{what}, element {tuple(map(int, at))}," if x.ndim else what
-            return _Difference(place, float(x[at]), float(y[at]), int(np.count_nonzero(errors > rtol)), x.size)
+            return _Difference(place, x[at].item(), y[at].item(), int(np.count_nonzero(errors > rtol)), x.size)
     return None
 
 

@@ -43,7 +43,7 @@ def _part(x):
     if isinstance(x, (Traced, np.ndarray, list, tuple)):
         trace = CURRENT.get()
         rows = array_of(trace, x)
-        if rows.dtype.kind in "fiub" and rows.ndim:
+        if rows.dtype.kind in "fiubc" and rows.ndim:
             rows = rows if isinstance(rows, Traced) else trace.constant_array(np.array(rows))
             return len(rows), lambda k: rows[k]
     raise TraceError(f"zip() of sparsead.steps and a {type(x).__name__}{CURRENT.get().at()}: what goes along has to be an array, "

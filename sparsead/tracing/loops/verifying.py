@@ -70,7 +70,7 @@ def _living(folding):
     held, (storages, scalars) = _traced.held(folding.trace), _traced.alive(folding.trace)
     roles = {v: folding.plan.held.get(serial) for kind in held for serial, v in kind.items()}
     found = [(roles[s.version], s.base) for s in storages] + [(roles[x.value], np.asarray(x.concrete)) for x in scalars]
-    return [(role, number) for role, number in found if number.dtype.kind == "f"]
+    return [(role, number) for role, number in found if number.dtype.kind in "fc"]
 
 
 def _agree(mine, number):

@@ -60,6 +60,8 @@ from sparsead.derivatives.products import hvp as hvp
 from sparsead.derivatives.products import jvp as jvp
 from sparsead.derivatives.products import linearize as linearize
 from sparsead.derivatives.products import vjp as vjp
+from sparsead.derivatives.separable import element_jacobian as element_jacobian
+from sparsead.derivatives.separable import residual_jacobian as residual_jacobian
 from sparsead.derivatives.values import value_and_hessian as value_and_hessian
 from sparsead.derivatives.values import value_and_jacobian as value_and_jacobian
 from sparsead.derivatives.values import value_gradient_and_hessian as value_gradient_and_hessian

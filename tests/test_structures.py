@@ -172,6 +172,18 @@ def test_a_budget_gives_the_same_entries(method):
     assert batches[0] <= len(middle._compressed(middle.prepared).entries.sweeps.chunks) <= batches[1]
 
 
+def test_positions_beyond_32_bits(monkeypatch):
+    x = np.linspace(1, 2, 40)
+    jac = sparsead.jacobian(chain, method="column")
+    expected = jac(x)
+    monkeypatch.setattr("sparsead.derivatives.sweeps.SMALL", 100)
+    large = sparsead.jacobian(chain, method="column", order="largest_first")
+    assert_array_equal(large(x).toarray(), expected.toarray())
+    for derivative, dtype in ((jac, np.int32), (large, np.int64)):
+        ((gather, _),) = derivative._compressed(derivative.prepared).entries.sweeps.reads
+        assert gather.dtype == dtype
+
+
 @pytest.mark.parametrize("memory", [0, -1, "much", "3 apples", 1.5, True])
 def test_bad_budgets(memory):
     with pytest.raises(ValueError, match="is no number of bytes"):
@@ -193,6 +205,8 @@ def test_a_coloring_of_ones_own():
     assert jac.method == "column" and jac.coloring is coloring
     with pytest.raises(ValueError, match="coloring is of a pattern of shape"):
         jac(np.ones(8))
+    with pytest.raises(ValueError, match="is one for method='column', not 'row'"):
+        sparsead.jacobian(chain, coloring=coloring, method="row")(x)
     with pytest.raises(TypeError, match="has to be a Coloring"):
         sparsead.jacobian(chain, coloring=[0, 1, 2])
 

@@ -123,8 +123,9 @@ class Compressed:
         """The method that was asked for, or the cheapest one."""
         given = self.given_coloring
         if given is not None:
-            self._check_coloring(given)
-            return given.method if given.partition == "symmetric" else given.partition
+            kind = given.method if given.partition == "symmetric" else given.partition
+            self._check_coloring(given, kind)
+            return kind
         if self.asked not in ("auto", "direct"):
             return self.asked
         direct = self.entries.direct_tape
@@ -220,7 +221,9 @@ class Compressed:
         costs = self._counted()
         return self._coloring(min(costs, key=costs.__getitem__))
 
-    def _check_coloring(self, given):
+    def _check_coloring(self, given, kind):
+        if self.asked not in ("auto", kind):
+            raise ValueError(f"coloring={given!r} is one for method={kind!r}, not {self.asked!r}")
         if given.pattern is None or (given.partition == "symmetric" and not self.symmetric):
             raise ValueError(f"coloring={given!r} " + ("has no pattern" if given.pattern is None else "is for Hessians"))
         indptr, indices, shape = given.pattern

@@ -21,6 +21,7 @@ from sparsead.transform._tangent import tangent
 from sparsead.transform.fixed import precomputed
 
 LANES_BYTES = 1 << 28  # a batch of seeds is split where one array of it would take more
+SMALL = 1 << 31  # elements of a compressed matrix whose positions take 32 bits
 FORWARD, REVERSE = 0, 1  # sides of a colouring: columns by tangents, rows by adjoints
 
 
@@ -188,8 +189,7 @@ class Sweeps:
             into = None if mine.all() else np.flatnonzero(mine)
             lane, at = (color, element) if into is None else (color[into], element[into])
             gather = (lane - chunk.first).astype(np.int64) * results.total + results.places(at)
-            small = chunk.lanes * results.total < 2**31
-            found.append((gather.astype(np.int32) if small else gather, into))
+            found.append((gather.astype(np.int32) if chunk.lanes * results.total < SMALL else gather, into))
         return found
 
     def _sources(self):

@@ -31,6 +31,7 @@ from colouring_patterns import (
 from sparsead.sparsity.colouring import (
     ORDERS,
     Coloring,
+    color_columns,
     color_symmetric,
     is_acyclic_coloring,
     is_star_coloring,
@@ -406,6 +407,16 @@ def test_bad_arguments(arguments, error, message):
     with pytest.raises(error, match=message) as caught:
         color_symmetric(*arguments)
     assert str(caught.value).startswith("color_symmetric")
+
+
+def test_the_pattern_of_another_coloring():
+    """It has been checked, but not for these colours."""
+    pattern = color_columns([0, 2, 3], [0, 1, 1], (2, 2)).pattern
+    with pytest.raises(ValueError, match="3 column colours for a pattern of shape"):
+        Coloring("column", [0, 1, 2], pattern=pattern)
+    for method in METHODS:
+        with pytest.raises(ValueError, match=r"recovery: the pattern is not symmetric: it has the entry \(0, 1\)"):
+            Coloring("symmetric", [0, 1], method=method, pattern=pattern).recovery()
 
 
 def test_symmetric_patterns_only():

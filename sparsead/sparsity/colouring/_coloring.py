@@ -107,13 +107,13 @@ class Coloring:
             object.__setattr__(self, name, value)
 
     def _checked(self, pattern, columns, rows):
-        if isinstance(pattern, Pattern):
-            return pattern
-        pattern = kept_pattern("Coloring", *pattern)
+        known = isinstance(pattern, Pattern)
+        if not known:
+            pattern = kept_pattern("Coloring", *pattern)
         for size, side, name in ((pattern.shape[1], columns, "column"), (pattern.shape[0], rows, "row")):
             if side is not None and side.size != size:
                 raise ValueError(f"Coloring: {side.size} {name} colours for a pattern of shape {pattern.shape}")
-        if self.partition == "symmetric":
+        if self.partition == "symmetric" and not known:
             symmetric_graph("Coloring", pattern)
         return pattern
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import _graphs, _substitution
+from ._incidence import bipartite_graph, symmetric_graph
 
+CALLER = "Coloring.recovery"
 TRIANGLES = (None, "lower", "upper")
 GRAIN = 4096  # steps of substitution that a thread takes at once, and about the least that it pays to hand out
 DTYPES = tuple(map(np.dtype, ("f4", "f8", "c8", "c16")))
@@ -106,11 +108,11 @@ class Unreadable(ValueError):
 def recovery_of(coloring, triangle):
     """The `Recovery` of a `Coloring`."""
     if coloring.pattern is None:
-        raise ValueError("Coloring.recovery: this colouring was made without a pattern; give Coloring(..., pattern=...)")
+        raise ValueError(f"{CALLER}: this colouring was made without a pattern; give Coloring(..., pattern=...)")
     if triangle not in TRIANGLES:
-        raise ValueError(f"Coloring.recovery: triangle is {triangle!r}, must be one of {TRIANGLES}")
+        raise ValueError(f"{CALLER}: triangle is {triangle!r}, must be one of {TRIANGLES}")
     if triangle is not None and coloring.partition != "symmetric":
-        raise ValueError(f"Coloring.recovery: a {coloring.partition} colouring has no triangles, only a symmetric one")
+        raise ValueError(f"{CALLER}: a {coloring.partition} colouring has no triangles, only a symmetric one")
     if coloring.method == "acyclic":
         return _by_substitution(coloring, triangle)
     return _directly(coloring, triangle)
@@ -140,6 +142,8 @@ def readable(pattern, column_colors, row_colors):
 def _directly(coloring, triangle):
     indptr, indices, _ = coloring.pattern
     rows, columns, symmetric = row_of_entries(indptr), indices, coloring.partition == "symmetric"
+    if symmetric:
+        symmetric_graph(CALLER, coloring.pattern)
     column_colors = coloring.column_colors
     row_colors = column_colors if symmetric else coloring.row_colors  # the sum of rows is that of columns, transposed
     by_column, by_row = readable(coloring.pattern, column_colors, row_colors)
@@ -196,6 +200,7 @@ def _by_substitution(coloring, triangle):
 
 def _plan_symmetric(coloring):
     pattern, colors = coloring.pattern, coloring.column_colors
+    graph = symmetric_graph(CALLER, pattern).lists
     indptr, columns, _ = pattern
     rows, (below, above, diagonal) = row_of_entries(indptr), edges_of_symmetric(pattern)
     unread = colors[columns[diagonal]] < 0
@@ -204,7 +209,6 @@ def _plan_symmetric(coloring):
         if bad.any():
             lost = positions[np.argmax(bad)]
             raise Unreadable(rows[lost], columns[lost])
-    graph = _graphs.symmetric_graph(pattern[:2])
     vertices, edges, following, trees = _planned(graph, colors, rows[below], columns[below])
     at = below[edges]
     other = rows[at] + columns[at] - vertices
@@ -221,7 +225,7 @@ def _plan_symmetric(coloring):
 def _plan_bidirectional(coloring):
     indptr, columns, (_, n) = coloring.pattern
     rows = row_of_entries(indptr)
-    graph = _graphs.bipartite_graph((indptr, columns), n)
+    graph = bipartite_graph(CALLER, coloring.pattern).lists
     colors = np.concatenate(coloring.colors)
     vertices, edges, following, trees = _planned(graph, colors, rows, columns)
     side = (vertices < n).astype(np.int8)

@@ -31,7 +31,7 @@ cdef extern from "recovery.h" nogil:
     void substitute_on "substitute" (const substitution *, int, int)
 
 
-def find_alone(lists, const int32_t[::1] colors, int32_t n_colors):
+def find_alone(lists, const int32_t[::1] colors, Py_ssize_t n_colors):
     """For each entry of adjacency lists whether it is the only one of its colour in its list; -1 is no colour.
 
     Parameters

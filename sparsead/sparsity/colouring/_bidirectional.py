@@ -157,13 +157,12 @@ class _Search:
         transposed = Pattern(*_greedy.transpose((indptr, indices), n), (n, m))
         for pattern, weights, side in ((self.pattern, self.weights, "row"), (transposed, self.weights[::-1], "column")):
             ranking, sizes, bounds = _ranked(pattern, weights)
-            for k in sizes[np.argsort(bounds[sizes], kind="stable")][:MOST_STRIPS].tolist():
-                if self.cost is not None and bounds[k] >= self.cost:
+            for k, bound in [*zip(sizes, bounds, strict=True)][:MOST_STRIPS]:
+                if self.cost is not None and bound >= self.cost:
                     break
                 name, stripped, rest = self._stripped(pattern, ranking[:k], side)
                 plural = "" if k == 1 else "s"
-                some_left = pattern.indptr[-1] > np.diff(pattern.indptr)[ranking[:k]].sum()
-                name = f"{name}, {k} {side}{plural} stripped" if k and some_left else name
+                name = f"{name}, {k} {side}{plural} stripped" if k else name
                 colors = (rest, stripped) if side == "row" else (stripped, rest)
                 self.offer("strip", name, colors, self.postprocess and (k or not indices.size))  # columns alone: all are needed
 
@@ -204,27 +203,34 @@ class _Search:
 
 
 def _ranked(pattern, weights):
-    """Rows by falling size; numbers k of rows that are worth stripping; for each k a bound of the cost of stripping k rows.
+    """Rows by falling size; numbers k of rows to strip, most promising first; for each a bound of what stripping k rows costs.
 
     What is stripped has at least as many colours of rows as it has entries in its fullest column, the rest as many colours of
-    columns as its longest row has entries.
+    columns as its longest row has entries. To strip some of several rows of one size gains nothing, and to strip all is to colour
+    rows alone, which is another way to begin.
     """
-    indptr, indices, (m, n) = pattern
-    lengths = np.diff(indptr)
+    lengths = np.diff(pattern.indptr)
     ranking = np.argsort(-lengths, kind="stable")
-    longest = np.append(lengths[ranking], 0)  # of the rest, by k
-    ranked = _rows_in_order(pattern, ranking)
-    start, _, position = _graphs.transpose_positions(ranked, n)
-    nth = np.empty(indices.size, np.int64)  # of each entry, how many there are in its column until then
-    nth[position] = np.arange(1, indices.size + 1) - np.repeat(start[:-1], np.diff(start))
-    fullest = np.zeros(m + 1, np.int64)  # column of what is stripped, by k
-    filled = lengths[ranking] > 0
-    if filled.any():
-        fullest[1:][filled] = np.maximum.reduceat(nth, ranked[0][:-1][filled])
-    fullest = np.maximum.accumulate(fullest)
-    bounds = weights[1] * fullest + weights[0] * longest
-    sizes = np.flatnonzero(np.concatenate([[True], longest[1:] < longest[:-1]]))
-    return ranking, sizes, bounds
+    longest = lengths[ranking]  # row of the rest, by k
+    sizes = np.flatnonzero((longest[1:] < longest[:-1]) & (longest[1:] > 0)) + 1
+    sizes = np.concatenate([[0], sizes])
+    fullest = np.zeros(sizes.size, np.int64)  # column of what is stripped
+    if sizes.size > 1:
+        fullest[1:] = np.maximum.accumulate(_heights(pattern, ranking))[sizes[1:] - 1]
+    bounds = weights[1] * fullest + weights[0] * np.append(longest, 0)[sizes]
+    promising = np.argsort(bounds, kind="stable")
+    return ranking, sizes[promising].tolist(), bounds[promising].tolist()
+
+
+def _heights(pattern, ranking):
+    """For each row in this order, how many entries the fullest of its columns has up to there."""
+    start, indices = _rows_in_order(pattern, ranking)
+    column_start, _, position = _graphs.transpose_positions((start, indices), pattern.shape[1])
+    nth = np.empty(indices.size, np.int64)
+    nth[position] = np.arange(1, indices.size + 1) - np.repeat(column_start[:-1], np.diff(column_start))
+    heights, filled = np.zeros(ranking.size, np.int64), np.diff(start) > 0
+    heights[filled] = np.maximum.reduceat(nth, start[:-1][filled])
+    return heights
 
 
 def _rows_in_order(pattern, order):

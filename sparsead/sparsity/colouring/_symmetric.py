@@ -74,8 +74,9 @@ def color_symmetric(
     pattern = kept_pattern(caller, indptr, indices, _square(shape))
     graph = symmetric_graph(caller, pattern)
     forced = None if forced_colors is None else checked_forced(caller, forced_colors, graph.n_vertices)
-    postprocess = postprocess and forced is None
-    bound = _lower_bound(pattern, graph, postprocess)
+    n_diagonal = pattern.indices.size - 2 * graph.lists[3]
+    postprocess = postprocess and forced is None and n_diagonal < graph.n_vertices  # a diagonal entry is read from its own colour
+    bound = _lower_bound(graph, n_diagonal, postprocess)
 
     def attempt(permutation, found):
         """Colours less neutral ones; None where there are more of them than the best order had."""
@@ -103,12 +104,11 @@ def _square(shape):
         return shape
 
 
-def _lower_bound(pattern, graph, postprocess):
+def _lower_bound(graph, n_diagonal, postprocess):
     """Two colours make a forest of at most so many edges as vertices, less one: too few colours have not enough edges."""
     n, n_edges = graph.n_vertices, graph.lists[3]
-    n_diagonal = pattern.indices.size - 2 * n_edges
     colors = np.arange(n + 1, dtype=np.int64)
-    if postprocess and n_diagonal < n:  # a neutral vertex has an edge to each colour at most
+    if postprocess:  # a neutral vertex has an edge to each colour at most
         room = colors * n - colors * (colors + 1) // 2
     else:
         room = (colors - 1) * n - colors * (colors - 1) // 2

@@ -168,6 +168,13 @@ def test_svg_stays_small():
 # ---- which side reads an entry ---------------------------------------------------------------------------------------
 
 
+def as_array(sums, n_lines):
+    """`Sums` as an array with a row for each line."""
+    array = np.zeros((n_lines, sums.n_colors), int)
+    array[sums.lines, sums.colors] = sums.terms
+    return array
+
+
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 1000), st.sampled_from(["column", "row", "both"]))
 def test_entries_are_read_from_the_colour_that_they_are_drawn_in(m, n, seed, partition):
     rng = np.random.default_rng(seed)
@@ -194,8 +201,8 @@ def test_both_sides_of_an_arrow():
     entries = colored("test", *csr(arrow(n)), [0] + [1] * (n - 1), [0] + [-1] * (n - 1), 100)
     assert np.array_equal(entries.by_row, (entries.rows == 0) & (entries.columns > 0))
     assert np.array_equal(entries.color, np.where(entries.by_row, 0, np.minimum(entries.columns, 1)))
-    assert entries.column_sums.tolist() == [[1, n - 1]] + [[1, 1]] * (n - 1)
-    assert entries.row_sums.tolist() == [[1] * n]
+    assert as_array(entries.column_sums, n).tolist() == [[1, n - 1]] + [[1, 1]] * (n - 1)
+    assert as_array(entries.row_sums, n).tolist() == [[1]] * n
 
 
 @given(st.integers(1, 14), st.integers(0, 1000), st.sampled_from(["star", "acyclic"]))
@@ -208,10 +215,10 @@ def test_symmetric_entries_are_drawn_in_the_colours_that_recovery_reads(n, seed,
         recovery = coloring.recovery()
         assert np.array_equal(entries.color, recovery.color)
         assert np.array_equal(np.where(entries.by_row, entries.columns, entries.rows), recovery.element)
-    alone = entries.column_sums[entries.rows, entries.color] == 1
-    mirrored = entries.column_sums[entries.columns, entries.color] == 1
+    sums = as_array(entries.column_sums, n)
+    alone, mirrored = sums[entries.rows, entries.color] == 1, sums[entries.columns, entries.color] == 1
     assert np.all(np.where(entries.by_row, mirrored, alone)[entries.by_row | (method == "star")])
-    assert np.array_equal(entries.row_sums, entries.column_sums.T)
+    assert np.array_equal(as_array(entries.row_sums, n), sums)
 
 
 # ---- figures ---------------------------------------------------------------------------------------------------------
@@ -333,6 +340,15 @@ def test_the_compressed_matrix_is_beside_the_pattern(plt):
     assert part.height == pytest.approx(whole.height)
     assert part.width / whole.width == pytest.approx((colors.max() + 1) / 30)
     assert part.x0 > whole.x1
+
+
+def test_many_colours_are_drawn_in_part(plt):
+    ax = plot_compressed(*csr(arrow(500)), np.arange(500))
+    (side,) = ax.child_axes
+    assert side.get_xlabel() == "500 colours,\nthe first 96"
+    assert max(k for _, k, _ in marks_of(side)[False]) == 95
+    assert max(ax.figure.get_size_inches()) < 15
+    assert drawn(ax.figure).min() < 100
 
 
 def test_both_compressed_matrices_are_beside_the_pattern(plt):

@@ -152,7 +152,7 @@ def plot_compressed(indptr, indices, shape, column_colors=None, row_colors=None,
 
     Notes
     -----
-    All are drawn to the same scale. Grey are sums of several entries.
+    All are drawn to the same scale. Grey are sums of several entries. At most the first 96 rows, columns and colours are drawn.
 
     Examples
     --------
@@ -193,41 +193,45 @@ def _palettes(entries):
 
 def _counts(entries):
     """Numbers of colours of columns and of rows."""
-    return entries.column_sums.shape[1], 0 if entries.symmetric else entries.row_sums.shape[0]
+    return entries.column_sums.n_colors, 0 if entries.symmetric else entries.row_sums.n_colors
 
 
 def _room(entries, side):
     """Of colours of columns (0) or rows (1) the extent, of the longer side of the pattern."""
-    count = _counts(entries)[side]
+    count = min(_counts(entries)[side], DOTS)
     return max(count / max(1, *entries.window), THINNEST) if count else 0
 
 
 def _add_columns_side(ax, entries):
     """Rows by colours of columns, to the right of `ax`."""
-    count, _ = _counts(entries)
     _, width = proportions(entries.window)
     side = ax.inset_axes((1 + GAP / width, 0, _room(entries, 0) / width, 1))
-    rows, lanes = np.nonzero(entries.column_sums)
-    color = np.where(entries.column_sums[rows, lanes] == 1, lanes, -1)
-    add_dots(side, rows, lanes, _palettes(entries)[0][color], discs=False)
-    frame(side, (entries.window[0], count))
-    side.set(xticks=[], yticks=[], ylabel="", xlabel=counted(count, "colour"))
+    lines, lanes, color, label = _drawn_sums(entries.column_sums)
+    add_dots(side, lines, lanes, _palettes(entries)[0][color], discs=False)
+    frame(side, (entries.window[0], min(entries.column_sums.n_colors, DOTS)))
+    side.set(xticks=[], yticks=[], ylabel="", xlabel=label)
 
 
 def _add_rows_side(ax, entries):
     """Colours of rows by columns, below `ax`; the columns are labelled there."""
-    _, count = _counts(entries)
     height, _ = proportions(entries.window)
     extent = _room(entries, 1) / height
     side = ax.inset_axes((0, -GAP / height - extent, 1, extent))
-    lanes, columns = np.nonzero(entries.row_sums)
-    color = np.where(entries.row_sums[lanes, columns] == 1, lanes, -1)
-    add_dots(side, lanes, columns, _palettes(entries)[1][color], discs=True)
-    frame(side, (count, entries.window[1]))
+    lines, lanes, color, label = _drawn_sums(entries.row_sums)
+    add_dots(side, lanes, lines, _palettes(entries)[1][color], discs=True)
+    frame(side, (min(entries.row_sums.n_colors, DOTS), entries.window[1]))
     side.set(yticks=[], xticks=[tick for tick in ax.get_xticks() if 0 <= tick < entries.window[1]])
-    side.set_ylabel(counted(count, "colour"), rotation=0, ha="right", va="center")
+    side.set_ylabel(label, rotation=0, ha="right", va="center")
     ax.set_xlabel("")
     ax.tick_params(bottom=False, labelbottom=False)
+
+
+def _drawn_sums(sums):
+    """Of the first colours the lines, the colours, what colours to draw them in, and a label."""
+    few = sums.colors < DOTS
+    lines, lanes, terms = sums.lines[few], sums.colors[few], sums.terms[few]
+    label = counted(sums.n_colors, "colour") + (f",\nthe first {DOTS}" if sums.n_colors > DOTS else "")
+    return lines, lanes, np.where(terms == 1, lanes, -1), label
 
 
 def _colors_text(entries):

@@ -73,14 +73,18 @@ def rgba(name):
 
 
 def palette(count, cmap=None):
-    """Colours 0 to count - 1, shape (count + 1, 4), and the neutral one in the last place, where -1 finds it."""
+    """Colours 0 to count - 1, shape (count + 1, 4), and the neutral one in the last place, where -1 finds it.
+
+    More than fit into a picture begin anew.
+    """
     from matplotlib import colormaps
     from matplotlib.colors import to_rgba_array
 
     if cmap is None and count <= len(DISTINCT):
         return to_rgba_array([*DISTINCT[:count], NEUTRAL])
     begin, end = (0.04, 0.96) if cmap is None else (0.35, 1.0)
-    spread = colormaps[cmap or "turbo"](begin + (end - begin) * (np.arange(count) + 0.5) / count)
+    several = np.arange(count) % DOTS
+    spread = colormaps[cmap or "turbo"](begin + (end - begin) * (several + 0.5) / min(count, DOTS))
     return np.concatenate([spread, to_rgba_array(NEUTRAL)])
 
 

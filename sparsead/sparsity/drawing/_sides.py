@@ -8,6 +8,24 @@ from numpy.typing import NDArray
 from sparsead.sparsity.colouring._incidence import as_int32, checked_pattern
 
 
+class Sums(NamedTuple):
+    """What sweeps give for the first rows (or columns): a sum of entries of a line for each colour that occurs in it.
+
+    Parameters
+    ----------
+    lines, colors : ndarray of int, shape (sums,)
+        Row (column) and colour of each.
+    terms : ndarray of int, shape (sums,)
+        How many entries it adds up.
+    n_colors : int
+    """
+
+    lines: NDArray
+    colors: NDArray
+    terms: NDArray
+    n_colors: int
+
+
 class Colored(NamedTuple):
     """The first rows and columns of a coloured pattern.
 
@@ -24,11 +42,9 @@ class Colored(NamedTuple):
     by_row : ndarray of bool, shape (entries,)
         Whether this is the colour of its row; else of its column.
     symmetric : bool
-        Whether colours of rows are those of columns, and `row_sums` the transpose of `column_sums`.
-    column_sums : ndarray of int, shape (rows, colours of columns)
-        How many entries of a row are summed up in a colour of columns.
-    row_sums : ndarray of int, shape (colours of rows, columns)
-        How many entries of a column are summed up in a colour of rows.
+        Whether colours of rows are those of columns, and `row_sums` equal to `column_sums`.
+    column_sums, row_sums : Sums
+        Sums of columns, which have the rows in the window; sums of rows, which have the columns there.
     """
 
     shape: tuple[int, int]
@@ -38,8 +54,8 @@ class Colored(NamedTuple):
     color: NDArray
     by_row: NDArray
     symmetric: bool
-    column_sums: NDArray
-    row_sums: NDArray
+    column_sums: Sums
+    row_sums: Sums
 
 
 def colored(caller, indptr, indices, shape, column_colors, row_colors, limit, symmetric=False):
@@ -60,16 +76,16 @@ def colored(caller, indptr, indices, shape, column_colors, row_colors, limit, sy
         raise ValueError(f"{caller}: symmetric=True for a pattern of shape {shape}")
     rows, columns = np.repeat(np.arange(shape[0]), np.diff(indptr)), indices
     window = (min(shape[0], limit), min(shape[1], limit))
-    column_sums = _sums(rows, column_colors[columns], window[0], column_colors.max(initial=-1) + 1)
-    row_sums = _sums(columns, row_colors[rows], window[1], row_colors.max(initial=-1) + 1)
-    inside = (rows < window[0]) & (columns < window[1])
-    rows, columns = rows[inside], columns[inside]
     of_column, of_row = column_colors[columns], row_colors[rows]
-    by_column, by_row = _alone(column_sums, rows, of_column), _alone(row_sums, columns, of_row)
+    column_sums, by_column = _sums(rows, of_column, window[0], column_colors.max(initial=-1) + 1)
+    row_sums, by_row = _sums(columns, of_row, window[1], row_colors.max(initial=-1) + 1)
     by_row &= ~by_column
     by_row |= (of_column < 0) & (of_row >= 0)
     color = np.where(by_row, of_row, of_column)
-    return Colored(shape, window, rows, columns, color, by_row, symmetric, column_sums, row_sums.T)
+    inside = (rows < window[0]) & (columns < window[1])
+    return Colored(
+        shape, window, rows[inside], columns[inside], color[inside], by_row[inside], symmetric, column_sums, row_sums
+    )  # fmt: skip
 
 
 def _checked_colors(caller, name, colors, size):
@@ -82,14 +98,10 @@ def _checked_colors(caller, name, colors, size):
 
 
 def _sums(lines, colors, n_lines, n_colors):
-    """How many entries each of the first lines has in each colour."""
-    kept = (lines < n_lines) & (colors >= 0)
+    """The `Sums` of the first lines, and for each entry whether it is alone in one of them."""
+    kept = np.flatnonzero((lines < n_lines) & (colors >= 0))
     where = lines[kept].astype(np.int64) * n_colors + colors[kept]
-    return np.bincount(where, minlength=n_lines * n_colors).reshape(n_lines, n_colors)
-
-
-def _alone(sums, lines, colors):
-    """Which entries are the only ones of their line in their colour."""
-    alone = colors >= 0
-    alone[alone] = sums[lines[alone], colors[alone]] == 1
-    return alone
+    found, sum_of_entry, terms = np.unique(where, return_inverse=True, return_counts=True)
+    alone = np.zeros(lines.size, bool)
+    alone[kept] = terms[sum_of_entry] == 1
+    return Sums(*np.divmod(found, max(n_colors, 1)), terms, int(n_colors)), alone

@@ -154,11 +154,10 @@ class Compressed:
         No two entries of a row (column) share a colour. Of two sides it is the number of the longest rows (columns) that are
         seeded on their own, and the length of the longest among the others.
         """
-        by_rows = np.sort(np.diff(self.indptr))[::-1]
-        by_columns = np.sort(np.bincount(self.indices))[::-1]
-        alone = np.arange(1, 1 + MOST_ALONE)
-        two = [REVERSE_COST * k + by_rows[k:].max(initial=0) for k in alone[: len(by_rows)]]
-        two += [k + REVERSE_COST * by_columns[k:].max(initial=0) for k in alone[: len(by_columns)]]
+        by_rows = _largest(np.diff(self.indptr), MOST_ALONE + 1)
+        by_columns = _largest(np.bincount(self.indices), MOST_ALONE + 1)
+        two = [REVERSE_COST * k + longest for k, longest in enumerate(by_rows[1:], 1)]
+        two += [k + REVERSE_COST * longest for k, longest in enumerate(by_columns[1:], 1)]
         return by_rows[0], REVERSE_COST * by_columns[0], min(two)
 
     def _cost(self, columns=0, rows=0, substituted=False):
@@ -354,6 +353,12 @@ def _selected(indptr, indices, shape, rows, columns):
     part = full if rows is None else full[rows]
     part = (part if columns is None else part.tocsc()[:, columns].tocsr()).sorted_indices()
     return part.indptr.astype(np.int32, copy=False), part.indices.astype(np.int32, copy=False)
+
+
+def _largest(numbers, n):
+    """The `n` largest of some numbers, the largest first, with zeros behind them if they are fewer."""
+    numbers = np.concatenate([numbers, np.zeros(max(n - len(numbers), 0), numbers.dtype)])
+    return np.sort(np.partition(numbers, len(numbers) - n)[len(numbers) - n :])[::-1].tolist()
 
 
 def _symmetric(indptr, indices, shape):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from complex_programs import N, Whole, directions, inner, random_program, run
 from sparsead import (
     Active,
     ActivityError,
@@ -26,7 +27,6 @@ from sparsead import (
     onehot,
     stop_gradient,
 )
-from test_complex import N, Whole, directions, inner, random_program, run
 from worked_functions import same
 
 Z = 3.1 + 2.7j

@@ -141,7 +141,7 @@ def _nonzero_along(a, axis):
 
 
 def _register_plain_inactive():
-    for function in (np.isclose, np.allclose, np.array_equal, np.flatnonzero, np.argwhere, np.lexsort):
+    for function in (np.isclose, np.allclose, np.array_equal, np.flatnonzero, np.argwhere, np.lexsort, np.isreal, np.iscomplex):
         NATIVE[function] = _Plain(function)
 
 

@@ -524,6 +524,16 @@ def test_a_hessian_by_star_colours_draws_itself(plt):
     assert "columns, each entry once (star)</td>" in hessian._repr_html_()
 
 
+def test_the_colouring_of_a_triangle_is_that_of_the_whole_matrix(plt):
+    def chain(x):
+        return np.sum((x[1:] - x[:-1] ** 2) ** 2)
+
+    lower = sparsead.hessian(chain, method="star", triangle="lower").prepare(np.ones(12))
+    both = sparsead.hessian(chain, method="star").prepare(np.ones(12))
+    assert sum(map(len, marks_of(lower.plot()).values())) == 23
+    assert marks_of(lower.plot("coloring")) == marks_of(both.plot("coloring"))
+
+
 def test_an_unknown_kind_of_picture_is_refused():
     with pytest.raises(ValueError, match="kind='spy' is unknown"):
         sparsead.jacobian(differences).prepare(np.ones(3)).plot("spy")

@@ -38,8 +38,10 @@ def plot(derivative, kind, ax):
     """The axes with a picture of one of `KINDS`."""
     if kind not in KINDS:
         raise ValueError(f"kind={kind!r} is unknown; choose one of {', '.join(map(repr, KINDS))}")
-    rows = _rows(derivative)
-    return plot_pattern(*rows, ax=ax) if kind == "pattern" else plot_colors(derivative.coloring, kind, rows, ax)
+    if kind == "pattern":
+        return plot_pattern(*_rows(derivative), ax=ax)
+    coloring = derivative.coloring
+    return plot_colors(coloring, kind, coloring.pattern or _rows(derivative), ax)  # of a triangle, the whole matrix is coloured
 
 
 def plot_colors(coloring, kind, rows, ax):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 
 import numpy as np
+import scipy
 from scipy.sparse.linalg import LinearOperator, splu
 
 from sparsead.derivatives.gradients import value_and_grad
@@ -36,6 +37,8 @@ CONSTRAINT_HESS = {"trust-constr": ("sparse", "dense", "operator"), "SLSQP": ()}
 # SciPy's default begins with the directions of earlier steps. With a good preconditioner these are the worst ones: a
 # reaction-diffusion problem took 39 factorizations by "lgmres", 8 by "gmres".
 KRYLOV = "gmres"
+# LSODA in Fortran wants room for its factors behind the bands; since 1.16 it is C, and wants none.
+ROOM_FOR_FACTORS = tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 16)
 SMALL = 10_000  # elements of a matrix that is better dense, whatever its pattern
 FULL = 0.25  # a matrix is better dense if it stores more of its elements than this
 
@@ -111,6 +114,8 @@ def _returning(f, of, like, derivative):
 class Banded:
     """A Jacobian as LSODA wants it: ``packed[i - j + uband, j]`` is the element in row i and column j.
 
+    Before SciPy 1.16 as many rows as there are bands below the diagonal follow, of zeros.
+
     Attributes
     ----------
     lband, uband : int
@@ -125,7 +130,8 @@ class Banded:
 
     def __call__(self, *args):
         J = self.jac(*args)
-        packed = np.zeros((self.lband + self.uband + 1, J.shape[1]), J.dtype)
+        rows = self.lband * (2 if ROOM_FOR_FACTORS else 1) + self.uband + 1
+        packed = np.zeros((rows, J.shape[1]), J.dtype)
         packed.ravel()[self._places(J)] = J.data
         return packed
 

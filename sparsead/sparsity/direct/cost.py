@@ -1,8 +1,8 @@
 """What running a tape costs, roughly: in additions of numbers that are in the cache.
 
-The weights are rounded from measurements of the tiled engine, on stencils, meshes and losses of 100 to 500 000 unknowns: a unit is
-0.2 to 1.1 ns there, whether entries are computed directly or by colours. A call of a NumPy function costs as much as thousands of
-elements.
+The weights are rounded from measurements of the tiled engine, on stencils, meshes and losses of 100 to 500 000 unknowns: a unit
+is 0.2 to 1.1 ns there, whether entries are computed directly or by colours. A call of a NumPy function costs as much as
+thousands of elements.
 """
 
 from __future__ import annotations

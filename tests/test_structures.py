@@ -3,6 +3,8 @@
 import doctest
 import importlib
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +130,23 @@ def test_a_branch_makes_the_structure_grow_once(method, format):
     other.data[:] = np.nan
     assert_allclose(jac(up, out=other).toarray(), first.toarray())
     assert jac.version == 2 and jac(down).nnz == 8
+
+
+def test_threads_on_two_paths_get_one_structure():
+    up, down = np.array([1.0, 2.0, 3.0, 4.0]), np.array([-1.0, 2.0, 3.0, 4.0])
+    for _ in range(10):
+        jac = sparsead.jacobian(lambda x: forked(x))
+        barrier = threading.Barrier(2)
+
+        def call(x, jac=jac, barrier=barrier):
+            barrier.wait()
+            return jac(x)
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(call, (up, down)))
+        first, other = jac(up), jac(down)
+        assert first.nnz == other.nnz == 8 and first.indices is other.indices
+        assert_allclose(other.toarray(), [[2, -1, 0, 0], [3, 0, -1, 0], [4, 0, 0, -1]])
 
 
 def test_a_branch_that_needs_no_other_entries_changes_nothing():

@@ -99,26 +99,24 @@ class Jacobian(Derivative):
         share its index arrays: their results are interchangeable.
         """
         with self._state.lock:
-            for other in list(self._state.known):
-                known = other.cache.get("compressed")
-                if known is None or known.shape != compressed.shape or known.layout.given:
+            for known, recording in list(self._state.made.items()):
+                if known.shape != compressed.shape or known.layout.given:
                     continue
-                if same_kind(other.recording, prepared.recording):
+                if same_kind(recording, prepared.recording):
                     self._unite(known, compressed)
                 elif known.layout.same_as(compressed.layout.indptr, compressed.layout.indices):
                     compressed.adopt(known.layout)
+            self._state.made[compressed] = prepared.recording
         return compressed
 
     def _unite(self, known, compressed):
-        layout = known.layout.united_with(compressed.layout.indptr, compressed.layout.indices)
-        if layout is not known.layout:
-            LOG.info("another path has other entries: the structure grows from %d to %d", known.layout.nnz, layout.nnz)
-        compressed.adopt(layout)
-        old = known.layout
-        for other in list(self._state.known):
-            made = other.cache.get("compressed")
-            if made is not None and made.layout is old:
-                made.adopt(layout)
+        old, new = known.layout, compressed.layout
+        layout = old.united_with(new.indptr, new.indices)
+        if layout is not old:
+            LOG.info("another path has other entries: the structure grows from %d to %d", old.nnz, layout.nnz)
+        for other in [compressed, *self._state.made]:
+            if other.layout is old or other is compressed:
+                other.adopt(layout)
 
     # ---- more than one matrix --------------------------------------------------------------------------------------
 

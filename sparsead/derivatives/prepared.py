@@ -6,6 +6,7 @@ import copy
 import logging
 import threading
 import time
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -430,10 +431,14 @@ def _described(value):
 
 
 class _State:
-    """Recordings of one function in one role; shared by lambdas that are made anew at each call."""
+    """Recordings of one function in one role; shared by lambdas that are made anew at each call.
+
+    `made` has what Jacobians have made of recordings, with these; also of those that another thread is still tracing.
+    """
 
     def __init__(self, keep):
         self.known, self.lock, self.traces, self.keep = [], threading.RLock(), 0, keep
+        self.made = WeakKeyDictionary()
 
 
 def state_of(function, role):

@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colouring_patterns import arrow, banded, csr, patterns, random_pattern, symmetric, symmetric_patterns
+from colouring_patterns import (
+    arrow,
+    banded,
+    csr,
+    csr_from_entries,
+    patterns,
+    random_pattern,
+    read_pattern,
+    reference_folder,
+    symmetric,
+    symmetric_patterns,
+    table,
+)
 from sparsead.sparsity.colouring import (
     ORDERS,
     color_columns,
@@ -90,6 +102,43 @@ def test_best_of_several(dense, square, names):
         assert together in each
         reached = [one.order for one in each if one.count == together.count]
         assert together.order == reached[0]
+
+
+COLPACK_ORDERS = {
+    "NATURAL": "natural",
+    "LARGEST_FIRST": "largest_first",
+    "SMALLEST_LAST": "smallest_last",
+    "INCIDENCE_DEGREE": "incidence_degree",
+    "DYNAMIC_LARGEST_FIRST": "dynamic_largest_first",
+}
+
+
+def test_counts_of_colpack():
+    """What ColPack counts with its own orders. Natural and largest-first are the same orders; the others break ties elsewhere."""
+    folder, equal = reference_folder(), dict.fromkeys(COLPACK_ORDERS, 0)
+    files = {"lp_ken_11": "suitesparse/lp_ken_11.mtx", "SMB_jac_full_std": "colpack_smb/SMB_jac_full_std.mtx"}
+    methods = {
+        "COLUMN_PARTIAL_DISTANCE_TWO": color_columns,
+        "ROW_PARTIAL_DISTANCE_TWO": color_rows,
+        "DISTANCE_TWO": lambda p, i, s, order: color_columns(*with_diagonal(p, i, s), order),
+        "ACYCLIC": lambda p, i, s, order: color_symmetric(p, i, s, "acyclic", order),
+    }
+    for row in table(folder / "reference_counts_colpack_measured.csv"):
+        if row["method"] in methods:
+            pattern = read_pattern(folder / files.get(row["graph"], f"colpack_graphs/{row['graph']}.mtx"))
+            found = methods[row["method"]](*pattern, COLPACK_ORDERS[row["ordering"]]).count
+            if row["ordering"] in ("NATURAL", "LARGEST_FIRST"):
+                assert found == int(row["colors"]), row
+            assert found <= int(row["colors"]) + 2, row
+            equal[row["ordering"]] += found == int(row["colors"])
+    assert equal["NATURAL"] == equal["LARGEST_FIRST"] == 40
+    assert min(equal.values()) >= 30
+
+
+def with_diagonal(indptr, indices, shape):
+    diagonal = np.arange(shape[0])
+    rows = np.repeat(diagonal, np.diff(indptr))
+    return csr_from_entries(np.concatenate([rows, diagonal]), np.concatenate([indices, diagonal]), shape)
 
 
 def test_no_order_is_tried_in_vain():

@@ -151,11 +151,11 @@ def test_mixed_dtypes():
 
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (300,), (2100,), (41, 37)], ids=str)
 def test_casts(shape):
-    """Every dtype to every other; not complex ones to real, which NumPy warns of, nor numbers that do not fit into integers."""
+    """Every dtype to every other; not complex ones to others than floating, nor numbers that do not fit into integers."""
     rng = np.random.default_rng(4)
     chars = REALS + "FDG"
     for one, other in itertools.product(chars, chars):
-        if one in "FDG" and other not in "FDG":
+        if one in "FDG" and other not in "fdgFDG":
             continue
         fits = np.dtype(one).kind in "fc" and np.dtype(other).kind in "iu"
         x = np.abs(numbers(rng, shape, one, special=False)) if fits else numbers(rng, shape, one)

@@ -466,8 +466,9 @@ class Fusion:
         if kernel.dtypes[register] == dtype:
             return register
         if register in kernel.constants:
+            number = kernel.constants[register]
             with np.errstate(all="ignore"):
-                return kernel.constant(kernel.constants[register].astype(dtype))
+                return kernel.constant((number.real if dtype.kind != "c" else number).astype(dtype))
         key = "cast", register, dtype
         if key not in kernel.known:
             (kernel.known[key],) = kernel.apply("cast", [register], [dtype])

@@ -68,4 +68,4 @@ def _names(dtypes):
 
 def castable(a, b):
     """Whether there is a loop that casts from `a` to `b`."""
-    return a == b or (a.char in CASTS and b.char in CASTS + "FD")
+    return a == b or (a.char in CASTS and b.char in CASTS + "FD") or (a.char in "FD" and b.char in "fdFD")

@@ -209,8 +209,8 @@ cdef bint operand_like(object x):
 cdef int raise_active(Trace trace, str what) except -1:
     raise TraceError(trace.refusal_of(
         f"a number with a derivative is wanted as a plain one{trace.at()}, which would lose the derivative. By {what}() or a "
-        "function of math: use NumPy's functions (np.sin for math.sin), and x + 1j * y for complex(x, y). By an assignment into an "
-        "array made outside the traced function: make the array inside (np.zeros there is traced), or pass it as an argument. "
+        "function of math: use NumPy's functions (np.sin for math.sin), and x + 1j * y for complex(x, y). By an assignment into "
+        "an array made outside the traced function: make the array inside (np.zeros there is traced), or pass it as an argument. "
         "By compiled code: wrap it in sparsead.black_box. sparsead.value(x) is the number at the trace"))
 
 

@@ -115,6 +115,23 @@ OTHERS(TRUTH)
     }
 OTHERS(COMPLEX)
 
+/* Of complex numbers the real part, or both parts in another precision. */
+#define PARTS(X) X(F, float, f, float) X(F, float, d, double) X(D, double, f, float) X(D, double, d, double)
+#define BOTH(X) X(F, float, D, double) X(D, double, F, float)
+PARTS(CAST)
+
+#define CAST_BOTH(a, A, b, B)                                                                                     \
+    static void cast_##a##_##b(char **args, const intptr_t *points, const intptr_t *strides, void *data) {        \
+        (void)data;                                                                                               \
+        const char *from = args[0];                                                                               \
+        char *to = args[1];                                                                                       \
+        for (intptr_t k = 0; k < *points; k++, from += strides[0], to += strides[1]) {                            \
+            const A re = ((const A *)from)[0], im = ((const A *)from)[1];                                         \
+            ((B *)to)[0] = (B)re, ((B *)to)[1] = (B)im;                                                           \
+        }                                                                                                         \
+    }
+BOTH(CAST_BOTH)
+
 static char letter(char c) { return c == '?' ? 'o' : c; }
 
 vm_loop vm_cast(char from, char to) {
@@ -122,6 +139,8 @@ vm_loop vm_cast(char from, char to) {
 #define FIND(a, A, b, B) \
     if (from == #a[0] && to == #b[0]) return cast_##a##_##b;
     PAIRS(FIND)
+    PARTS(FIND)
+    BOTH(FIND)
 #define FIND_TRUTH(a, A) \
     if (from == #a[0] && to == '?') return truth_##a;
     OTHERS(FIND_TRUTH)

@@ -125,6 +125,20 @@ def test_hubs_of_one_color(method):
     assert_recovers(coloring, two_hubs(300))
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_bitset_holds_all_colors_around_a_vertex(method):
+    """It is made for the 64th colour around the hub, which here is below all others, and is asked for each of them afterwards."""
+    n = 400
+    forced = np.full(n, -1)
+    forced[0] = 399
+    forced[1:64], forced[64] = np.arange(300, 363), 1
+    coloring = color_symmetric(*csr(arrow(n)), method, forced_colors=forced)
+    assert coloring.colors.tolist() == [399, *range(300, 363), 1, *[0] * (n - 65)]
+    leaves = np.delete(np.arange(n), 0)
+    again = color_symmetric(*csr(arrow(n)), method, forced_colors=np.append(399, leaves % 370))
+    assert again.colors.tolist() == [399, *(leaves % 370).tolist()]
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("method", METHODS)
 def test_arrowheads_take_no_time(method, order):

@@ -111,11 +111,11 @@ static int32_t edge_to(const state *s, int32_t w, int32_t color)
     return -1;
 }
 
-/* Make room for `color` in the bitset of w, with the colours of its list. A bitset that would take more words than w has
- * neighbours is not kept: all of them together then take no more memory than the graph. */
-static void widen(state *s, int32_t w, int32_t color)
+/* Make a bitset of the colours in the list of w, with room for twice as many colours as there are. One that would take more words
+ * than w has neighbours is not kept: all of them together then take no more memory than the graph. */
+static void widen(state *s, int32_t w)
 {
-    const int32_t degree = s->g.start[w + 1] - s->g.start[w], needed = 2 * (color / BITS + 1);
+    const int32_t degree = s->g.start[w + 1] - s->g.start[w], needed = 2 * (s->n_colors / BITS + 1);
     const met *near = s->near + s->g.start[w];
     free(s->sets[w]);
     s->sets[w] = needed <= degree ? calloc((size_t)needed, sizeof **s->sets) : NULL;
@@ -130,7 +130,7 @@ static void add_near(state *s, int32_t w, int32_t color, int32_t edge)
     const int32_t k = s->n_near[w]++;
     s->near[s->g.start[w] + k] = (met){color, edge};
     if (k + 1 == LONG || (s->sets[w] && color / BITS >= s->n_words[w]))
-        widen(s, w, color);
+        widen(s, w);
     else if (s->sets[w])
         s->sets[w][color / BITS] |= UINT64_C(1) << color % BITS;
 }
@@ -154,7 +154,7 @@ static void look_around(state *s, int32_t v)
         s->near[s->g.start[v] + s->n_near[v]++] = (met){color, s->g.edge[p]};
     }
     if (s->n_near[v] >= LONG)
-        widen(s, v, s->n_colors);
+        widen(s, v);
 }
 
 /* The colour that v takes: the forced one, or the first that is free; or what keeps it from doing so. */

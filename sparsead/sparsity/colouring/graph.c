@@ -258,7 +258,8 @@ static void join_stars(state *s, stars *of, int32_t v, int32_t color)
 int32_t star_first_fit(graph g, const int32_t *order, const int32_t *forced, int32_t limit, int32_t *colors, int32_t *culprit)
 {
     state s;
-    stars of = {.star = malloc(((size_t)g.n_edges + 1) * sizeof(int32_t)), .hub = malloc(((size_t)g.n_edges + 1) * sizeof(int32_t))};
+    const size_t n_bytes = ((size_t)g.n_edges + 1) * sizeof(int32_t);
+    stars of = {.star = malloc(n_bytes), .hub = malloc(n_bytes)};
     int32_t status = open_state(&s, g, colors);
     if (!of.star || !of.hub)
         status = NO_MEMORY;

@@ -17,8 +17,8 @@ static int lowest_bit(uint64_t word)
 #define INLINE static inline __attribute__((always_inline))
 #endif
 
-/* There is no parallel version, as this one has to give the colours of first-fit: each vertex waits for those before it that share
- * a net. The longest such chain has 79 801 of 80 000 columns of a Brusselator (200 x 200, periodic), all columns of a band
+/* There is no parallel version, as this one has to give the colours of first-fit: each vertex waits for those before it that
+ * share a net. The longest such chain has 79 801 of 80 000 columns of a Brusselator (200 x 200, periodic), all columns of a band
  * matrix, 838 of 20 000 random ones; where it is short (1597 of 160 000 columns of a 9-point stencil), a link of it is 3 us of
  * serial work, which no barrier is worth. */
 
@@ -153,7 +153,7 @@ void distance2_degrees_of(adjacency nets_of, adjacency vertices_of, int32_t *deg
     }
 }
 
-/* Vertices that are not ordered yet, by degree: `first[d]` is one of degree d, -1 for none, `next` and `before` lead to others. */
+/* Vertices that are not ordered yet, by degree: `first[d]` is one of degree d or -1, `next` and `before` lead to others. */
 typedef struct {
     int32_t *degrees, *first, *next, *before;
 } buckets;

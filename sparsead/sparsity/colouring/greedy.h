@@ -27,8 +27,8 @@ void distance2_degrees_of(adjacency nets_of, adjacency vertices_of, int32_t *deg
 
 /* Orders that look at degrees within what is left, or within what is ordered already. SMALLEST_LAST takes the smallest degree
  * among those that are left, and fills the order from its end; INCIDENCE_DEGREE the one with most neighbours that are ordered, in
- * the beginning one with most neighbours; DYNAMIC_LARGEST_FIRST the largest degree among those that are left. Of several it is the
- * one whose degree has changed last, else the one with the lowest number. `nets_of.items` are the neighbours themselves where
+ * the beginning one with most neighbours; DYNAMIC_LARGEST_FIRST the largest degree among those that are left. Of several it is
+ * the one whose degree has changed last, else the one with the lowest number. `nets_of.items` are the neighbours themselves where
  * vertices_of.items is NULL. `degrees` has the number of neighbours of each vertex, and is used up. */
 enum { SMALLEST_LAST, INCIDENCE_DEGREE, DYNAMIC_LARGEST_FIRST };
 int dynamic_order_of(int kind, adjacency nets_of, adjacency vertices_of, int32_t *degrees, int32_t *order);

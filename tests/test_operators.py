@@ -112,6 +112,11 @@ def test_the_primal_is_run_once():
     for _ in range(3):
         product, transposed = operator @ np.ones(3), operator.T @ np.ones(3)
     assert seen == list(range(20))
+    seen.clear()
+    _, tangent_map = sparsead.linearize(f)(x)
+    for _ in range(3):
+        np.testing.assert_allclose(tangent_map(np.ones(3)), product, rtol=1e-14)
+    assert seen == list(range(20))
     np.testing.assert_allclose(product, sparsead.jvp(f)(x, np.ones(3))[1], rtol=1e-14)
     np.testing.assert_allclose(transposed, product, rtol=1e-14)
 

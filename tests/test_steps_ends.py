@@ -184,7 +184,9 @@ DERIVATIVES = {
     "value_and_grad": lambda f, engine: sparsead.value_and_grad(f, engine=engine),
     "jvp": lambda f, engine: lambda u, log, call=sparsead.jvp(f, engine=engine): call(u, log, np.cos(u)),
     "vjp": lambda f, engine: sparsead.vjp(f, engine=engine),
-    "linearize": lambda f, engine: sparsead.linearize(f, engine=engine),
+    "linearize": lambda f, engine: lambda u, log, call=sparsead.linearize(f, engine=engine): call(u, log)[1](np.cos(u)),
+    "operator": lambda f, engine: lambda u, log, call=sparsead.jacobian_operator(f, engine=engine): call(u, log) @ u,
+    "hessian operator": lambda f, engine: lambda u, log, call=sparsead.hessian_operator(f, engine=engine): call(u, log) @ u,
     "hvp": lambda f, engine: lambda u, log, call=sparsead.hvp(f, engine=engine): call(u, log, np.cos(u)),
     "jacobian": lambda f, engine: sparsead.jacobian(f, engine=engine),
     "jacobian with aux": lambda f, engine: sparsead.jacobian(

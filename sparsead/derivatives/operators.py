@@ -99,7 +99,7 @@ class Sweep:
 
     def _sweep(self, residuals, vectors):
         lanes = len(vectors)
-        results = self._program(lanes).run([*residuals, *self._in_memory(vectors)])
+        results = self.program_of(lanes).run([*residuals, *self._in_memory(vectors)])
         flat = [flat_lanes(r, lanes, ndim) for r, ndim in zip(results, self.ndims, strict=True)]
         flat = np.concatenate(flat, axis=1) if len(flat) > 1 else flat[0]
         return flat if self.leaving.where is None else flat[:, self.leaving.where]
@@ -115,7 +115,7 @@ class Sweep:
         made = [in_lanes(part, t) for part, t in zip(parts, self.seeds, strict=True)]
         return made if len(vectors) > 1 else [seed[0] for seed in made]
 
-    def _program(self, lanes):
+    def program_of(self, lanes):
         """What runs the linear part for so many seeds."""
         if lanes not in self.programs:
             tape, n = self.linear, len(self.linear.inputs)
@@ -272,7 +272,7 @@ class JacobianOperator(Derivative):
         return prepared.values(primal.run(inputs))
 
     def _ready(self, prepared):
-        self._tangents(prepared)
+        self._tangents(prepared).program_of(1)
 
     def _parts(self, prepared):
         """(tape, rows, columns) of the Jacobian."""

@@ -235,10 +235,10 @@ class Linearize(_Product):
 
 
 def tape_with_late_seeds(prepared):
-    """The tangent tape with everything that no seed reaches in front of the seeds."""
+    """The tangent tape with everything that no seed reaches in front of the seeds; without effects, as each seed runs it."""
     from sparsead.transform._split import sift
 
-    return sift(prepared.tangent_tape, len(prepared.active))
+    return sift(without_effects(prepared.tangent_tape), len(prepared.active))
 
 
 class Hvp(_Product):

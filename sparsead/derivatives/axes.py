@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 
@@ -37,13 +39,23 @@ class Axis:
         sizes = [tape.type(tape.outputs[v]).size for v in values]
         return cls(values, sizes, np.arange(sum(sizes)))
 
+    @cached_property
+    def repeats(self):
+        """Whether several rows (columns) stand for one element: leaves that share memory."""
+        return self.where is not None and np.bincount(self.where).max(initial=0) > 1
+
     def numbers(self):
-        """By position in the concatenated memory the row (column), -1 for none; None for the identity."""
+        """By position in the concatenated memory the row (column), -1 for none; None for the identity. Not if it `repeats`."""
         if self.where is None:
             return None
         numbers = np.full(self.total, -1, np.int64)
         numbers[self.where] = np.arange(self.length)
         return numbers
+
+    def scatter(self, flat, lanes, numbers, values):
+        """Put a value for each of some rows (columns) into lanes of zeros of the concatenated memory, where values meet their sum."""
+        put = np.add.at if self.repeats else np.ndarray.__setitem__
+        put(flat, (lanes, self.places(numbers)), values)
 
     def places(self, numbers):
         """Positions of rows (columns) in the concatenated memory."""

@@ -275,6 +275,9 @@ class Entries:
     def direct_tape(self):
         """The tape from inputs to data and what is kept, or None."""
         c, layout = self.compressed, self.layout
+        if c.rows.repeats or c.columns.repeats:
+            c.obstacle = "arrays that are differentiated by share memory"
+            return None
         structure = Structure(
             layout.out_indptr, layout.out_indices, layout.format == "csc", c.rows.numbers(), c.columns.numbers()
         )  # fmt: skip
@@ -341,7 +344,7 @@ class Entries:
         layout.check(out)
         data, values = self.run(inputs, out.data)
         if data is not out.data:
-            out.data[...] = data
+            layout.fill(out, data)
         return out, values
 
 

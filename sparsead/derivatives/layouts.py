@@ -124,6 +124,12 @@ class Layout:
         if out.data.shape != (self.nnz,):
             raise ValueError(f"out.data has shape {out.data.shape}, this Jacobian has {self.nnz} entries")
 
+    @staticmethod
+    def fill(out, data):
+        """Copy `data` into those of `out`."""
+        _check_dtype(out, data.dtype)
+        out.data[...] = data
+
     @cached_property
     def pattern(self):
         """The structure as a ``csr_array`` of ones."""
@@ -213,9 +219,13 @@ class GivenPattern:
 def _checked_dense(out, shape, dtype):
     if not isinstance(out, np.ndarray) or out.shape != shape:
         raise ValueError(f"out has to be an array of shape {shape}, got shape {getattr(out, 'shape', None)}")
+    _check_dtype(out, dtype)
+    return out
+
+
+def _check_dtype(out, dtype):
     if not np.can_cast(dtype, out.dtype, "same_kind"):
         raise ValueError(f"out has to be of a dtype that holds {dtype}, got {out.dtype}")
-    return out
 
 
 __all__ = ["FORMATS", "GivenPattern", "Layout", "sparse", "triangle_of"]

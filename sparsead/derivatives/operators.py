@@ -109,7 +109,7 @@ class Sweep:
         axis = self.entering
         if axis.where is not None:
             memory = np.zeros((len(vectors), axis.total))
-            memory[:, axis.where] = vectors
+            axis.scatter(memory, ..., slice(None), vectors)
             vectors = memory
         parts = np.split(vectors, np.cumsum(axis.sizes)[:-1], axis=1)
         made = [in_lanes(part, t) for part, t in zip(parts, self.seeds, strict=True)]

@@ -164,7 +164,7 @@ class Sweeps:
         colors = self._colors(chunk.side)
         chosen = np.flatnonzero((colors >= chunk.first) & (colors < chunk.last))
         flat = np.zeros((chunk.lanes, axis.total))
-        flat[colors[chosen] - chunk.first, axis.places(chosen)] = 1.0
+        axis.scatter(flat, colors[chosen] - chunk.first, chosen, 1.0)
         parts = np.split(flat, np.cumsum(axis.sizes)[:-1], axis=1)
         tape = self.directions.tape
         return [in_lanes(part, tape.type(v)) for part, v in zip(parts, self.directions.seeded(chunk.side), strict=True)]

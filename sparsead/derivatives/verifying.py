@@ -81,7 +81,7 @@ def _seeds(compressed, v):
     """A vector over the columns as tangents of the inputs, in their layouts."""
     axis, tape = compressed.columns, compressed.tape
     flat = np.zeros(axis.total)
-    flat[slice(None) if axis.where is None else axis.where] = v
+    axis.scatter(flat, ..., slice(None), v)
     parts = np.split(flat, np.cumsum(axis.sizes)[:-1])
     return [_laid(part, tape.type(tape.inputs[k])) for part, k in zip(parts, axis.values, strict=True)]
 

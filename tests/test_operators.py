@@ -238,6 +238,8 @@ def test_wrong_vectors_are_told_by_name(method):
         getattr(operator, method)(csr_array(np.eye(wanted)))
     with pytest.raises(TypeError, match=f"{method} of the 2 x 3 Jacobian .* numbers, got an array of dtype object"):
         getattr(operator, method)(np.array([None] * wanted))
+    with pytest.raises(ValueError, match=r"a product with the 2 x 3 Jacobian .* takes a vector or a matrix, got shape"):
+        operator @ np.ones((3, 1, 1))
     with pytest.raises(ValueError, match="matvec of the 3 x 2 transpose of the Jacobian of <lambda> by x"):
         operator.T @ np.ones(5)
 

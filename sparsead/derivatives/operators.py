@@ -187,6 +187,12 @@ class DerivativeOperator(LinearOperator):
         """The product of the transpose with a matrix of shape (M, K)."""
         return super().rmatmat(self._matrix(X, self.shape[0], "rmatmat"))
 
+    def dot(self, x):
+        """The product with a vector, a matrix, a number, or another operator; ``@`` and ``*``."""
+        if isinstance(x, np.ndarray) and x.ndim > 2:
+            raise ValueError(f"a product with the {self} takes a vector or a matrix, got shape {x.shape}")
+        return super().dot(x)
+
     def _vector(self, x, n, method):
         x = self._numbers(x, method)
         if x.shape not in ((n,), (n, 1)):

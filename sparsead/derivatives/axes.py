@@ -53,9 +53,12 @@ class Axis:
         return numbers
 
     def scatter(self, flat, lanes, numbers, values):
-        """Put a value for each of some rows (columns) into lanes of zeros of the concatenated memory, where values meet their sum."""
-        put = np.add.at if self.repeats else np.ndarray.__setitem__
-        put(flat, (lanes, self.places(numbers)), values)
+        """Put a value for each of some rows (columns) into lanes of zeros of the concatenated memory; what meets is added."""
+        at = lanes, self.places(numbers)
+        if self.repeats:
+            np.add.at(flat, at, values)
+        else:
+            flat[at] = values
 
     def places(self, numbers):
         """Positions of rows (columns) in the concatenated memory."""

@@ -66,7 +66,8 @@ def check_derivatives(f, *args, wrt=0, of="return", order=2, seed=0, rtol=None, 
     f : callable
         Anything that `sparsead.jvp` takes. It is called many times.
     *args, **kwargs
-        The point. Floats, arrays, and nested structures of them; neither they nor arrays that `f` captures are changed.
+        The point. Floats, arrays, and nested structures of them; neither they nor arrays that `f` captures are changed. A
+        complex number is checked as its real and its imaginary part.
     wrt, of : int, str or tuple of these
         As in `sparsead.jvp`.
     order : {1, 2}

@@ -176,6 +176,7 @@ class GivenPattern:
         self.shape = tuple(map(int, pattern.shape))
         if len(self.shape) != 2:
             raise ValueError(f"pattern has shape {self.shape}; it has to have two dimensions")
+        _check_starts(pattern)
         coo = pattern.tocoo()
         rows, columns = (np.asarray(x, np.int64) for x in (coo.row, coo.col))
         self._check(rows, columns)
@@ -214,6 +215,13 @@ class GivenPattern:
             raise ValueError(f"pattern lacks {len(missing)} of the {len(indices)} entries that may be other than zero: {named}"
                              f"{', ..' if len(missing) > SHOWN else ''}; leave pattern= out to have it found")  # fmt: skip
         return layout
+
+
+def _check_starts(pattern):
+    """Refuse an ``indptr`` by which SciPy, which follows it unchecked, would write where no entries are."""
+    starts = getattr(pattern, "indptr", None)
+    if starts is not None and (starts[0] != 0 or starts[-1] > len(pattern.indices) or (starts[1:] < starts[:-1]).any()):
+        raise ValueError(f"pattern.indptr has to rise from 0 to at most {len(pattern.indices)}, the number of pattern.indices")
 
 
 def _checked_dense(out, shape, dtype):

@@ -4,6 +4,7 @@ import doctest
 import importlib
 import re
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -483,3 +484,122 @@ def test_complex_numbers_on_the_way(method):
     assert "assumed dense" not in jac.report()
     parts = sparsead.jacobian(by_parts, method=method)
     assert parts(y).nnz == 39 and parts.check(y) < 1e-13
+
+
+# ---- what a review found
+
+
+@pytest.mark.parametrize("method", ["auto", "direct", "column", "row", "bidirectional"])
+@pytest.mark.parametrize("pattern", [None, np.eye(3)])
+def test_a_path_without_entries_still_asks_which_path_it_is(method, pattern):
+    f = lambda x: np.ones(3) if x[0] > 0 else x**2
+    jac = sparsead.jacobian(f, method=method, pattern=pattern)
+    assert_array_equal(jac(np.ones(3)).toarray(), np.zeros((3, 3)))
+    assert_array_equal(jac(-np.ones(3)).toarray(), -2 * np.eye(3))
+    assert_array_equal(jac(np.ones(3)).toarray(), np.zeros((3, 3)))
+    value, found = sparsead.value_and_jacobian(f, method=method)(-np.ones(3))
+    assert_array_equal(value, np.ones(3))
+
+
+def test_hessians_of_a_path_without_entries():
+    f = lambda x: np.sum(x) if x[0] > 0 else np.sum(x**2)
+    hess, diagonal = sparsead.hessian(f), sparsead.hessian_diagonal(f)
+    for x in (np.ones(3), -np.ones(3), np.ones(3)):
+        assert_array_equal(hess(x).toarray(), (0 if x[0] > 0 else 2) * np.eye(3))
+        assert_array_equal(diagonal(x), (0 if x[0] > 0 else 2) * np.ones(3))
+
+
+@pytest.mark.parametrize("format", ["csr", "csc"])
+def test_points_of_other_kinds(format):
+    jac = sparsead.jacobian(lambda x, mode: x**2 if mode == "a" else x * x[::-1], format=format)
+    x = np.arange(1.0, 5.0)
+    stack = jac.at_points([(x, "a"), (x, "b"), (2 * x, "a")])
+    assert stack.data.shape == (3, 8)
+    for k, point in enumerate([(x, "a"), (x, "b"), (2 * x, "a")]):
+        assert_array_equal(stack[k].toarray(), jac(*point).toarray())
+
+
+@pytest.mark.parametrize("format", ["csr", "csc"])
+def test_points_on_paths_with_a_given_pattern(format):
+    jac = sparsead.jacobian(lambda x: x**2 if x[0] > 0 else 3 * x, pattern=np.eye(3), format=format)
+    stack = jac.at_points([(np.ones(3),), (-np.ones(3),)])
+    assert_array_equal(stack.data, [[2, 2, 2], [3, 3, 3]])
+    assert jac(np.ones(3)).indices is jac(-np.ones(3)).indices
+    assert stack == stack and stack != jac.at_points([(np.ones(3),)])
+
+
+def test_threads_on_diagonals_that_grow():
+    for _ in range(10):
+        diagonal = sparsead.hessian_diagonal(lambda x: np.sum(x[:2] ** 3) if x[0] > 0 else np.sum(x[1:] ** 3))
+        barrier = threading.Barrier(4)
+
+        def call(x, diagonal=diagonal, barrier=barrier):
+            barrier.wait()
+            return [diagonal(s * x) for s in (1, -1, 1, -1)]
+
+        with ThreadPoolExecutor(4) as pool:
+            for found in pool.map(call, [np.arange(1.0, 5.0)] * 4):
+                assert_array_equal(found, [[6, 12, 0, 0], [0, -12, -18, -24]] * 2)
+
+
+def test_diagonals_at_points():
+    stack = sparsead.hessian_diagonal(lambda x: np.sum(x**3)).at_points([(np.ones(3),), (2 * np.ones(3),)])
+    assert_array_equal(stack.data, [[6, 6, 6], [12, 12, 12]])
+
+
+def test_a_budget_is_kept():
+    """Hundreds of colours: the seeds of all of them, or programs for each, would take many times the budget."""
+    n = 4000
+    f = lambda x: np.cumsum(x**2)[-200:] * np.cos(x[:200])
+    x = np.linspace(1, 2, n)
+    jac = sparsead.jacobian(f, memory="2 MB", method="row").prepare(x)
+    sweeps = jac._compressed(jac.prepared).entries.sweeps
+    assert len(sweeps.chunks) > 3 and len(jac.prepared.programs) <= 2
+    jac(x)
+    tracemalloc.start()
+    jac(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6 + 8 * jac.pattern.nnz * 2  # of all colours it would be 200 rows of 4000, and as many seeds
+
+
+def test_large_values_within_are_counted():
+    from sparsead.derivatives.sweeps import LANES_BYTES
+
+    jac = sparsead.jacobian(lambda x: np.sum(np.cumsum(np.outer(x, x), axis=0), axis=1), method="column").prepare(np.ones(700))
+    chunks = jac._compressed(jac.prepared).entries.sweeps.chunks
+    assert max(chunk.lanes for chunk in chunks) * 700 * 700 * 8 <= LANES_BYTES and len(chunks) > 1
+
+
+def test_a_permutation_of_the_columns_is_no_order_of_rows():
+    f = lambda x: np.stack([np.sum(np.cumsum(x**2)), x[3]])
+    jac = sparsead.jacobian(f, order=list(range(400))[::-1])
+    assert jac.check(np.linspace(0, 1, 400)) < 1e-12
+    with pytest.raises(ValueError, match="length 400"):
+        sparsead.jacobian(f, order=list(range(400)), method="row")(np.ones(400))
+
+
+def test_checks_know_what_is_computed_in_single_precision():
+    f = lambda x: (x.astype("f4") ** 2 * x[::-1].astype("f4")).astype(float)
+    sparsead.jacobian(f, method="column", check=True)(np.linspace(0.1, 1, 9))
+
+
+def test_a_stream_is_that_of_its_call():
+    x = np.linspace(1, 2, 5)
+    jac = sparsead.jacobian(chain)
+    expected, stream = jac(x).toarray(), jac.stream(x)
+    x[:] = 5
+    found = np.zeros((5, 5))
+    for rows, columns, values in stream:
+        found[rows, columns] = values
+    assert_allclose(found, expected, rtol=1e-14)
+    with pytest.raises(ValueError, match="not read colour by colour"):
+        sparsead.hessian(energy, method="acyclic").stream(np.ones(12))
+    rows, columns, _ = (np.concatenate(part) for part in zip(*sparsead.hessian(energy, triangle="lower", method="star").stream(np.ones(12)),
+                                                            strict=True))  # fmt: skip
+    assert (columns <= rows).all() and len(rows) == sparsead.hessian(energy, triangle="lower")(np.ones(12)).nnz
+
+
+def test_rows_of_elements():
+    jac = sparsead.element_jacobian(lambda x: np.sum(x[1:] ** 2 * x[:-1])).prepare(np.ones(5))
+    assert jac.row_blocks == {"elements": slice(0, 4)} and jac.column_blocks == {"x": slice(0, 5)}

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array
 
 from sparsead.decisions import LOG
-from sparsead.derivatives.layouts import Layout, sparse, triangle_of
+from sparsead.derivatives.layouts import Layout, index_pointers, sparse, triangle_of
 from sparsead.derivatives.sweeps import FORWARD, REVERSE, Directions, Sweeps
 from sparsead.ops.effect import begin_sweep
 from sparsead.sparsity.colouring import color_bidirectional, color_columns, color_rows, color_symmetric, transpose_pattern
@@ -202,13 +202,20 @@ class Compressed:
             self.colorings[kind] = self._colored(kind)
         return self.colorings[kind]
 
+    def _order_for(self, kind):
+        """The order that was asked for; where a kind is just tried, a permutation counts for it only if it fits."""
+        size = {"row": self.shape[0], "bidirectional": sum(self.shape)}.get(kind, self.shape[1])
+        is_permutation = isinstance(self.order, tuple) and all(isinstance(k, int) for k in self.order)
+        return "natural" if is_permutation and self.asked == "auto" and len(self.order) != size else self.order
+
     def _colored(self, kind):
+        order = self._order_for(kind)
         if kind in ("star", "acyclic"):
-            return color_symmetric(self.indptr, self.indices, self.shape, method=kind, order=self.order)
+            return color_symmetric(self.indptr, self.indices, self.shape, method=kind, order=order)
         if kind == "bidirectional":
-            order = None if self.order == "natural" else self.order  # which is useless there: it is taken for not chosen
+            order = None if order == "natural" else order  # which is useless there: it is taken for not chosen
             return color_bidirectional(self.indptr, self.indices, self.shape, weights=self._weights(), order=order)
-        return (color_rows if kind == "row" else color_columns)(self.indptr, self.indices, self.shape, order=self.order)
+        return (color_rows if kind == "row" else color_columns)(self.indptr, self.indices, self.shape, order=order)
 
     @cached_property
     def coloring(self):
@@ -257,7 +264,6 @@ class Compressed:
         return self.layout.pattern
 
 
-
 class Entries:
     """Computes the entries of a Jacobian in one layout; another layout has another one.
 
@@ -303,8 +309,7 @@ class Entries:
         if self.layout.format == "dense":
             self.layout.rows  # noqa: B018  (made where it is looked at)
         if not len(self.compressed.indices):
-            if self.compressed.kept:
-                self.primal_program  # noqa: B018
+            self.primal_program  # noqa: B018
             return
         if self.compressed.method == "direct":
             self.direct_program  # noqa: B018
@@ -313,7 +318,7 @@ class Entries:
 
     @cached_property
     def primal_program(self):
-        """What gives the values that are kept where there is no entry."""
+        """What gives the values that are kept where there is no entry, and asks the guards: another path may have entries."""
         c = self.compressed
         return c.program(prune(c.tape, [c.tape.outputs[v] for v in c.kept]), "primal")
 
@@ -321,7 +326,8 @@ class Entries:
         """(data, kept): the stored entries, in the order of the result's index arrays, in `out` if that is possible; values."""
         if not len(self.compressed.indices):
             begin_sweep()
-            return np.zeros(self.layout.nnz), self.primal_program.run(inputs) if self.compressed.kept else []
+            values = self.primal_program.run([np.asarray(x) for x in inputs])
+            return np.zeros(self.layout.nnz), values
         return self._direct(inputs, out) if self.compressed.method == "direct" else self.sweeps.run(inputs, out)
 
     def _direct(self, inputs, out):
@@ -355,7 +361,7 @@ def _selected(indptr, indices, shape, rows, columns):
     full = sparse(csr_array, np.ones(len(indices), np.int8), indices, indptr, shape)
     part = full if rows is None else full[rows]
     part = (part if columns is None else part.tocsc()[:, columns].tocsr()).sorted_indices()
-    return part.indptr.astype(np.int32, copy=False), part.indices.astype(np.int32, copy=False)
+    return index_pointers(part.indptr), part.indices.astype(np.int32, copy=False)
 
 
 def _largest(numbers, n):
@@ -371,7 +377,7 @@ def _symmetric(indptr, indices, shape):
         return indptr, indices
     part, other = (sparse(csr_array, np.ones(len(b), np.int8), b, a, shape) for a, b in ((indptr, indices), (start, items)))
     union = (part + other).sorted_indices()
-    return union.indptr.astype(np.int32, copy=False), union.indices.astype(np.int32, copy=False)
+    return index_pointers(union.indptr), union.indices.astype(np.int32, copy=False)
 
 
 __all__ = ["Compressed"]

@@ -12,6 +12,7 @@ import numpy as np
 from sparsead.derivatives.compressed import Compressed
 from sparsead.derivatives.inputs import rebuilt
 from sparsead.derivatives.jacobians import Hessian
+from sparsead.derivatives.layouts import index_pointers
 from sparsead.derivatives.prepared import Derivative
 from sparsead.sparsity.colouring import Coloring, color_columns
 from sparsead.tracing.record import name_of
@@ -32,7 +33,7 @@ class Blocks(Compressed):
         wanted = row // self.block == indices // self.block
         self._conflicts = indptr, indices, wanted
         counts = np.bincount(row[wanted], minlength=len(indptr) - 1)
-        return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32), indices[wanted]
+        return index_pointers(np.concatenate([[0], np.cumsum(counts)])), indices[wanted]
 
     def _colored(self, kind):
         """The `Coloring` of the columns: all wanted entries can be told from the others."""
@@ -46,11 +47,11 @@ class Blocks(Compressed):
     def _least(self):
         return self._cost(1)
 
-    def blocks(self, data):
+    def blocks(self, matrix):
         """The entries with zeros between them, of shape (n,) or (n / block, block, block)."""
-        n, b, layout = self.shape[0], self.block, self.layout
-        full = np.zeros(n * b, data.dtype)
-        full[layout.rows.astype(np.int64) * b + layout.indices % b] = data
+        n, b = self.shape[0], self.block
+        full = np.zeros(n * b, matrix.dtype)
+        full[np.repeat(np.arange(n) * b, np.diff(matrix.indptr)) + matrix.indices % b] = matrix.data
         return full if b == 1 else full.reshape(n // b, b, b)
 
 
@@ -116,11 +117,8 @@ class HessianDiagonal(Hessian):
                              f"{name_of(self.function)}")  # fmt: skip
         return Blocks(tape, rows, columns, prepared.program, **options)
 
-    def _work(self, prepared, inputs, out):
-        return super()._work(prepared, inputs, out).data
-
-    def _arranged(self, prepared, data, arguments):
-        full = self._compressed(prepared).blocks(data)
+    def _arranged(self, prepared, matrix, arguments):
+        full = self._compressed(prepared).blocks(matrix)
         if self.options["block"] is not None:
             return full if full.ndim == 3 else full.reshape(-1, 1, 1)
         parts = np.split(full, np.cumsum([leaf.size for leaf in prepared.leaves])[:-1])

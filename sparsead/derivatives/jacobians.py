@@ -100,9 +100,11 @@ class Jacobian(Derivative):
         """
         with self._state.lock:
             for known, recording in list(self._state.made.items()):
-                if known.shape != compressed.shape or known.layout.given:
+                if known.shape != compressed.shape:
                     continue
-                if same_kind(recording, prepared.recording):
+                if known.layout.given:
+                    compressed.adopt(known.layout)
+                elif same_kind(recording, prepared.recording):
                     self._unite(known, compressed)
                 elif known.layout.same_as(compressed.layout.indptr, compressed.layout.indices):
                     compressed.adopt(known.layout)
@@ -121,7 +123,7 @@ class Jacobian(Derivative):
     # ---- more than one matrix --------------------------------------------------------------------------------------
 
     def at_points(self, points):
-        """The matrices at several points, with one structure.
+        """The matrices at several points, with one structure: that of all their entries.
 
         Parameters
         ----------
@@ -150,27 +152,26 @@ class Jacobian(Derivative):
         array([[2., 2., 0.],
                [0., 2., 2.]])
         """
-        if self.options["format"] == "dense":
+        if self.options.get("format") == "dense":
             raise ValueError("at_points gives the entries of one structure; take format='csr' or 'csc'")
-        points = [tuple(point) for point in points]
-        return stacked(lambda point: self._matrix(*point), points)
+        return stacked([self._matrix(*point) for point in points])
 
     def _matrix(self, *args, **kwargs):
         """The matrix, without what comes along."""
         return self._run(args, kwargs, lambda p, inputs, arguments: self._compressed(p).assemble(inputs))
 
     def stream(self, *args, **kwargs):
-        """The entries colour by colour: never more than the results of one seed in memory.
+        """The entries colour by colour: no more than the results of one seed, and where entries are, in memory.
 
         Parameters
         ----------
         *args, **kwargs
             The point, as in a call.
 
-        Yields
-        ------
-        rows, columns, values : ndarray
-            The entries that are read from the sweep for one colour.
+        Returns
+        -------
+        iterator of (rows, columns, values)
+            The entries that are read from the sweep for each colour; the point is that of the call, whatever becomes of it.
 
         Raises
         ------
@@ -197,7 +198,7 @@ class Jacobian(Derivative):
             return prepared, [np.array(x, order="K") for x in inputs]
 
         prepared, inputs = self._run(args, kwargs, work)
-        yield from self._compressed(prepared).entries.sweeps.stream(inputs)
+        return self._compressed(prepared).entries.sweeps.stream(inputs)
 
     # ---- looking inside --------------------------------------------------------------------------------------------
 

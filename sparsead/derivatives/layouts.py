@@ -82,8 +82,8 @@ class Layout:
         ones = csr_array((np.ones(self.nnz, np.int8), self.indices, self.indptr), self.shape)
         union = ones + csr_array((np.ones(len(indices), np.int8), indices, indptr), self.shape)
         union.sort_indices()
-        dtype = indptr.dtype
-        return Layout(union.indptr.astype(dtype), union.indices.astype(np.int32), self.shape, self.format, self.version + 1)
+        indices = union.indices.astype(np.int32)
+        return Layout(index_pointers(union.indptr), indices, self.shape, self.format, self.version + 1)
 
     # ---- results ---------------------------------------------------------------------------------------------------
 
@@ -144,12 +144,17 @@ def sparse(cls, data, indices, indptr, shape):
     return array
 
 
+def index_pointers(indptr):
+    """`indptr` as 32-bit integers if they hold the number of entries."""
+    return indptr.astype(np.int32 if indptr[-1] < 2**31 else np.int64, copy=False)
+
+
 def triangle_of(indptr, indices, triangle):
     """The compressed rows of the lower or upper triangle of a pattern, with its diagonal."""
     rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
     mine = indices <= rows if triangle == "lower" else indices >= rows
     counts = np.bincount(rows[mine], minlength=len(indptr) - 1)
-    return np.concatenate([[0], np.cumsum(counts)]).astype(indptr.dtype), indices[mine]
+    return index_pointers(np.concatenate([[0], np.cumsum(counts)])), indices[mine]
 
 
 class GivenPattern:
@@ -236,4 +241,4 @@ def _check_dtype(out, dtype):
         raise ValueError(f"out has to be of a dtype that holds {dtype}, got {out.dtype}")
 
 
-__all__ = ["FORMATS", "GivenPattern", "Layout", "sparse", "triangle_of"]
+__all__ = ["FORMATS", "GivenPattern", "Layout", "index_pointers", "sparse", "triangle_of"]

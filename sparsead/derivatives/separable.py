@@ -22,6 +22,11 @@ class ElementJacobian(Jacobian):
         columns = Axis.of_leaves(prepared.leaves, tape, prepared.active)
         return self._finish(prepared, tape, Axis.of_outputs(tape, list(range(len(tape.outputs)))), columns)
 
+    @property
+    def row_blocks(self):
+        """The rows of what is summed, as a slice."""
+        return {"elements": slice(0, self.pattern.shape[0])}
+
     def _elements(self, prepared):
         return prepared.once("elements", lambda: self._made(prepared))
 

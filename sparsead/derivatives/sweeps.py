@@ -120,50 +120,70 @@ class Sweeps:
         """What is seeded at once."""
         found = []
         for side, count in enumerate(self.coloring.counts):
-            lanes = self._lanes(side)
+            lanes = self._lanes_of[side]
             found += [Chunk(side, first, min(first + lanes, count)) for first in range(0, count, lanes)]
         return found
 
-    def _lanes(self, side):
-        if self.memory is None:
-            widest = max([1, *self.directions.rows.sizes, *self.directions.columns.sizes]) * 8
-            return max(1, LANES_BYTES // widest)
-        count = self.coloring.counts[side]
-        lanes = max(count, 1)
-        while lanes > 1 and self._bytes(Chunk(side, 0, min(lanes, count))) > self.memory:
-            lanes = -(-lanes // 2)
-        return lanes
+    @cached_property
+    def _lanes_of(self):
+        return [self._lanes(side) if count else 1 for side, count in enumerate(self.coloring.counts)]
 
-    def _bytes(self, chunk):
-        """What a batch takes: its workspace, its results, and its seeds, which are part of its tape."""
-        made = self.program_of(chunk)
-        seeds, results = self.directions.axes(chunk.side)
-        schedule = getattr(made, "schedule", None)
-        return (0 if schedule is None else schedule.nbytes) + 8 * chunk.lanes * (seeds.total + results.total)
+    def _lanes(self, side):
+        """How many colours of a side are seeded at once: so that no array of the batch is larger than the limit, and all that it
+        takes no more than the memory that was given."""
+        sweep, count = self.directions.sweep(side), self.coloring.counts[side]
+        widest = max((sweep.type(v).nbytes for v in range(sweep.n_values)), default=1)
+        lanes = LANES_BYTES // max(widest, 1)
+        if self.memory is not None and count > 1:
+            seeds, results = self.directions.axes(side)
+            schedule = getattr(self._single(side), "schedule", None)
+            one = (0 if schedule is None else schedule.nbytes) + 8 * (seeds.total + results.total)
+            lanes = min(lanes, self.memory // max(one, 1))
+        return max(1, min(lanes, count))
+
+    def _single(self, side):
+        """What runs the sweep for one colour; its seeds are inputs."""
+        return self._program((side, 1), lambda: self.directions.sweep(side), f"one {'' if side == FORWARD else 'row '}colour")
+
+    def _program(self, key, tape, name):
+        if key not in self.programs:
+            self.programs[key] = self.program(tape(), name)
+        return self.programs[key]
+
+    @property
+    def _is_folded(self):
+        """Whether there is one batch for each side: then its seeds are part of its tape, else inputs of one for all batches."""
+        return len(self.chunks) == len({chunk.side for chunk in self.chunks})
 
     def program_of(self, chunk):
         """What runs a batch."""
-        key = chunk.side, chunk.first, chunk.last
-        if key not in self.programs:
-            self.programs[key] = self.program(self.tape_of(chunk), chunk.name)
-        return self.programs[key]
+        if self._is_folded:
+            return self._program((chunk.side, "all"), lambda: self.tape_of(chunk), chunk.name)
+        lanes = self._lanes_of[chunk.side]
+        if lanes == 1:
+            return self._single(chunk.side)
+        name = f"{lanes} {'' if chunk.side == FORWARD else 'row '}colours at once"
+        return self._program((chunk.side, lanes), lambda: simplify(self._batched(chunk.side, lanes)), name)
+
+    def _batched(self, side, lanes):
+        n, n_seeds = len(self.directions.tape.inputs), len(self.directions.seeded(side))
+        return batch(self.directions.sweep(side), range(n, n + n_seeds), lanes)
 
     def tape_of(self, chunk):
         """The tape of a batch, with its seeds folded in: what depends on them alone is computed here."""
         n = len(self.directions.tape.inputs)
         seeds = self._seeds(chunk)
-        places = range(n, n + len(seeds))
-        bound = bind(batch(self.directions.sweep(chunk.side), places, chunk.lanes), dict(zip(places, seeds, strict=True)))
+        bound = bind(self._batched(chunk.side, chunk.lanes), dict(enumerate(seeds, n)))
         if chunk.first or (chunk.side and self.coloring.counts[0]):  # the first batch has given what is kept
             bound.outputs = bound.outputs[: len(self.results(chunk.side))]
         return precomputed(simplify(bound))
 
-    def _seeds(self, chunk):
-        """Seeds of a batch, one array of lanes for each seeded value."""
+    def _seeds(self, chunk, lanes=None):
+        """Seeds of a batch, one array of lanes for each seeded value; lanes beyond its colours are zero."""
         axis = self.directions.axes(chunk.side)[0]
         colors = self._colors(chunk.side)
         chosen = np.flatnonzero((colors >= chunk.first) & (colors < chunk.last))
-        flat = np.zeros((chunk.lanes, axis.total))
+        flat = np.zeros((lanes or chunk.lanes, axis.total))
         axis.scatter(flat, colors[chosen] - chunk.first, chosen, 1.0)
         parts = np.split(flat, np.cumsum(axis.sizes)[:-1], axis=1)
         tape = self.directions.tape
@@ -181,16 +201,21 @@ class Sweeps:
         """
         side, color, element = self._sources()
         found = []
-        for chunk in self.chunks:
+        for chunk, into in zip(self.chunks, self._of_chunks(side, color), strict=True):
             results = self.directions.axes(chunk.side)[1]
-            mine = (color >= chunk.first) & (color < chunk.last)
-            if side is not None:
-                mine &= side == chunk.side
-            into = None if mine.all() else np.flatnonzero(mine)
             lane, at = (color, element) if into is None else (color[into], element[into])
             gather = (lane - chunk.first).astype(np.int64) * results.total + results.places(at)
             found.append((gather.astype(np.int32) if chunk.lanes * results.total < SMALL else gather, into))
         return found
+
+    def _of_chunks(self, side, color):
+        """For each chunk the sources that it gives, ascending; None for all."""
+        if len(self.chunks) == 1:
+            return [None]
+        number = np.concatenate([np.full(chunk.lanes, k, np.int32) for k, chunk in enumerate(self.chunks)])
+        mine = number[color if side is None else color + side * np.int64(self.coloring.counts[0])]
+        order = np.argsort(mine, kind="stable")
+        return np.split(order, np.searchsorted(mine[order], np.arange(1, len(self.chunks))))
 
     def _sources(self):
         r = self.recovery
@@ -248,10 +273,17 @@ class Sweeps:
     def compressed(self, chunk, inputs):
         """(the compressed matrix of a chunk, flat: lane by lane the results of a seed; the values that are kept)."""
         begin_sweep()
-        types = self.results(chunk.side)
-        found = self.program_of(chunk).run(inputs)
-        lanes = [flat_lanes(r, chunk.lanes, t.ndim) for r, t in zip(found, types, strict=False)]
-        return joined(lanes, 1).reshape(-1), found[len(types) :]
+        types, n = self.results(chunk.side), chunk.lanes
+        if self._is_folded:
+            found = self.program_of(chunk).run(inputs)
+        else:
+            n = self._lanes_of[chunk.side]
+            seeds = self._seeds(chunk, n)
+            found = self.program_of(chunk).run([*inputs, *(seeds if n > 1 else (seed[0] for seed in seeds))])
+        lanes = [flat_lanes(r, n, t.ndim) if n > 1 or self._is_folded else flat_lanes(np.asarray(r)[None], 1, t.ndim)
+                 for r, t in zip(found, types, strict=False)]  # fmt: skip
+        kept = found[len(types) :] if chunk is self.chunks[0] else []
+        return joined(lanes, 1).reshape(-1), kept
 
     @cached_property
     def dtype(self):
@@ -262,21 +294,21 @@ class Sweeps:
         """(rows, columns, values) of the entries that are read from each colour in turn."""
         if not self.recovery.direct:
             raise ValueError("entries of this colouring are computed from others, not read colour by colour; take another one")
-        r, rows = self.recovery, np.repeat(np.arange(self.layout.shape[0]), np.diff(self.indptr))
-        programs: dict = {}
-        for side, count in enumerate(self.coloring.counts):
-            for color in range(count):
-                mine = np.flatnonzero((r.color == color) if r.side is None else (r.color == color) & (r.side == side))
-                chunk = Chunk(side, color, color + 1)
-                if side not in programs:
-                    name = "one colour" if side == FORWARD else "one row colour"
-                    programs[side] = self.program(self.directions.sweep(side), name)
-                begin_sweep()
-                results = programs[side].run([*inputs, *(seed[0] for seed in self._seeds(chunk))])
-                lanes = [flat_lanes(np.asarray(x)[None], 1, t.ndim) for x, t in zip(results, self.results(side), strict=False)]
-                flat = joined(lanes, 1)[0]
-                places = self.directions.axes(side)[1].places(r.element[mine])
-                yield rows[mine], self.indices[mine], flat[places]
+        return self._streamed(inputs)
+
+    def _streamed(self, inputs):
+        r, rows = self.recovery, np.repeat(np.arange(self.layout.shape[0], dtype=np.int32), np.diff(self.indptr))
+        offset = 0 if r.side is None else r.side * np.int64(self.coloring.counts[0])
+        wanted = np.flatnonzero(self.layout.places(self.indptr, self.indices) >= 0)
+        order = wanted[np.argsort((r.color + offset)[wanted], kind="stable")]
+        entries = np.split(order, np.searchsorted((r.color + offset)[order], np.arange(1, self.coloring.count)))
+        colors = [(side, color) for side, count in enumerate(self.coloring.counts) for color in range(count)]
+        for (side, color), mine in zip(colors, entries, strict=True):
+            begin_sweep()
+            results = self._single(side).run([*inputs, *(seed[0] for seed in self._seeds(Chunk(side, color, color + 1)))])
+            lanes = [flat_lanes(np.asarray(x)[None], 1, t.ndim) for x, t in zip(results, self.results(side), strict=False)]
+            places = self.directions.axes(side)[1].places(r.element[mine])
+            yield rows[mine], self.indices[mine], joined(lanes, 1)[0][places]
 
     def results(self, side):
         """The types of what one seed gives."""

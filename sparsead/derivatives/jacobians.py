@@ -457,7 +457,7 @@ def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natur
         Gives numbers or arrays by its return value or through arguments that it writes. It may update arrays in place; the
         caller's arrays are never changed.
     wrt : int, str, or tuple of these
-        Arguments to differentiate by; several give columns side by side.
+        Arguments to differentiate by; several give columns side by side, and those that share memory all of what it does.
     of : "return", int, str, or tuple of these
         What is differentiated: the return value, or arguments that `f` writes, by name or position.
     has_aux : bool
@@ -515,8 +515,9 @@ def jacobian(f, wrt=0, of="return", *, has_aux=False, format="csr", order="natur
 
     Notes
     -----
-    Where a factor is infinite, sweeps for colours may give NaN for 0 * inf in entries of other columns (rows) of that colour;
-    "direct" computes each entry from its own factors.
+    Where an entry is infinite or NaN, sweeps meet its factors with zeros of other seeds, and 0 * inf is NaN: those of columns may
+    give NaN in its row, those of rows in its column, and products with a Hessian in both; where entries follow from one another
+    ("acyclic", and "bidirectional" by such a colouring) also in these. "direct" computes each entry from its own factors.
 
     The pattern is structural and global: valid for all inputs on the same path through the code, both sides of a ``np.where``
     included. Colouring: greedy distance-2, Gebremedhin, Manne and Pothen, SIAM Review 47 (2005), algorithm 3.2.

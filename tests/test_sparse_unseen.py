@@ -439,6 +439,13 @@ def test_colourings_from_elsewhere(order, tmp_path):
         assert hess.method == method
 
 
+@pytest.mark.parametrize("make", [sparsead.jacobian, sparsead.hessian, sparsead.hessian_diagonal])
+@pytest.mark.parametrize("order", ["fastest", ("natural", "fastest"), None, 3])
+def test_orders_that_are_none(make, order):
+    with pytest.raises((TypeError, ValueError), match="order"):
+        make(energy, order=order)
+
+
 @pytest.mark.parametrize("method", ["direct", *BY_COLOURS])
 def test_streams_points_and_local_patterns(method):
     points = [(sample(12, seed=k) * (np.arange(12) != k),) for k in range(3)]

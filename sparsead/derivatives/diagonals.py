@@ -11,7 +11,7 @@ import numpy as np
 
 from sparsead.derivatives.compressed import Compressed
 from sparsead.derivatives.inputs import rebuilt
-from sparsead.derivatives.jacobians import Hessian
+from sparsead.derivatives.jacobians import Hessian, _order
 from sparsead.derivatives.layouts import index_pointers
 from sparsead.derivatives.prepared import Derivative
 from sparsead.sparsity.colouring import Coloring, color_columns
@@ -100,7 +100,7 @@ class HessianDiagonal(Hessian):
             raise ValueError(f"method={method!r} is unknown; choose one of {', '.join(map(repr, METHODS))}")
         if block is not None and (isinstance(block, bool) or not isinstance(block, (int, np.integer)) or block < 1):
             raise ValueError(f"block={block!r} has to be a number of rows, at least 1, or None for the diagonal")
-        Derivative.__init__(self, function, wrt, of, has_aux, engine, fast, block=block, order=order, method=method)
+        Derivative.__init__(self, function, wrt, of, has_aux, engine, fast, block=block, order=_order(order), method=method)
 
     def __call__(self, *args, **kwargs):
         """The diagonal in the structure of the arguments, or an array of blocks."""

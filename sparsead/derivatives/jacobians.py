@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy.sparse import csr_array
 
@@ -15,7 +17,7 @@ from sparsead.derivatives.prepared import Derivative
 from sparsead.derivatives.stacks import stacked
 from sparsead.derivatives.verifying import verify
 from sparsead.ops.effect import begin_sweep
-from sparsead.sparsity.colouring import Coloring
+from sparsead.sparsity.colouring import ORDERS, Coloring
 from sparsead.sparsity.drawing import _shown
 from sparsead.tape.spec import BY_NAME
 from sparsead.tracing.errors import TraceError
@@ -427,7 +429,12 @@ def _one(vtype):
 def _order(order):
     """The order, as something that can be compared: names, a permutation as a tuple, or a tuple of these."""
     if isinstance(order, str):
+        if order not in ORDERS:
+            known = ", ".join(map(repr, ORDERS))
+            raise ValueError(f"order={order!r} is unknown; choose one of {known}, a permutation, or a tuple of these")
         return order
+    if not isinstance(order, Iterable):
+        raise TypeError(f"order has to be a name, a permutation, or a tuple of these, got {type(order).__name__}")
     items = tuple(order)
     several = any(isinstance(x, (str, tuple, list, np.ndarray)) for x in items)
     return tuple(map(_order if several else int, items))

@@ -94,7 +94,7 @@ def test_jacobians_of_random_programs():
                     held(jac, args, e, tol)
 
     run()
-    assert how["direct"] > how["not possible"] // 2 > 0
+    assert how["direct"] > how["not possible"]
 
 
 def test_hessians_of_random_programs():

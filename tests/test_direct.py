@@ -556,6 +556,16 @@ def test_entries_of_a_row_are_apart():
     assert [meeting(a, a._replace(offset=8 * k), (3, 5)) for k in range(7)] == ["same"] + 5 * ["apart"] + ["meet"]
 
 
+def test_sums_over_a_broadcast_are_no_windows():
+    def loss(a, c):
+        wide = np.broadcast_to(a, (2, *a.shape))
+        a[0] *= c
+        r = np.concatenate([wide.ravel(), a])
+        return np.sum(r**2 * np.roll(r, 1))
+
+    agree(loss, sample(6), 0.75, wrt=("a", "c"), make=sparsead.hessian)
+
+
 # ---- contractions
 
 

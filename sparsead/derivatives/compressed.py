@@ -234,8 +234,9 @@ class Compressed:
             raise ValueError(f"coloring={given!r} " + ("has no pattern" if given.pattern is None else "is for Hessians"))
         indptr, indices, shape = given.pattern
         if shape != self.shape or not (np.array_equal(indptr, self.indptr) and np.array_equal(indices, self.indices)):
+            others = " in other places" if len(indices) == len(self.indices) else ""
             raise ValueError(f"coloring is of a pattern of shape {shape} with {len(indices)} entries, this one has shape "
-                             f"{self.shape} and {len(self.indices)} entries; colour its .pattern")  # fmt: skip
+                             f"{self.shape} and {len(self.indices)} entries{others}; colour its .pattern")  # fmt: skip
 
     # ---- looking inside ------------------------------------------------------------------------------------------
 

@@ -41,7 +41,9 @@ class Jacobian(Derivative):
 
     def __init__(self, function, wrt=0, of="return", has_aux=False, engine="auto", fast=False, format="csr", order="natural",
                  method="auto", pattern=None, coloring=None, memory=None, check=False, triangle=None):  # fmt: skip
-        triangles = (None, "lower", "upper") if self.symmetric and pattern is None else (None,)
+        if triangle is not None and pattern is not None:
+            raise ValueError("triangle= and pattern= exclude each other: a pattern says which entries there are")
+        triangles = (None, "lower", "upper") if self.symmetric else (None,)
         choices = ("format", format, FORMATS), ("method", method, self.methods), ("triangle", triangle, triangles)
         for name, value, known in choices:
             if value not in known:
@@ -110,8 +112,16 @@ class Jacobian(Derivative):
                     self._unite(known, compressed)
                 elif known.layout.same_as(compressed.layout.indptr, compressed.layout.indices):
                     compressed.adopt(known.layout)
+            self._number(compressed.layout)
             self._state.made[compressed] = prepared.recording
         return compressed
+
+    def _number(self, layout):
+        """Give a structure that is new a number of its own if recordings have been dropped: it may follow one of theirs."""
+        latest = self._state.versions.get(layout.shape, 0)
+        if layout.version == 1 and self._state.dropped and not layout.given:
+            layout.version = latest + 1
+        self._state.versions[layout.shape] = max(latest, layout.version)
 
     def _unite(self, known, compressed):
         old, new = known.layout, compressed.layout

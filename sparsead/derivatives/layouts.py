@@ -115,7 +115,7 @@ class Layout:
         if type(out) is not FORMATS[self.format] or out.shape != self.shape:
             raise ValueError(f"out has to be a {self.format}_array of shape {self.shape}, got {type(out).__name__} of shape "
                              f"{getattr(out, 'shape', None)}")  # fmt: skip
-        same = out.indices is self.out_indices or (
+        same = (out.indices is self.out_indices and out.indptr is self.out_indptr) or (
             np.array_equal(out.indices, self.out_indices) and np.array_equal(out.indptr, self.out_indptr)
         )
         if not same:

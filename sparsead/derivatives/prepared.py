@@ -244,6 +244,10 @@ class Derivative:
             self._state.traces += 1
             known = [prepared, *(p for p in self._state.known if p is not outdated)]
             self._state.known[:] = known[: config.max_recordings]
+            for given_up in known[config.max_recordings :]:
+                self._state.dropped = True
+                if "compressed" in given_up.cache:
+                    self._state.made.pop(given_up.cache["compressed"], None)
         return prepared
 
     def _run(self, args, kwargs, work):
@@ -433,12 +437,13 @@ def _described(value):
 class _State:
     """Recordings of one function in one role; shared by lambdas that are made anew at each call.
 
-    `made` has what Jacobians have made of recordings, with these; also of those that another thread is still tracing.
+    `made` has what Jacobians have made of recordings, with these; also of those that another thread is still tracing. `versions`
+    has the latest number of a structure of each shape, and `dropped` whether recordings have been given up.
     """
 
     def __init__(self, keep):
         self.known, self.lock, self.traces, self.keep = [], threading.RLock(), 0, keep
-        self.made = WeakKeyDictionary()
+        self.made, self.versions, self.dropped = WeakKeyDictionary(), {}, False
 
 
 def state_of(function, role):

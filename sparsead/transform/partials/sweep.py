@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparsead.ops.structural import injective
 from sparsead.tape._tape import Tape
 from sparsead.tape.laws import span
 from sparsead.tape.spec import ELEMENTWISE, View
@@ -172,7 +173,7 @@ class Sweep:
         return self.windows.get(v) or ([(View(t.shape, t.strides, t.dtype), 0)] if t.ndim > 1 else [])
 
     def _with_window(self, windows, op):
-        if not op.attr.shape or 0 in op.attr.shape or len(windows) > MAX_WINDOWS:
+        if not op.attr.shape or 0 in op.attr.shape or len(windows) > MAX_WINDOWS or not injective(op.attr):
             return windows
         first, last = span(op.attr, op.imm)
         kept = []

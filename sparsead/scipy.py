@@ -281,18 +281,27 @@ def _pays(pattern):
 
 
 class Products:
-    """``products(x, p, *args)``: of the Hessian at x with p; what does not depend on p is computed once for each x."""
+    """``products(x, p, *args)``: of the Hessian at x with p; what does not depend on p is computed once for each x.
+
+    All that the recording takes is compared, bit by bit: x, `args`, and what `f` captures, whose contents may have changed.
+    """
 
     def __init__(self, operator):
-        self.operator, self._at = operator, None
+        self.operator = operator
+        self._known: tuple = (None, None)
 
     def __call__(self, x, p, *args):
-        at = self._at
-        if at is None or not np.array_equal(at[0], x) or len(at[1]) != len(args) or any(
-            a is not b for a, b in zip(at[1], args, strict=True)
-        ):  # fmt: skip
-            self._at = at = np.array(x), args, self.operator(x, *args)
-        return at[2] @ p
+        return self.operator._run((x, *args), {}, self._at) @ p
+
+    def _at(self, prepared, inputs, arguments):
+        """The operator at the inputs of a recording, the last one if it was there."""
+        if not all(isinstance(value, np.ndarray) for value in inputs):  # of an enclosing derivative, which is refused
+            return self.operator._work(prepared, inputs)
+        key, (known, operator) = (prepared, [value.tobytes() for value in inputs]), self._known
+        if key != known:
+            operator = self.operator._work(prepared, inputs)
+            self._known = key, operator
+        return operator
 
 
 def for_minimize(f, x0, method="L-BFGS-B", *, args=(), hess="auto", engine="auto", fast=False):

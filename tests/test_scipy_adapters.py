@@ -237,7 +237,8 @@ def test_the_best_form_is_the_default():
 
 
 def test_products_at_one_point_are_linearised_once():
-    operators = Counted(sparsead.hessian_operator(rosenbrock))
+    operators = sparsead.hessian_operator(rosenbrock)
+    operators._work = Counted(operators._work)
     products, x, p = sparsead.scipy.Products(operators), np.linspace(0, 1, 5), np.arange(5.0)
     H = sparsead.hessian(rosenbrock)(x, 10.0)
     np.testing.assert_allclose(products(x, p, 10.0), H @ p, rtol=1e-13)
@@ -245,7 +246,24 @@ def test_products_at_one_point_are_linearised_once():
     x[0] = 3.0
     np.testing.assert_allclose(products(x, p, 10.0), sparsead.hessian(rosenbrock)(x, 10.0) @ p, rtol=1e-13)
     np.testing.assert_allclose(products(x, p, 20.0), sparsead.hessian(rosenbrock)(x, 20.0) @ p, rtol=1e-13)
-    assert operators.calls == 3
+    assert operators._work.calls == 3
+
+
+def test_products_follow_arrays_that_change_in_place():
+    weights, captured, x, p = np.ones(3), np.ones(3), np.ones(3), np.arange(3.0)
+    first = np.zeros(3)
+
+    def cubes(x, w):
+        return np.sum(w * captured * x**3) + (np.sum(x**4) if first[0] else 0.0)
+
+    hessp = for_minimize(cubes, x, "trust-ncg", args=(weights,))["hessp"]
+    np.testing.assert_allclose(hessp(x, p, weights), 6 * p)
+    weights[:] = 10
+    np.testing.assert_allclose(hessp(x, p, weights), 60 * p)
+    captured[:] = 2
+    np.testing.assert_allclose(hessp(x, p, weights), 120 * p)
+    first[0] = 1
+    np.testing.assert_allclose(hessp(x, p, weights), 132 * p)
 
 
 # ---- constraints -----------------------------------------------------------------------------------------------------

@@ -151,6 +151,31 @@ def test_what_is_no_sum_of_squares_is_refused_with_its_line(loss, message):
     sparsead.element_jacobian(loss)(X)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_what_is_met_on_many_ways_is_one_element(weighted):
+    """Three times as many ways lead back to the squares with each step; weights that are no constants are taken by themselves."""
+    n_steps = 9
+
+    def loss(x, w):
+        s = np.sum(chain(x) ** 2) + np.sum(np.cosh(x))
+        for _ in range(n_steps):
+            s = s + (w if weighted else 0.5) * s - s / 4
+        return s
+
+    elements, J = sparsead.element_jacobian(loss)(X, 0.5)
+    assert elements.size == 11 * (n_steps + 1 if weighted else 1)
+    np.testing.assert_allclose(elements.sum(), loss(X, 0.5), rtol=1e-12)
+    np.testing.assert_allclose(J.sum(axis=0), sparsead.grad(loss)(X, 0.5), rtol=1e-12)
+    if not weighted:
+        np.testing.assert_allclose(elements, 1.25**n_steps * np.concatenate([chain(X) ** 2, np.cosh(X)]), rtol=1e-12)
+
+
+def test_squares_that_are_taken_away_in_part_are_residuals():
+    r, J = sparsead.residual_jacobian(lambda x: (s := np.sum(x**2)) + s - 1.5 * s)(X)
+    np.testing.assert_allclose(r, X, rtol=1e-14)
+    np.testing.assert_allclose(J.toarray(), np.eye(6), rtol=1e-14)
+
+
 def test_vectors_are_refused():
     with pytest.raises(TypeError, match=r"sparsead\.element_jacobian: chain has to give one number"):
         sparsead.element_jacobian(chain)(X)

@@ -2,11 +2,13 @@
 
 Law: the sum of the outputs of the new tape, or half of the sum of their squares, is the scalar, but for what depends on none of
 the differentiated inputs. The way back from the scalar goes through what is linear: sums, differences, factors that do not depend
-on these inputs; an element is what is left at the ends of this way.
+on these inputs; an element is what is left at the ends of this way. Ways that meet in one value with the
+same weights go on as one.
 """
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from math import sqrt
 from typing import NamedTuple
 
@@ -33,6 +35,10 @@ class Term(NamedTuple):
     number: float = 1.0
     above: tuple = ()
     below: tuple = ()
+
+    def of_one(self):
+        """The same for all terms that differ in their numbers, and in the order of their factors, only."""
+        return self._replace(number=1.0, above=tuple(sorted(self.above)), below=tuple(sorted(self.below)))
 
 
 class NoSquareError(ValueError):
@@ -91,19 +97,22 @@ class _Walk:
         return self.tape.type(v).shape
 
     def terms(self, v):
-        """The terms of a scalar, in their order."""
-        open_terms, found = [Term((v,))], []
-        while open_terms:
-            term = open_terms.pop()
-            parts = self._parts(term)
-            if parts is None:
-                found.append(term)
-            else:
-                open_terms += reversed(parts)
-        return found
+        """The terms of a scalar, in their order; terms that differ in nothing but their numbers are one."""
+        whole = Term((v,))
+        numbers, parts, following = {whole: 1.0}, {}, [(-self.tape.maker(v), whole)]
+        while following:  # from the last maker to the first: no term is taken apart before its number is complete
+            _, term = heappop(following)
+            parts[term] = self._parts(term)
+            for part in parts[term] or ():
+                alike = part.of_one()
+                if alike not in numbers:
+                    numbers[alike] = 0.0
+                    heappush(following, (-self.tape.maker(alike.values[0]), alike))
+                numbers[alike] += numbers[term] * part.number
+        return [term._replace(number=numbers[term]) for term in _ends(whole, parts)]
 
     def _parts(self, term):
-        """The terms that a term is the sum of; None if it is taken as one."""
+        """The terms that a term, of number 1, is the sum of; None if it is taken as one."""
         if len(term.values) > 1:
             return None
         (v,) = term.values
@@ -196,6 +205,21 @@ class _Walk:
         if whole.number < 0:
             raise NoSquareError(f"a square{_line(op)} is subtracted")
         return whole
+
+
+def _ends(whole, parts):
+    """The terms that have no parts, each once, in the order in which they are met from left to right."""
+    open_terms, seen, found = [whole], set(), []
+    while open_terms:
+        term = open_terms.pop()
+        if term in seen:
+            continue
+        seen.add(term)
+        if parts[term] is None:
+            found.append(term)
+        else:
+            open_terms += [part.of_one() for part in reversed(parts[term])]
+    return found
 
 
 def _times(term, factors):

@@ -281,6 +281,19 @@ def test_what_arrays_tell():
     assert sparsead.grad(f, 1)(Z, np.ones(3)).tolist() == Z.real.tolist()
 
 
+@pytest.mark.parametrize("number", [np.complex64(1 + 2j), np.complex128(1 + 2j)], ids=["complex64", "complex128"])
+def test_complex_numbers_lose_their_imaginary_parts_in_real_arrays(number):
+    def f(x):
+        y = 2 * x
+        y[0] = number
+        return np.sum(y * x)
+
+    x = np.array([1.0, 2.0, 3.0])
+    with pytest.warns(np.exceptions.ComplexWarning):
+        value, by_x = sparsead.value_and_grad(f)(x)
+    assert value == 1 + 8 + 18 and by_x.tolist() == [1, 8, 12]
+
+
 def test_stores_follow_numpy():
     def f(z, x):
         with pytest.warns(np.exceptions.ComplexWarning):

@@ -169,8 +169,10 @@ cdef class TracedArray(Traced):
         elif isinstance(value, np.ndarray):
             v = trace.value_of(value, None)
         else:
+            # A complex number becomes a real one as an array does, with NumPy's warning: Python has no float() of it.
             v = trace.const(value.item() if isinstance(value, np.generic) else value, dest.dtype) \
-                if isinstance(value, (int, float, np.generic)) and (not isinstance(value, complex) or dest.dtype.kind == "c") \
+                if isinstance(value, (int, float, np.generic)) \
+                and (not isinstance(value, np.complexfloating) or dest.dtype.kind == "c") \
                 else trace.value_of(asarray(value), None)
         dest[...] = concrete                                   # NumPy's own errors come first
         trace.store(self, dest, v)

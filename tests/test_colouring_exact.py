@@ -1,5 +1,7 @@
 """Colourings with the fewest colours against all colourings there are."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -86,6 +88,13 @@ def test_known_counts():
     assert color_exactly(*csr(grid(5, corners=False))).count == 5
     assert color_exactly(*csr(np.zeros((3, 0)))).count == 0
     assert color_exactly(*csr(np.zeros((0, 3)))).count == 1
+
+
+def test_nothing_is_searched_where_greedy_meets_the_bound():
+    n = 8000
+    begin = time.process_time()
+    assert color_exactly([0, n], np.arange(n), (1, n)).count == n
+    assert time.process_time() - begin < 3  # lists of all pairs take ten seconds, and gigabytes
 
 
 def test_too_large():

@@ -63,11 +63,12 @@ def color_exactly(indptr, indices, shape, partition="column", method="", *, max_
         raise ValueError(f"{caller}: method of {partition!r} is {method!r}, must be one of {METHODS[partition]}")
     if partition == "symmetric":
         greedy = color_symmetric(indptr, indices, shape, method, tuple(ORDERS), postprocess=False)
-        order, may_take = _symmetric_search(greedy)
     else:
         greedy = (color_columns if partition == "column" else color_rows)(indptr, indices, shape, tuple(ORDERS))
-        order, may_take = _distance2_search(greedy)
-    colors = _fewest(order, may_take, greedy.colors, greedy.lower_bound, max_steps)
+    colors = greedy.colors
+    if greedy.count > greedy.lower_bound:
+        order, may_take = _symmetric_search(greedy) if partition == "symmetric" else _distance2_search(greedy)
+        colors = _fewest(order, may_take, colors, greedy.lower_bound, max_steps)
     count = int(colors.max(initial=-1)) + 1
     return Coloring(partition, colors, count, "exact", method, greedy.pattern)
 
@@ -83,7 +84,8 @@ def _distance2_search(greedy):
         for v in net:
             neighbors[v].update(net)
     clique = max(members, key=len, default=[])
-    order = clique + [v for v in ORDERS["incidence_degree"](graph, 0).tolist() if v not in set(clique)]
+    in_clique = set(clique)
+    order = clique + [v for v in ORDERS["incidence_degree"](graph, 0).tolist() if v not in in_clique]
 
     def may_take(v, color, colors):
         return all(colors[w] != color for w in neighbors[v])

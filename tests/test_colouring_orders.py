@@ -74,14 +74,32 @@ def test_dynamic_orders_of_larger_patterns(name):
     assert_follows(ORDERS[name](symmetric_graph("test", Pattern(*csr(square))), 0), name, square)
 
 
+def with_long_row(pattern, size):
+    """A pattern with one more row, the first one, of so many entries."""
+    indptr, indices, (m, n) = pattern
+    indptr, indices = np.concatenate([[0], size + indptr]), np.concatenate([np.arange(size), indices])
+    return indptr.astype(np.int32), indices.astype(np.int32), (m + 1, n)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
 @pytest.mark.parametrize("name", ORDERS)
-def test_a_dense_row_needs_no_count_of_pairs(name):
+def test_a_dense_row_needs_no_count_of_pairs(name, missing):
     n = 100_000
-    indptr = np.concatenate([[0], n + np.arange(n + 1)])
-    indices = np.concatenate([np.arange(n), np.arange(n)])
+    identity = np.arange(n + 1), np.arange(n), (n, n)
     begin = time.process_time()
-    assert color_columns(indptr, indices, (n + 1, n), name).count == n
+    assert color_columns(*with_long_row(identity, n - missing), name).count == n - missing
     assert time.process_time() - begin < 5  # all pairs would take minutes
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_only_the_longest_rows_are_not_counted(name):
+    n, rng = 12_000, np.random.default_rng(3)
+    rows, columns = np.repeat(np.arange(n), 3), rng.integers(0, n, 3 * n)
+    sparse = with_long_row(csr_from_entries(rows, columns, (n, n)), 0)
+    counted = with_long_row(sparse, 400)
+    orders = [ORDERS[name](Incidence(p[:2], p[2], "column"), 0) for p in (with_long_row(counted, n - 5), counted, sparse)]
+    assert np.array_equal(orders[0], orders[1])
+    assert np.array_equal(orders[0], orders[2]) == (name in ("natural", "random"))
 
 
 @pytest.mark.parametrize("name", ORDERS)

@@ -25,7 +25,8 @@ def color_columns(indptr, indices, shape, order="natural", *, seed=0, forced_col
     order : str, array_like of int, shape (n,), or tuple of these, optional
         The order in which columns choose: a name in `ORDERS`, or a permutation of ``range(n)``. Of several the first
         with the fewest colours is taken; no further order is tried once the lower bound is met. All but "natural" and
-        "random" visit the neighbours of neighbours, which takes longer than the colouring itself.
+        "random" count the columns that share a row with each, which takes longer than the colouring itself: the sum of
+        squared row sizes. Beyond both 10**8 and 1000 times the number of entries, the longest rows are not counted.
     seed : int, optional
         For "random" only; several in a tuple take this seed, the next one and so on.
     forced_colors : array_like of int, shape (n,), optional

@@ -9,6 +9,9 @@ import numpy as np
 from . import _graphs, _greedy
 
 INT32_MAX = np.iinfo(np.int32).max
+# To count degrees exactly takes the sum of squared net sizes. It may be so many visits, which take below a second, or so many for
+# each entry: nets of no more vertices are always counted, as rows of finite elements of high order may all be that long.
+VISITS, VISITS_PER_ENTRY = 10**8, 1000
 
 
 class Incidence:
@@ -43,16 +46,33 @@ class Incidence:
         return self._rows if self._by_column else self._columns
 
     def degrees(self):
-        """Number of other vertices that share a net with each vertex; takes as long as colouring by vertices does."""
+        """Number of other vertices that share a net, one of `counted_nets`, with each vertex; takes longer than to colour."""
         if self._is_clique:
             return np.full(self.n_vertices, self.n_vertices - 1, np.int32)
-        return _greedy.distance2_degrees(self.nets_of, self.vertices_of)
+        return _greedy.distance2_degrees(*self.counted_nets)
 
     def dynamic_order(self, kind):
         """The order `_greedy.dynamic_order` of this kind."""
         if self._is_clique:
             return np.arange(self.n_vertices, dtype=np.int32)
-        return _greedy.dynamic_order(kind, self.degrees(), self.nets_of, self.vertices_of)
+        return _greedy.dynamic_order(kind, self.degrees(), *self.counted_nets)
+
+    @cached_property
+    def counted_nets(self):
+        """`nets_of` and `vertices_of` for degrees: without the longest nets, where all of them would take too many visits.
+
+        Any order gives a colouring. A long net adds about as much to the degrees of all its vertices, and so says little on their
+        order; but alone it is quadratic work.
+        """
+        start, items = self.vertices_of
+        sizes, most = np.diff(start).astype(np.int64), max(VISITS, VISITS_PER_ENTRY * items.size)
+        if sizes @ sizes <= most:
+            return self.nets_of, self.vertices_of
+        by_size = np.argsort(sizes, kind="stable")
+        counted = np.empty(sizes.size, bool)
+        counted[by_size] = np.cumsum(sizes[by_size] ** 2) <= most
+        short = np.concatenate([[0], np.cumsum(sizes * counted)]).astype(np.int32), items[np.repeat(counted, sizes)]
+        return _greedy.transpose(short, self.n_vertices), short
 
     @property
     def _is_clique(self):

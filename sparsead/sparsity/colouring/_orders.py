@@ -1,4 +1,8 @@
-"""Orders in which first-fit visits the vertices; the order decides how many colours it needs."""
+"""Orders in which first-fit visits the vertices; the order decides how many colours it needs.
+
+Neighbours are counted exactly, but for those by nets that are too long to be looked through for each of their vertices, see
+`Incidence.counted_nets`.
+"""
 
 import numpy as np
 
@@ -11,7 +15,7 @@ def natural(graph, seed):
 
 
 def largest_first(graph, seed):
-    """By falling number of neighbours (Welsh and Powell 1967), counted exactly; ties stay in natural order."""
+    """By falling number of neighbours (Welsh and Powell 1967); ties stay in natural order."""
     return np.argsort(-graph.degrees(), kind="stable").astype(np.int32)
 
 

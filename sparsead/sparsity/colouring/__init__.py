@@ -9,7 +9,7 @@ symmetric patterns, ``_bidirectional.py`` for columns and rows together, ``_exac
 the fewest colours of small patterns; ``_neutral.py`` colours that can be spared,
 ``_recovery.py`` from sums to entries, ``_orders.py`` the orders that may be followed, ``_incidence.py`` checked patterns seen
 as graphs, ``_predicates.py`` slow definitions to test against; ``_greedy.pyx`` with ``greedy.c``, ``_graphs.pyx`` with
-``graph.c`` and ``_substitution.pyx`` with ``recovery.c`` the loops.
+``graph.c`` and ``_substitution.pyx`` with ``recovery.c`` the loops, ``lists.c`` what the first two share.
 """
 
 from ._bidirectional import color_bidirectional as color_bidirectional

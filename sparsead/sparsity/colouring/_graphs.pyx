@@ -13,7 +13,7 @@ from sparsead.sparsity.colouring._greedy cimport adjacency, as_adjacency
 cdef extern from "graph.h" nogil:
     int32_t graph_of_symmetric(adjacency, int32_t *, int32_t *, int32_t *, int32_t *)
     void graph_of_any(adjacency, int32_t, int32_t *, int32_t *, int32_t *)
-    void transpose_positions_of "transpose_positions" (adjacency, int32_t, int32_t *, int32_t *, int32_t *)
+    void transpose_lists(adjacency, int32_t, int32_t *, int32_t *, int32_t *)
     int32_t star_first_fit(graph, const int32_t *, const int32_t *, int32_t, int32_t *, int32_t *)
     int32_t acyclic_first_fit(graph, const int32_t *, const int32_t *, int32_t, int32_t *, int32_t *)
 
@@ -95,7 +95,7 @@ def transpose_positions(lists, int32_t bound):
     start, items, positions = np.zeros(bound + 1, np.int32), np.empty(nnz + 1, np.int32), np.empty(nnz + 1, np.int32)
     cdef int32_t[::1] start_out = start, items_out = items, positions_out = positions
     with nogil:
-        transpose_positions_of(adjacent, bound, &start_out[0], &items_out[0], &positions_out[0])
+        transpose_lists(adjacent, bound, &start_out[0], &items_out[0], &positions_out[0])
     return start, items[:nnz], positions[:nnz]
 
 

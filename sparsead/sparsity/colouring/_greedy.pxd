@@ -1,7 +1,7 @@
 from libc.stdint cimport int32_t
 
 
-cdef extern from "greedy.h" nogil:
+cdef extern from "lists.h" nogil:
     ctypedef struct adjacency:
         int32_t count
         const int32_t *start

@@ -1,4 +1,5 @@
-"""Compiled kernels of the colouring package: thin wrappers of ``greedy.c``, which run without the GIL.
+"""Compiled kernels of the colouring package: thin wrappers of ``greedy.c`` and ``lists.c``, which run without
+the GIL.
 
 Adjacency lists come as pairs ``(start, items)`` of contiguous int32 arrays, like ``indptr`` and ``indices`` of a CSR
 array. They must have passed `find_bad_list` (see ``_incidence.py``): a kernel given anything else reads out of bounds.
@@ -14,7 +15,7 @@ cdef extern from "greedy.h" nogil:
     void distance2_degrees_of(adjacency, adjacency, int32_t *, int32_t *)
     int dynamic_order_of(int, adjacency, adjacency, int32_t *, int32_t *)
     int32_t first_bad_list(adjacency, int32_t)
-    void transpose_lists(adjacency, int32_t, int32_t *, int32_t *)
+    void transpose_lists(adjacency, int32_t, int32_t *, int32_t *, int32_t *)
 
 
 cdef adjacency as_adjacency(pair):
@@ -199,5 +200,5 @@ def transpose(lists, int bound):
     cdef int32_t[::1] start_out = start, items_out = items
     if len(items):
         with nogil:
-            transpose_lists(adjacent, bound, &start_out[0], &items_out[0])
+            transpose_lists(adjacent, bound, &start_out[0], &items_out[0], NULL)
     return start, items

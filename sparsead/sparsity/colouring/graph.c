@@ -30,27 +30,10 @@ int32_t graph_of_symmetric(adjacency rows, int32_t *start, int32_t *items, int32
     return n_edges;
 }
 
-void transpose_positions(adjacency lists, int32_t bound, int32_t *start, int32_t *items, int32_t *position)
-{
-    const int32_t n_items = lists.start[lists.count];
-    for (int32_t p = 0; p < n_items; p++)
-        start[lists.items[p] + 1]++;
-    for (int32_t j = 0; j < bound; j++)
-        start[j + 1] += start[j];
-    for (int32_t k = 0; k < lists.count; k++)
-        for (int32_t p = lists.start[k]; p < lists.start[k + 1]; p++) {
-            const int32_t at = start[lists.items[p]]++;
-            items[at] = k;
-            position[at] = p;
-        }
-    memmove(start + 1, start, (size_t)bound * sizeof *start);
-    start[0] = 0;
-}
-
 void graph_of_any(adjacency rows, int32_t bound, int32_t *start, int32_t *items, int32_t *edge)
 {
     const int32_t nnz = rows.start[rows.count];
-    transpose_positions(rows, bound, start, items, edge);
+    transpose_lists(rows, bound, start, items, edge);
     for (int32_t p = 0; p < nnz; p++) {
         items[p] += bound;
         items[nnz + p] = rows.items[p];

@@ -4,7 +4,7 @@
 #ifndef SPARSEAD_GRAPH_H
 #define SPARSEAD_GRAPH_H
 
-#include "greedy.h"
+#include "lists.h"
 
 typedef struct {
     int32_t count, n_edges; /* vertices, edges */
@@ -21,9 +21,6 @@ int32_t graph_of_symmetric(adjacency rows, int32_t *start, int32_t *items, int32
 /* The bipartite graph of a pattern: its columns are vertices 0 .. bound - 1, then come its rows; entry p is edge p. `start` has
  * bound + rows.count + 1 entries, all zero, `items` and `edge` twice as many as the pattern. */
 void graph_of_any(adjacency rows, int32_t bound, int32_t *start, int32_t *items, int32_t *edge);
-
-/* Counting sort as transpose_lists, with the position that each item had. */
-void transpose_positions(adjacency lists, int32_t bound, int32_t *start, int32_t *items, int32_t *position);
 
 enum { NO_MEMORY = -1, TOO_MANY = -2, IMPOSSIBLE = -3 };
 

@@ -2,17 +2,11 @@
  *
  * What is coloured is called a vertex (say, a column of a pattern), what ties vertices together a net (then, a row):
  * two vertices that share a net need different colours. The same kernels colour rows, vertices and nets trade places.
- * Adjacency lists are compressed, sorted and without duplicates; callers have checked that. */
+ * Adjacency lists are sorted and without duplicates; callers have checked that. */
 #ifndef SPARSEAD_GREEDY_H
 #define SPARSEAD_GREEDY_H
 
-#include <stdint.h>
-
-typedef struct {
-    int32_t count;        /* number of lists */
-    const int32_t *start; /* list k is items[start[k]] .. items[start[k + 1] - 1] */
-    const int32_t *items;
-} adjacency;
+#include "lists.h"
 
 /* First-fit by one bitset per net; -1 when memory ran out, else 0. `colors` has one entry per vertex. */
 int first_fit_by_nets(adjacency nets_of, int32_t n_nets, const int32_t *order, int32_t *colors);
@@ -32,11 +26,5 @@ void distance2_degrees_of(adjacency nets_of, adjacency vertices_of, int32_t *deg
  * vertices_of.items is NULL. `degrees` has the number of neighbours of each vertex, and is used up. */
 enum { SMALLEST_LAST, INCIDENCE_DEGREE, DYNAMIC_LARGEST_FIRST };
 int dynamic_order_of(int kind, adjacency nets_of, adjacency vertices_of, int32_t *degrees, int32_t *order);
-
-/* First list that is not strictly increasing within [0, bound), or -1. */
-int32_t first_bad_list(adjacency lists, int32_t bound);
-
-/* Counting sort: item -> lists that contain it. `start` has bound + 1 entries, all zero. */
-void transpose_lists(adjacency lists, int32_t bound, int32_t *start, int32_t *items);
 
 #endif

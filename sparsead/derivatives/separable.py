@@ -83,8 +83,9 @@ def element_jacobian(f, wrt=0, of="return", *, format="csr", order="natural", me
 
     Notes
     -----
-    What is a sum in a loop (`sparsead.steps`) is one element. A sum over one axis, weighted by an array, and summed again,
-    has one element for each weight.
+    What is a sum in a loop (`sparsead.steps`) is one element. What is added several times, with numbers or the same weights as
+    factors, is there once: ``s + 0.5 * s`` has the elements of ``1.5 * s``. A sum over one axis, weighted by an array, and summed
+    again, has one element for each weight.
 
     See Also
     --------

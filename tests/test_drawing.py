@@ -384,9 +384,9 @@ def test_axes_of_the_caller_are_drawn_in(layout, plt):
     drawn(figure)
 
 
-def test_matplotlib_is_imported_when_something_is_drawn():
+def test_matplotlib_is_imported_when_something_is_drawn(tmp_path):
     code = "import sys, sparsead; print('matplotlib' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert run.stdout.strip() == "False"
 
 

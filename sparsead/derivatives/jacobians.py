@@ -102,6 +102,7 @@ class Jacobian(Derivative):
         So a branch that is taken the other way changes the structure once, and not to and fro. Others with the same structure
         share its index arrays: their results are interchangeable.
         """
+        own = compressed.layout
         with self._state.lock:
             for known, recording in list(self._state.made.items()):
                 if known.shape != compressed.shape:
@@ -112,14 +113,14 @@ class Jacobian(Derivative):
                     self._unite(known, compressed)
                 elif known.layout.same_as(compressed.layout.indptr, compressed.layout.indices):
                     compressed.adopt(known.layout)
-            self._number(compressed.layout)
+            self._number(compressed.layout, compressed.layout is own)
             self._state.made[compressed] = prepared.recording
         return compressed
 
-    def _number(self, layout):
+    def _number(self, layout, is_new):
         """Give a structure that is new a number of its own if recordings have been dropped: it may follow one of theirs."""
         latest = self._state.versions.get(layout.shape, 0)
-        if layout.version == 1 and self._state.dropped and not layout.given:
+        if is_new and self._state.dropped and not layout.given:
             layout.version = latest + 1
         self._state.versions[layout.shape] = max(latest, layout.version)
 

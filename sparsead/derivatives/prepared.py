@@ -243,10 +243,10 @@ class Derivative:
         with self._state.lock:
             self._state.traces += 1
             known = [prepared, *(p for p in self._state.known if p is not outdated)]
-            self._state.known[:] = known[: config.max_recordings]
+            self._state.known[:] = kept = known[: config.max_recordings]
             for given_up in known[config.max_recordings :]:
                 self._state.dropped = True
-                if "compressed" in given_up.cache:
+                if "compressed" in given_up.cache and all(p.cache is not given_up.cache for p in kept):
                     self._state.made.pop(given_up.cache["compressed"], None)
         return prepared
 

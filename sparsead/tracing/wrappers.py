@@ -13,14 +13,13 @@ import importlib
 import math
 import random
 import sys
-import threading
 import time
 import types
-from contextlib import contextmanager
 
 import numpy as np
 
 from sparsead.ops.composites import COMPOSITES
+from sparsead.tracing._installed import Installed
 from sparsead.tracing._traced import CURRENT, Traced, TracedArray, as_array, concrete_of
 from sparsead.tracing.clock import STAND_INS, Calendar, Reading, marked, refuse, unmarked
 from sparsead.tracing.errors import TraceError
@@ -274,8 +273,7 @@ _ROWS += _rows([(builtins, "__import__", None), (importlib, "import_module", Non
 _ROWS += _rows([(builtins, "enumerate", enumerated), (builtins, "zip", zipped)], OfSteps)
 _STAND_INS = STAND_INS | {id(original): wrapper for _, _, original, wrapper in _ROWS}
 _NEEDED_IDS = STAND_INS.keys() | {id(original) for _, _, original, _ in _NEEDED}
-_lock = threading.Lock()
-_depth = 0
+_installed = Installed(_ROWS)
 
 
 def stand_in(obj):
@@ -295,20 +293,6 @@ def _is_clock_method(obj):
     return isinstance(obj, types.BuiltinMethodType) and id(obj.__self__) in STAND_INS
 
 
-@contextmanager
 def installed():
-    """Wrappers in place while the block runs; counted, so that traces may nest and run in several threads."""
-    global _depth
-    with _lock:
-        _depth += 1
-        if _depth == 1:
-            for place, name, _, wrapper in _ROWS:
-                setattr(place, name, wrapper)
-    try:
-        yield
-    finally:
-        with _lock:
-            _depth -= 1
-            if _depth == 0:
-                for place, name, original, _ in _ROWS:
-                    setattr(place, name, original)
+    """Wrappers in place while the block runs; traces may nest and run in several threads."""
+    return _installed

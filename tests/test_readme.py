@@ -9,6 +9,9 @@ import pytest
 
 import sparsead
 
+# SciPy's BDF and trust-krylov compute with memory that nobody has written (`D = np.empty(..)`), and warn of what is in there.
+pytestmark = pytest.mark.filterwarnings(r"ignore:invalid value encountered:RuntimeWarning:scipy\..*")
+
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 

@@ -53,6 +53,8 @@ class Compressed:
         The part of a Hessian that results have.
     kept : sequence of int
         Positions of outputs of `tape` whose values are given along with the entries, by the same run.
+    settle : callable, optional
+        Called with this object before it chooses a method: it may `adopt` the layout of others first.
 
     Attributes
     ----------
@@ -69,7 +71,7 @@ class Compressed:
     """
 
     def __init__(self, tape, rows, columns, format, order, program, method="auto", *, symmetric=False, pattern=None,
-                 coloring=None, memory=None, triangle=None, kept=()):  # fmt: skip
+                 coloring=None, memory=None, triangle=None, kept=(), settle=None):  # fmt: skip
         self.tape, self.rows, self.columns, self.program = tape, rows, columns, program
         self.format, self.order, self.asked, self.symmetric = format, order, method, symmetric
         self.memory, self.given_coloring = memory, coloring
@@ -88,6 +90,8 @@ class Compressed:
         else:
             layout = pattern.layout(self.indptr, self.indices, self.shape, format)
         self.entries = Entries(self, layout)
+        if settle is not None:
+            settle(self)
         self.method = self._choice()
         LOG.info("pattern of %d x %d with %d entries: %s", *self.shape, len(self.indices), self.described())
 

@@ -7,6 +7,8 @@ of the Hessian in which neighbours differ, which takes fewer colours than one fo
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from sparsead.derivatives.compressed import Compressed
@@ -24,9 +26,9 @@ METHODS = ("auto", "direct", "column")
 class Blocks(Compressed):
     """What `Compressed` is for a Hessian, for entries of diagonal blocks of `block` rows each."""
 
-    def __init__(self, tape, rows, columns, program, block, order, method):
+    def __init__(self, tape, rows, columns, program, block, order, method, settle):
         self.block = block
-        super().__init__(tape, rows, columns, "csr", order, program, method)
+        super().__init__(tape, rows, columns, "csr", order, program, method, settle=settle)
 
     def _stored(self, indptr, indices):
         row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
@@ -115,7 +117,7 @@ class HessianDiagonal(Hessian):
         if rows.length % options["block"]:
             raise ValueError(f"sparsead.{self.kind}: block={options['block']} does not divide the {rows.length} inputs of "
                              f"{name_of(self.function)}")  # fmt: skip
-        return Blocks(tape, rows, columns, prepared.program, **options)
+        return Blocks(tape, rows, columns, prepared.program, settle=partial(self._in_line, prepared.recording), **options)
 
     def _arranged(self, prepared, matrix, arguments):
         full = self._compressed(prepared).blocks(matrix)

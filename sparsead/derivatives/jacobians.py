@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -83,7 +84,7 @@ class Jacobian(Derivative):
     # ---- preparation -----------------------------------------------------------------------------------------------
 
     def _compressed(self, prepared):
-        return prepared.once("compressed", lambda: self._in_line(prepared, self._compress(prepared)))
+        return prepared.once("compressed", lambda: self._compress(prepared))
 
     def _compress(self, prepared):
         columns = Axis.of_leaves(prepared.leaves, prepared.tape, prepared.active)
@@ -93,10 +94,11 @@ class Jacobian(Derivative):
     def _finish(self, prepared, tape, rows, columns):
         options = {name: value for name, value in self.options.items() if name != "check"}
         return Compressed(
-            tape, rows, columns, program=prepared.program, symmetric=self.symmetric, kept=self._kept(prepared), **options
+            tape, rows, columns, program=prepared.program, symmetric=self.symmetric, kept=self._kept(prepared),
+            settle=partial(self._in_line, prepared.recording), **options
         )  # fmt: skip
 
-    def _in_line(self, prepared, compressed):
+    def _in_line(self, recording, compressed):
         """Give what has been recorded for other calls of this kind, and this, one structure: that of all of their entries.
 
         So a branch that is taken the other way changes the structure once, and not to and fro. Others with the same structure
@@ -104,18 +106,17 @@ class Jacobian(Derivative):
         """
         own = compressed.layout
         with self._state.lock:
-            for known, recording in list(self._state.made.items()):
+            for known, other in list(self._state.made.items()):
                 if known.shape != compressed.shape:
                     continue
                 if known.layout.given:
                     compressed.adopt(known.layout)
-                elif same_kind(recording, prepared.recording):
+                elif same_kind(other, recording):
                     self._unite(known, compressed)
                 elif known.layout.same_as(compressed.layout.indptr, compressed.layout.indices):
                     compressed.adopt(known.layout)
             self._number(compressed.layout, compressed.layout is own)
-            self._state.made[compressed] = prepared.recording
-        return compressed
+            self._state.made[compressed] = recording
 
     def _number(self, layout, is_new):
         """Give a structure that is new a number of its own if recordings have been dropped: it may follow one of theirs."""
